@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "base/io.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+int io_write(int fd, const void *data, size_t n)
+{
+	const uint8_t *p = data;
+
+	while (n > 0) {
+		ssize_t w = write(fd, p, n);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return -errno;
+		p += w;
+		n -= (size_t) w;
+	}
+	return 0;
+}
+
+int io_pwrite(int fd, const void *data, size_t n, uint64_t offset)
+{
+	const uint8_t *p = data;
+
+	while (n > 0) {
+		ssize_t w = pwrite(fd, p, n, (off_t) offset);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			return -errno;
+		p += w;
+		n -= (size_t) w;
+		offset += (uint64_t) w;
+	}
+	return 0;
+}
+
+ssize_t io_pread(int fd, void *to, size_t n, uint64_t offset)
+{
+	uint8_t *p = to;
+	size_t got = 0;
+
+	while (got < n) {
+		ssize_t r = pread(fd, p + got, n - got, (off_t) (offset + got));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (r == 0)
+			break;
+		got += (size_t) r;
+	}
+	return (ssize_t) got;
+}
+
+int io_sync(int fd)
+{
+	while (fdatasync(fd) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+int io_sync_dir(int dirfd)
+{
+	while (fsync(dirfd) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+int io_preallocate(int fd, uint64_t size)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if ((uint64_t) st.st_size >= size)
+		return 0;
+	if (fallocate(fd, 0, st.st_size, (off_t) size - st.st_size) == 0)
+		return 0;
+	if (errno != EOPNOTSUPP)
+		return -errno;
+	return ftruncate(fd, (off_t) size) < 0 ? -errno : 0;
+}
+
+int io_read_file(int dirfd, const char *name, size_t size_max, struct buf *to)
+{
+	_cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC);
+	size_t total = 0;
+
+	if (fd < 0)
+		return -errno;
+	for (;;) {
+		uint8_t *p = buf_room(to, 4096);
+		ssize_t n;
+
+		if (!p)
+			return -ENOMEM;
+		n = read(fd, p, to->cap - to->len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return 0;
+		total += (size_t) n;
+		if (total > size_max)
+			return -EFBIG;
+		buf_add(to, (size_t) n);
+	}
+}
+
+int io_replace_file(int dirfd, const char *name, const void *data, size_t n, mode_t mode)
+{
+	_cleanup_close_ int fd = -1;
+	char temporary[256];
+	int r;
+
+	r = snprintf(temporary, sizeof temporary, ".%s.new", name);
+	if (r < 0 || (size_t) r >= sizeof temporary)
+		return -ENAMETOOLONG;
+	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	if (fd < 0)
+		return -errno;
+	r = io_write(fd, data, n);
+	if (r >= 0)
+		r = io_sync(fd);
+	if (r >= 0 && renameat(dirfd, temporary, dirfd, name) < 0)
+		r = -errno;
+	if (r < 0) {
+		unlinkat(dirfd, temporary, 0);
+		return r;
+	}
+	return io_sync_dir(dirfd);
+}
+
+int io_make_dirs(const char *path, mode_t mode)
+{
+	char part[4096];
+	size_t n = strlen(path);
+
+	if (n == 0 || n >= sizeof part)
+		return -ENAMETOOLONG;
+	memcpy(part, path, n + 1);
+	for (size_t i = 1; i <= n; i++) {
+		if (part[i] != '/' && part[i] != '\0')
+			continue;
+		char c = part[i];
+
+		part[i] = '\0';
+		if (mkdir(part, mode) < 0 && errno != EEXIST)
+			return -errno;
+		part[i] = c;
+	}
+	return 0;
+}
+
+int io_open_dir(int dirfd, const char *name, mode_t mode)
+{
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (mkdirat(dirfd, name, mode) == 0) {
+		r = io_sync_dir(dirfd);
+		if (r < 0)
+			return r;
+	} else if (errno != EEXIST) {
+		return -errno;
+	}
+	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	return TAKE_FD(fd);
+}
+
+int io_set_nonblocking(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
