@@ -11,7 +11,7 @@
 void buf_done(struct buf *b)
 {
 	free(b->data);
-	*b = (struct buf) { 0 };
+	*b = (struct buf){ 0 };
 }
 
 void buf_clear(struct buf *b)

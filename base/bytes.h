@@ -25,7 +25,7 @@ struct rd {
 
 static inline struct rd rd_of(const void *p, size_t n)
 {
-	return (struct rd) { .p = p, .left = n };
+	return (struct rd){ .p = p, .left = n };
 }
 
 /** Borrow the next `n` bytes, or NULL (and `bad`) if there are fewer. */
@@ -53,14 +53,14 @@ static inline void rd_copy(struct rd *r, void *to, size_t n)
 		memset(to, 0, n);
 }
 
-#define RD_INT(name, type)                            \
-	static inline type name(struct rd *r)         \
-	{                                             \
-		type v = 0;                           \
+#define RD_INT(name, type)                                \
+	static inline type name(struct rd *r)             \
+	{                                                 \
+		type v = 0;                               \
 		const uint8_t *p = rd_bytes(r, sizeof v); \
-		if (p)                                \
-			memcpy(&v, p, sizeof v);      \
-		return v;                             \
+		if (p)                                    \
+			memcpy(&v, p, sizeof v);          \
+		return v;                                 \
 	}
 
 RD_INT(rd_u8, uint8_t)
@@ -108,7 +108,7 @@ struct wr {
 
 static inline struct wr wr_of(void *p, size_t cap)
 {
-	return (struct wr) { .base = p, .cap = cap };
+	return (struct wr){ .base = p, .cap = cap };
 }
 
 /** Reserve `n` bytes to be filled by the caller, or NULL (and `bad`). */
@@ -162,6 +162,7 @@ static inline void wr_zigzag(struct wr *w, int64_t v)
 	wr_varint(w, ((uint64_t) v << 1) ^ (uint64_t) (v >> 63));
 }
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the cursors copy integers as they lie in memory");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "the cursors copy integers as they lie in memory");
 
 #endif

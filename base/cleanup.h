@@ -16,12 +16,12 @@
 
 #include "base/attr.h"
 
-#define TAKE_PTR(p)                         \
-	({                                  \
-		__typeof__(p) *_pp = &(p);  \
+#define TAKE_PTR(p)                          \
+	({                                   \
+		__typeof__(p) *_pp = &(p);   \
 		__typeof__(p) _taken = *_pp; \
-		*_pp = NULL;                \
-		_taken;                     \
+		*_pp = NULL;                 \
+		_taken;                      \
 	})
 
 #define TAKE_FD(fd)                \

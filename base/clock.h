@@ -6,9 +6,9 @@
 
 #include <stdint.h>
 
-#define NS_PER_S  1000000000ull
-#define NS_PER_MS 1000000ull
-#define NS_PER_US 1000ull
+#define NS_PER_S  UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+#define NS_PER_US UINT64_C(1000)
 
 /** Wall clock: nanoseconds since 1970-01-01 UTC. */
 uint64_t clock_realtime_ns(void);

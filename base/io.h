@@ -28,7 +28,8 @@ _must_check_ int io_preallocate(int fd, uint64_t size);
 /** Append a whole file to `to`; more than `size_max` bytes are -EFBIG. */
 _must_check_ int io_read_file(int dirfd, const char *name, size_t size_max, struct buf *to);
 /** Replace a file atomically and durably: temporary name, fsync, rename, fsync of the directory. */
-_must_check_ int io_replace_file(int dirfd, const char *name, const void *data, size_t n, mode_t mode);
+_must_check_ int io_replace_file(int dirfd, const char *name, const void *data, size_t n,
+				 mode_t mode);
 /** mkdir -p of the last component's parents too; existing directories are fine. */
 _must_check_ int io_make_dirs(const char *path, mode_t mode);
 /** Open a directory below `dirfd`, made durable if it had to be created. */

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_SEAL_HISTORY_H
+#define BULLA_SEAL_HISTORY_H
+
+/**
+ * What an origin's ledger says, checked record by record.
+ *
+ * A history takes the ledger's records in order and knows, after each, the tree, the key, the boot, and every journal with
+ * its counts.  It does no I/O and reads no clock.  The sealer, verify, the forwarder and the aggregator all use this one
+ * piece of code, so that what one of them writes the others accept, and nothing else.
+ *
+ * Records (payloads of frames; docs/format.md, "Ledger"):
+ *
+ *	header   magic | u32 compatible flags | u32 incompatible flags | u64 first commit
+ *	keys     u64 counter | u8 levels | u8 height | u8 from | per level from..: [sigma if level > 0] | 2^height public keys
+ *	commit   varint number | u64 time | varint n, n * batch item | varint m, m * (u8 kind, varint len, body) | sigma
+ *	item     varint handle | u8 flags | varint entries | varint bytes | zigzag time_min - commit time
+ *	         | varint time_max - time_min | zigzag mono_offset - the journal's last one | root[32]
+ *
+ * A journal's handle is its place in the order of `open` events.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "seal/kes.h"
+#include "seal/note.h"
+#include "seal/statement.h"
+#include "seal/tree.h"
+
+enum ledger_record { LEDGER_HEADER = 1, LEDGER_KEYS = 2, LEDGER_COMMIT = 3 };
+
+enum {
+	LEDGER_RECORD_MAX = 17 << 20, /* bytes of a payload */
+	HOST_NAME_MAX_LEN = 255,
+};
+
+/** What the ledger says of one journal. */
+struct ledger_journal {
+	struct id id;
+	struct hash identity;
+	struct id previous;
+	struct hash seed_commitment;
+	struct id boot;	      /* it was opened in; a journal never outlives its boot */
+	uint64_t opened;      /* commit */
+	uint64_t last_commit; /* that has a batch of it, or its open */
+	uint64_t batches, entries, bytes;
+	uint64_t time_min, time_max; /* over all batches; min > max: none */
+	int64_t mono_offset;
+	bool closed;
+};
+
+/** One applied commit, valid until the history's next call. */
+struct sealed_commit {
+	struct commit commit;
+	const struct batch *batches; /* commit.n_batches, sorted by journal */
+	const uint32_t *handles;     /* of the batches */
+	uint64_t counter;	     /* of its seal, counted from the key's first commit */
+	struct hash leaf;
+	struct hash root; /* of the tree with this commit */
+	const uint8_t *sigma;
+};
+
+struct history;
+
+/** @return NULL without memory. */
+_must_check_ struct history *history_new(void);
+struct history *history_free(struct history *h);
+static inline void history_freep(struct history **h)
+{
+	history_free(*h);
+}
+
+/**
+ * Require this key: the genesis must lead to it.  To be called before the first record.
+ */
+void history_pin(struct history *h, const struct vkey *key);
+
+/** Take the header.  @return 0, BULLA_EVERSION, BULLA_ECORRUPT. */
+_must_check_ int history_header(struct history *h, const uint8_t *p, size_t n);
+/**
+ * Take a keys record: its certificates are checked.
+ *
+ * @return 0; BULLA_ESIG, BULLA_EORDER, BULLA_ECORRUPT, BULLA_EVERSION; the history is then as it was.
+ */
+_must_check_ int history_keys(struct history *h, const uint8_t *p, size_t n);
+
+/** How much of a commit to check: all, or all but the signature (for records that this very process has signed). */
+enum history_check { HISTORY_CHECK_ALL, HISTORY_SKIP_SIGNATURE };
+
+/**
+ * Take a commit.  `ret` may be NULL.
+ *
+ * @return 0; BULLA_ESIG; BULLA_EORDER (number, journal or count is not the continuation); BULLA_ECORRUPT;
+ *         BULLA_ETAMPERED (not the pinned key); -ENOMEM.  On failure the history is as it was.
+ */
+_must_check_ int history_commit(struct history *h, const uint8_t *p, size_t n,
+				enum history_check check, struct sealed_commit *ret);
+/** Take a record of any type but the header. */
+_must_check_ int history_record(struct history *h, uint32_t type, const uint8_t *p, size_t n,
+				struct sealed_commit *ret);
+
+/* Making records: the sealer's side. */
+
+/** A batch to be committed: `handle` says the journal; batch_no, first_seq and boot are the history's to know. */
+struct batch_item {
+	uint32_t handle;
+	uint32_t entries;
+	uint64_t bytes;
+	uint64_t time_min, time_max;
+	int64_t mono_offset;
+	struct hash root;
+	bool recovered;
+};
+
+/** Append the header of a ledger that begins with commit 0. */
+void history_write_header(struct buf *to);
+/** Append the keys record of the levels that `k` has just certified. */
+void history_write_keys(const struct kes *k, struct buf *to);
+/**
+ * Append a commit record without its signature.  Items are sorted here.
+ *
+ * @return 0, or BULLA_ELIMIT, -ENOMEM.
+ */
+_must_check_ int history_write_commit(struct history *h, uint64_t time_ns, struct batch_item *items,
+				      size_t n_items, const struct event *events, size_t n_events,
+				      struct buf *to);
+/**
+ * The message that seals an unsigned commit record, which is checked on the way.
+ *
+ * @return its length, or an error of history_commit().
+ */
+_must_check_ ssize_t history_seal_message(struct history *h, const uint8_t *p, size_t n,
+					  char ret[SEAL_MESSAGE_SIZE_MAX]);
+
+/* Asking. */
+
+/** Number of the next commit: how many there are. */
+uint64_t history_size(const struct history *h);
+/** The tree over all commits so far. */
+const struct frontier *history_tree(const struct history *h);
+/** First commit that the present key seals. */
+uint64_t history_key_first(const struct history *h);
+/** The key that the origin began with: what to pin.  Only after commit 0. */
+struct vkey history_vkey(const struct history *h);
+/** The public key that the next seal belongs to; after a rekey event its new one. */
+const uint8_t *history_public_key(const struct history *h);
+const struct kes_params *history_params(const struct history *h);
+/** Fill in the public half of a loaded key.  @return 0, or BULLA_EORDER when it is not this history's key. */
+_must_check_ int history_fill_key(const struct history *h, struct kes *k);
+/** Whether the trees for the next seal have been announced. */
+bool history_keys_ready(const struct history *h);
+struct id history_boot(const struct history *h);
+/** Whether the last event of its kind was `up`. */
+bool history_is_up(const struct history *h);
+const char *history_host(const struct history *h);
+struct id history_machine(const struct history *h);
+uint64_t history_time(const struct history *h);
+uint32_t history_n_journals(const struct history *h);
+const struct ledger_journal *history_journal(const struct history *h, uint32_t handle);
+/** @return the handle, or -ENOENT. */
+int64_t history_find_journal(const struct history *h, const struct id *id);
+
+#endif

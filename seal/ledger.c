@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "seal/ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "bulla/error.h"
+
+/* A reserve of this size is kept behind the end, refilled when half of it is used. */
+enum { LEDGER_RESERVE = 256 << 10 };
+
+static int keep_reserve(struct ledger *l, size_t about_to_write)
+{
+	off_t size = lseek(l->fd, 0, SEEK_END);
+	int r;
+
+	if (size < 0)
+		return -errno;
+	if ((uint64_t) size >= l->end + about_to_write + LEDGER_RESERVE / 2)
+		return 0;
+	r = io_preallocate(l->fd, l->end + about_to_write + LEDGER_RESERVE);
+	/* A full disk is no failure as long as the reserve holds this write. */
+	if (r == -ENOSPC && (uint64_t) size >= l->end + about_to_write)
+		return 0;
+	return r;
+}
+
+int ledger_append(struct ledger *l, enum ledger_record type, const void *record, size_t n)
+{
+	_cleanup_free_ uint8_t *frame = malloc(frame_space(n));
+	size_t space;
+	int r;
+
+	if (!frame)
+		return -ENOMEM;
+	memcpy(frame + FRAME_HEADER_SIZE, record, n);
+	space = frame_finish(frame, type, (uint32_t) n);
+	r = keep_reserve(l, space);
+	if (r >= 0)
+		r = io_pwrite(l->fd, frame, space, l->end);
+	if (r >= 0)
+		r = io_sync(l->fd);
+	if (r >= 0)
+		l->end += space;
+	return r;
+}
+
+int ledger_create(struct ledger *l, int dirfd)
+{
+	_cleanup_buf_ struct buf header = { 0 };
+	int r;
+
+	l->end = 0;
+	l->fd = openat(dirfd, LEDGER_FILE, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+		       0640);
+	if (l->fd < 0)
+		return -errno;
+	history_write_header(&header);
+	r = header.bad ? -ENOMEM : ledger_append(l, LEDGER_HEADER, header.data, header.len);
+	if (r >= 0)
+		r = io_sync_dir(dirfd);
+	if (r < 0) {
+		ledger_close(l);
+		unlinkat(dirfd, LEDGER_FILE, 0);
+	}
+	return r;
+}
+
+static int take(struct history *h, const struct frame *f, bool first, enum history_check check,
+		ledger_commit_fn each, void *arg)
+{
+	struct sealed_commit c;
+	int r;
+
+	if (first)
+		return f->type == LEDGER_HEADER ? history_header(h, f->payload, f->size)
+						: BULLA_EVERSION;
+	switch (f->type) {
+	case LEDGER_KEYS:
+		return history_keys(h, f->payload, f->size);
+	case LEDGER_COMMIT:
+		r = history_commit(h, f->payload, f->size, check, &c);
+		return r < 0 || !each ? r : each(arg, &c);
+	default:
+		return BULLA_EVERSION;
+	}
+}
+
+int ledger_catch_up(struct ledger *l, struct history *h, enum history_check check,
+		    ledger_commit_fn each, void *arg, struct ledger_scan *scan)
+{
+	struct frame_reader reader;
+	struct frame f;
+	int r;
+
+	frame_reader_init(&reader, l->fd, scan->end, LEDGER_RECORD_MAX);
+	scan->damaged_at = 0;
+	scan->error = 0;
+	while ((r = frame_reader_next(&reader, &f, NULL)) > 0) {
+		r = take(h, &f, scan->end == 0, check, each, arg);
+		if (r < 0) {
+			scan->error = r;
+			break;
+		}
+		scan->end = reader.offset;
+		scan->records++;
+	}
+	frame_reader_done(&reader);
+	l->end = scan->end;
+	if (scan->error == 0 &&
+	    (r == BULLA_ETRUNCATED || r == BULLA_ECORRUPT || r == BULLA_ELIMIT)) {
+		scan->damaged_at = scan->end;
+		r = 0;
+	}
+	return r < 0 ? r : 0;
+}
+
+int ledger_open(struct ledger *l, int dirfd, int flags, struct history *h, enum history_check check,
+		ledger_commit_fn each, void *arg, struct ledger_scan *ret)
+{
+	int r;
+
+	*ret = (struct ledger_scan){ 0 };
+	*l = (struct ledger){ .fd = openat(dirfd, LEDGER_FILE, flags | O_CLOEXEC | O_NOFOLLOW) };
+	if (l->fd < 0)
+		return -errno;
+	r = ledger_catch_up(l, h, check, each, arg, ret);
+	if (r < 0)
+		ledger_close(l);
+	return r;
+}
+
+int ledger_trim(struct ledger *l)
+{
+	if (ftruncate(l->fd, (off_t) l->end) < 0)
+		return -errno;
+	return io_sync(l->fd);
+}
+
+void ledger_close(struct ledger *l)
+{
+	close_fd(&l->fd);
+}

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Key and ledger move in lock step.  With S the number of the next commit that the key can seal and H the size of the
+ * ledger, an honest machine leaves only
+ *
+ *	S == H        between commits
+ *	S == H - 1    the ledger was durable, the key state not yet: evolve the key once
+ *
+ * Everything else (a ledger shorter than its key, a key older than its ledger) is a loss or an attack and stops sealing.
+ */
+
+#include "seal/origin.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+
+static const char key_name[] = "key";
+
+struct origin {
+	struct history *history;
+	struct ledger ledger;
+	struct keyfile keyfile;
+	struct key_state state;
+	char host[HOST_NAME_MAX_LEN + 1];
+	struct id machine, boot;
+	struct kes_params params;
+	struct buf record; /* commit being built, or pending */
+	bool pending;	   /* signed, not yet durable */
+};
+
+struct origin *origin_close(struct origin *o)
+{
+	if (o) {
+		history_free(o->history);
+		ledger_close(&o->ledger);
+		keyfile_close(&o->keyfile);
+		key_state_done(&o->state);
+		buf_done(&o->record);
+		free(o);
+	}
+	return NULL;
+}
+
+const struct history *origin_history(const struct origin *o)
+{
+	return o->history;
+}
+
+static int founding(struct origin *o, int key_dirfd, int ledger_dirfd)
+{
+	int r;
+
+	o->state.key = kes_new();
+	if (!o->state.key)
+		return -errno;
+	kes_generate(o->state.key, &o->params);
+	/* The key comes first: a ledger is never without the state that can go on sealing it. */
+	r = keyfile_create(&o->keyfile, key_dirfd, key_name, &o->state);
+	if (r < 0)
+		return r;
+	r = ledger_create(&o->ledger, ledger_dirfd);
+	if (r < 0)
+		return r;
+	r = ledger_catch_up(&o->ledger, o->history, HISTORY_SKIP_SIGNATURE, NULL, NULL,
+			    &(struct ledger_scan){ 0 });
+	return r;
+}
+
+/* The old key has sealed its last commit, which named its successor. */
+static void succeed(struct origin *o)
+{
+	uint64_t first = o->state.key_first + kes_capacity(&o->state.key->params);
+
+	assert(kes_exhausted(o->state.key) && o->state.next);
+	kes_free(o->state.key);
+	o->state.key = TAKE_PTR(o->state.next);
+	o->state.key_first = first;
+}
+
+/* Bring the key to where the ledger is, by at most one seal. */
+static int catch_up_key(struct origin *o)
+{
+	struct kes *key = o->state.key;
+	uint64_t next = o->state.key_first + key->counter, size = history_size(o->history);
+	uint8_t sigma[KES_SIGMA_SIZE];
+
+	if (next == size)
+		return 0;
+	if (next + 1 != size || kes_needs_renewal(key))
+		return BULLA_EORDER;
+	kes_sign(key, "", 0, sigma);
+	sodium_memzero(sigma, sizeof sigma);
+	if (kes_exhausted(key)) {
+		if (!o->state.next)
+			return BULLA_EORDER;
+		succeed(o);
+	}
+	return keyfile_save(&o->keyfile, &o->state);
+}
+
+/* Whether the file holds no more than its header (or not even that): a founding that was cut off. */
+static bool never_began(const struct origin *o)
+{
+	return history_size(o->history) == 0 && o->state.key->counter == 0 && o->state.key->pending;
+}
+
+static int reopen(struct origin *o, int ledger_dirfd)
+{
+	struct ledger_scan scan;
+	int r;
+
+	/* Everything is checked once: a sealer that goes on from a forged ledger would vouch for it. */
+	r = ledger_open(&o->ledger, ledger_dirfd, O_RDWR, o->history, HISTORY_CHECK_ALL, NULL, NULL,
+			&scan);
+	if (r == -ENOENT && never_began(o)) {
+		r = ledger_create(&o->ledger, ledger_dirfd);
+		if (r >= 0)
+			r = ledger_open(&o->ledger, ledger_dirfd, O_RDWR, o->history,
+					HISTORY_CHECK_ALL, NULL, NULL, &scan);
+	}
+	if (r < 0)
+		return r;
+	if (scan.end == 0 && never_began(o)) {
+		/* Not even the header survived. */
+		ledger_close(&o->ledger);
+		if (unlinkat(ledger_dirfd, LEDGER_FILE, 0) < 0)
+			return -errno;
+		r = ledger_create(&o->ledger, ledger_dirfd);
+		if (r < 0)
+			return r;
+		return ledger_catch_up(&o->ledger, o->history, HISTORY_SKIP_SIGNATURE, NULL, NULL,
+				       &(struct ledger_scan){ 0 });
+	}
+	r = ledger_trim(&o->ledger);
+	if (r >= 0)
+		r = catch_up_key(o);
+	if (r >= 0 && !(o->state.key->pending && o->state.key->renewing == 0))
+		r = history_fill_key(o->history, o->state.key);
+	return r;
+}
+
+int origin_open(struct origin **ret, int key_dirfd, int ledger_dirfd,
+		const struct origin_config *config)
+{
+	_cleanup_(origin_closep) struct origin *o = calloc(1, sizeof *o);
+	int r;
+
+	if (!o)
+		return -ENOMEM;
+	o->ledger.fd = o->keyfile.fd = -1;
+	o->machine = config->machine;
+	o->boot = config->boot;
+	o->params = config->params;
+	strncpy(o->host, config->host, HOST_NAME_MAX_LEN);
+	o->history = history_new();
+	if (!o->history)
+		return -ENOMEM;
+	r = keyfile_open(&o->keyfile, key_dirfd, key_name, &o->state);
+	if (r == -ENOENT) {
+		/* A ledger without its key must not get a new one in silence. */
+		if (faccessat(ledger_dirfd, LEDGER_FILE, F_OK, 0) == 0)
+			return -ENOENT;
+		r = founding(o, key_dirfd, ledger_dirfd);
+	} else if (r >= 0) {
+		r = reopen(o, ledger_dirfd);
+	}
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(o);
+	return 0;
+}
+
+/* Have the trees for the next seal durable, announced in the ledger, and certified. */
+static int prepare_key(struct origin *o)
+{
+	struct kes *key = o->state.key;
+	_cleanup_buf_ struct buf record = { 0 };
+	int r;
+
+	if (!kes_needs_renewal(key))
+		return 0;
+	if (!key->pending) {
+		kes_renew(key);
+		r = keyfile_save(&o->keyfile, &o->state);
+		if (r < 0)
+			return r;
+	}
+	kes_certify(key);
+	if (!history_keys_ready(o->history)) {
+		history_write_keys(key, &record);
+		if (record.bad)
+			return -ENOMEM;
+		r = ledger_append(&o->ledger, LEDGER_KEYS, record.data, record.len);
+		if (r < 0)
+			return r;
+		r = history_keys(o->history, record.data, record.len);
+		if (r < 0)
+			return r;
+	}
+	return keyfile_save(&o->keyfile, &o->state);
+}
+
+/* Before the last seal of a key: draw its successor, durable before its public key is named. */
+static int prepare_successor(struct origin *o, struct event_rekey *ret)
+{
+	_cleanup_(kes_freep) struct kes *copy = NULL;
+	struct hash root;
+	int r;
+
+	if (!o->state.next) {
+		o->state.next = kes_new();
+		if (!o->state.next)
+			return -errno;
+		kes_generate(o->state.next, &o->params);
+		r = keyfile_save(&o->keyfile, &o->state);
+		if (r < 0)
+			return r;
+	}
+	copy = kes_new();
+	if (!copy)
+		return -errno;
+	memcpy(copy, o->state.next, sizeof *copy);
+	kes_certify(copy);
+	root = kes_root(copy, 0);
+	*ret = (struct event_rekey){ .levels = copy->params.levels, .height = copy->params.height };
+	memcpy(ret->public_key, root.b, KES_PUBLIC_SIZE);
+	return 0;
+}
+
+static int settle(struct origin *o)
+{
+	int r;
+
+	assert(o->pending);
+	r = ledger_append(&o->ledger, LEDGER_COMMIT, o->record.data, o->record.len);
+	if (r < 0)
+		return r;
+	o->pending = false;
+	r = history_commit(o->history, o->record.data, o->record.len, HISTORY_SKIP_SIGNATURE, NULL);
+	assert(r >= 0 || r == -ENOMEM);
+	if (r < 0)
+		return r;
+	if (history_size(o->history) == 1)
+		o->state.origin = history_vkey(o->history).origin;
+	if (kes_exhausted(o->state.key))
+		succeed(o);
+	return keyfile_save(&o->keyfile, &o->state);
+}
+
+int origin_retry(struct origin *o)
+{
+	return o->pending ? settle(o) : 0;
+}
+
+static int seal(struct origin *o, uint64_t now_ns, struct batch_item *items, size_t n_items,
+		const struct event *events, size_t n_events)
+{
+	char message[SEAL_MESSAGE_SIZE_MAX];
+	uint8_t sigma[KES_SIGMA_SIZE];
+	ssize_t n;
+	int r;
+
+	buf_clear(&o->record);
+	r = history_write_commit(o->history, now_ns, items, n_items, events, n_events, &o->record);
+	if (r < 0)
+		return r;
+	n = history_seal_message(o->history, o->record.data, o->record.len, message);
+	if (n < 0)
+		return (int) n;
+	/* Room first: once the key has signed there must be no way to lose the signature. */
+	if (!buf_room(&o->record, KES_SIGMA_SIZE))
+		return -ENOMEM;
+	kes_sign(o->state.key, message, (size_t) n, sigma);
+	buf_append(&o->record, sigma, sizeof sigma);
+	o->pending = true;
+	return settle(o);
+}
+
+int origin_commit(struct origin *o, uint64_t now_ns, struct batch_item *items, size_t n_items,
+		  const struct event *events, size_t n_events)
+{
+	_cleanup_free_ struct event *more = NULL;
+	struct event_rekey rekey;
+	uint8_t body[64];
+	struct wr w = wr_of(body, sizeof body);
+	int r;
+
+	if (o->pending)
+		return -EBUSY;
+	r = prepare_key(o);
+	if (r < 0)
+		return r;
+	if (o->state.key->counter + 1 < kes_capacity(&o->state.key->params))
+		return seal(o, now_ns, items, n_items, events, n_events);
+	r = prepare_successor(o, &rekey);
+	if (r < 0)
+		return r;
+	more = reallocarray(NULL, n_events + 1, sizeof *more);
+	if (!more)
+		return -ENOMEM;
+	memcpy(more, events, n_events * sizeof *more);
+	event_rekey_encode(&rekey, &w);
+	more[n_events] = (struct event){ EVENT_REKEY, (uint16_t) w.len, body };
+	return seal(o, now_ns, items, n_items, more, n_events + 1);
+}
+
+int origin_begin(struct origin *o, uint64_t now_ns, bool *ret_unclean)
+{
+	uint8_t genesis_body[EVENT_SIZE_MAX], up_body[32];
+	struct wr genesis = wr_of(genesis_body, sizeof genesis_body),
+		  up = wr_of(up_body, sizeof up_body);
+	struct event events[2];
+	bool unclean = history_is_up(o->history);
+	size_t n = 0;
+	int r;
+
+	r = prepare_key(o);
+	if (r < 0)
+		return r;
+	if (history_size(o->history) == 0) {
+		struct event_genesis g = {
+			.levels = o->params.levels,
+			.height = o->params.height,
+			.created_ns = now_ns,
+			.machine = o->machine,
+			.host = (const uint8_t *) o->host,
+			.host_len = (uint16_t) strlen(o->host),
+		};
+		struct hash root = kes_root(o->state.key, 0);
+
+		memcpy(g.public_key, root.b, KES_PUBLIC_SIZE);
+		randombytes_buf(g.nonce.b, ID_SIZE);
+		event_genesis_encode(&g, &genesis);
+		events[n++] = (struct event){ EVENT_GENESIS, (uint16_t) genesis.len, genesis_body };
+	}
+	event_up_encode(&(struct event_up){ .unclean = unclean, .boot = o->boot }, &up);
+	events[n++] = (struct event){ EVENT_UP, (uint16_t) up.len, up_body };
+	r = origin_commit(o, now_ns, NULL, 0, events, n);
+	if (r >= 0)
+		*ret_unclean = unclean;
+	return r;
+}
+
+int origin_end(struct origin *o, uint64_t now_ns)
+{
+	return origin_commit(o, now_ns, NULL, 0, &(struct event){ EVENT_DOWN, 0, NULL }, 1);
+}

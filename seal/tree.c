@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Making proofs follows the recursive definitions of RFC 6962, 2.1.1 and 2.1.2.  Checking follows the iterative
+ * algorithms of RFC 9162, 2.1.3.2 and 2.1.4.2, which consume a proof from the leaf upwards and must end at exactly the
+ * top: a proof with one hash more or less than the two sizes ask for is refused.
+ */
+
+#include "seal/tree.h"
+
+#include <assert.h>
+#include <string.h>
+
+static const uint8_t leaf_prefix = 0x00, node_prefix = 0x01;
+
+static bool hash_equal(const struct hash *a, const struct hash *b)
+{
+	return memcmp(a->b, b->b, HASH_SIZE) == 0;
+}
+
+struct hash tree_leaf(const void *datum, size_t n)
+{
+	const struct span parts[] = { { &leaf_prefix, 1 }, { datum, n } };
+
+	return sha256_concat(parts, ELEMENTS(parts));
+}
+
+struct hash tree_node(const struct hash *left, const struct hash *right)
+{
+	const struct span parts[] = { { &node_prefix, 1 },
+				      { left->b, HASH_SIZE },
+				      { right->b, HASH_SIZE } };
+
+	return sha256_concat(parts, ELEMENTS(parts));
+}
+
+/* The largest power of two below n; n > 1. */
+static uint64_t split_of(uint64_t n)
+{
+	return 1ull << (63 - __builtin_clzll(n - 1));
+}
+
+struct hash tree_root(const struct hash *leaves, uint64_t n)
+{
+	struct frontier f = { 0 };
+
+	frontier_push_many(&f, leaves, n);
+	return frontier_root(&f);
+}
+
+void frontier_push(struct frontier *f, const struct hash *leaf)
+{
+	struct hash h = *leaf;
+	unsigned level = 0;
+
+	for (uint64_t s = f->size; s & 1; s >>= 1, level++)
+		h = tree_node(&f->node[level], &h);
+	f->node[level] = h;
+	f->size++;
+}
+
+/* Reduce 2^level leaves to one root, level by level, so that sha256_many() sees as many nodes at once as there are. */
+enum { CHUNK_LEVEL = 6, CHUNK = 1 << CHUNK_LEVEL };
+
+static struct hash chunk_root(const struct hash *leaves)
+{
+	uint8_t node[CHUNK / 2][1 + 2 * HASH_SIZE];
+	struct span span[CHUNK / 2];
+	struct hash level[CHUNK];
+
+	memcpy(level, leaves, sizeof level);
+	for (size_t n = CHUNK / 2; n > 0; n /= 2) {
+		for (size_t i = 0; i < n; i++) {
+			node[i][0] = node_prefix;
+			memcpy(node[i] + 1, level[2 * i].b, HASH_SIZE);
+			memcpy(node[i] + 1 + HASH_SIZE, level[2 * i + 1].b, HASH_SIZE);
+			span[i] = (struct span){ node[i], sizeof node[i] };
+		}
+		sha256_many(level, span, n);
+	}
+	return level[0];
+}
+
+void frontier_push_many(struct frontier *f, const struct hash *leaves, size_t n)
+{
+	while (n > 0 && f->size % CHUNK != 0) {
+		frontier_push(f, leaves++);
+		n--;
+	}
+	while (n >= CHUNK) {
+		struct hash h = chunk_root(leaves);
+		unsigned level = CHUNK_LEVEL;
+
+		for (uint64_t s = f->size >> CHUNK_LEVEL; s & 1; s >>= 1, level++)
+			h = tree_node(&f->node[level], &h);
+		f->node[level] = h;
+		f->size += CHUNK;
+		leaves += CHUNK;
+		n -= CHUNK;
+	}
+	while (n-- > 0)
+		frontier_push(f, leaves++);
+}
+
+struct hash frontier_root(const struct frontier *f)
+{
+	uint64_t s = f->size;
+	struct hash h;
+	unsigned level;
+
+	if (s == 0)
+		return sha256(NULL, 0);
+	level = (unsigned) __builtin_ctzll(s);
+	h = f->node[level];
+	for (s &= s - 1; s != 0; s &= s - 1)
+		h = tree_node(&f->node[__builtin_ctzll(s)], &h);
+	return h;
+}
+
+static void add_hash(struct proof *p, const struct hash *h)
+{
+	assert(p->n < PROOF_MAX);
+	p->h[p->n++] = *h;
+}
+
+static void add_root(struct proof *p, const struct hash *leaves, uint64_t n)
+{
+	struct hash h = tree_root(leaves, n);
+
+	add_hash(p, &h);
+}
+
+/* PATH(m, D[n]) of RFC 6962, 2.1.1, without recursion: the halves on the way down, kept in reverse. */
+void tree_prove_inclusion(const struct hash *leaves, uint64_t size, uint64_t index,
+			  struct proof *ret)
+{
+	struct proof down = { 0 };
+
+	assert(index < size);
+	while (size > 1) {
+		uint64_t k = split_of(size);
+
+		if (index < k) {
+			add_root(&down, leaves + k, size - k);
+			size = k;
+		} else {
+			add_root(&down, leaves, k);
+			leaves += k;
+			index -= k;
+			size -= k;
+		}
+	}
+	ret->n = 0;
+	while (down.n > 0)
+		add_hash(ret, &down.h[--down.n]);
+}
+
+/* SUBPROOF(m, D[n], b) of RFC 6962, 2.1.2; `whole` is its b: the subtree began where the old tree began. */
+void tree_prove_consistency(const struct hash *leaves, uint64_t size, uint64_t old,
+			    struct proof *ret)
+{
+	struct proof down = { 0 };
+	bool whole = true;
+
+	assert(old > 0 && old <= size);
+	while (old < size) {
+		uint64_t k = split_of(size);
+
+		if (old <= k) {
+			add_root(&down, leaves + k, size - k);
+			size = k;
+		} else {
+			add_root(&down, leaves, k);
+			leaves += k;
+			old -= k;
+			size -= k;
+			whole = false;
+		}
+	}
+	if (!whole)
+		add_root(&down, leaves, size);
+	ret->n = 0;
+	while (down.n > 0)
+		add_hash(ret, &down.h[--down.n]);
+}
+
+bool tree_check_inclusion(const struct hash *leaf, uint64_t index, uint64_t size,
+			  const struct proof *proof, const struct hash *root)
+{
+	uint64_t fn = index, sn;
+	struct hash h = *leaf;
+
+	if (size == 0 || index >= size)
+		return false;
+	sn = size - 1;
+	for (size_t i = 0; i < proof->n; i++) {
+		if (sn == 0)
+			return false;
+		if ((fn & 1) || fn == sn) {
+			h = tree_node(&proof->h[i], &h);
+			while (!(fn & 1) && fn != 0) {
+				fn >>= 1;
+				sn >>= 1;
+			}
+		} else {
+			h = tree_node(&h, &proof->h[i]);
+		}
+		fn >>= 1;
+		sn >>= 1;
+	}
+	return sn == 0 && hash_equal(&h, root);
+}
+
+bool tree_check_consistency(uint64_t old, uint64_t size, const struct proof *proof,
+			    const struct hash *old_root, const struct hash *root)
+{
+	uint64_t fn, sn;
+	struct hash fr, sr;
+	size_t i = 0;
+
+	if (old == 0 || old > size)
+		return false;
+	if (old == size)
+		return proof->n == 0 && hash_equal(old_root, root);
+	if (proof->n == 0)
+		return false;
+	fn = old - 1;
+	sn = size - 1;
+	while (fn & 1) {
+		fn >>= 1;
+		sn >>= 1;
+	}
+	/* When the old size is a power of two its root is the first hash, and the proof leaves it out. */
+	fr = (old & (old - 1)) == 0 ? *old_root : proof->h[i++];
+	sr = fr;
+	for (; i < proof->n; i++) {
+		if (sn == 0)
+			return false;
+		if ((fn & 1) || fn == sn) {
+			fr = tree_node(&proof->h[i], &fr);
+			sr = tree_node(&proof->h[i], &sr);
+			while (!(fn & 1) && fn != 0) {
+				fn >>= 1;
+				sn >>= 1;
+			}
+		} else {
+			sr = tree_node(&sr, &proof->h[i]);
+		}
+		fn >>= 1;
+		sn >>= 1;
+	}
+	return sn == 0 && hash_equal(&fr, old_root) && hash_equal(&sr, root);
+}
