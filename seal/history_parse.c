@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Reading records.  Nothing here changes what the history knows but history_header() and history_keys(), which need no
+ * second step; a commit is left in h->p.  Events come before batch items in meaning, behind them in the bytes: they say
+ * which boot it is and what the newest handles stand for.
+ */
+
+#include "seal/history-internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+
+const uint8_t history_magic[LEDGER_MAGIC_SIZE] = "BULLALG1";
+
+/* Header. */
+
+int history_header(struct history *h, const uint8_t *p, size_t n)
+{
+	struct rd r = rd_of(p, n);
+	const uint8_t *m = rd_bytes(&r, sizeof history_magic);
+	uint32_t incompatible;
+	uint64_t first;
+
+	rd_u32(&r);
+	incompatible = rd_u32(&r);
+	first = rd_u64(&r);
+	if (r.bad || r.left > 0)
+		return BULLA_ECORRUPT;
+	if (memcmp(m, history_magic, sizeof history_magic) != 0 || incompatible != 0 || first != 0)
+		return BULLA_EVERSION;
+	h->has_header = true;
+	return 0;
+}
+
+/* Keys. */
+
+/* Which level the trees for seal `counter` begin at: the topmost whose index has just rolled over below it. */
+static unsigned renewal_level(const struct kes_params *p, uint64_t counter)
+{
+	unsigned level = p->levels;
+
+	while (level > 0 && kes_index(p, counter, level - 1) == 0)
+		level--;
+	return level;
+}
+
+static int keys_expected(const struct history *h, const struct kes_params *p, uint64_t counter,
+			 unsigned from)
+{
+	if (!kes_params_valid(p) || counter >= kes_capacity(p) || from >= p->levels)
+		return BULLA_ECORRUPT;
+	if (!h->has_keys || h->awaiting_keys)
+		return counter == 0 && from == 0 ? 0 : BULLA_EORDER;
+	if (counter != h->keys_upto || counter != h->tree.size - h->key_first)
+		return BULLA_EORDER;
+	if (p->levels != h->params.levels || p->height != h->params.height)
+		return BULLA_EORDER;
+	/* Level k is renewed when the index at k - 1 moves: one level above the first that rolled over. */
+	return from == MAX_OF(renewal_level(p, counter), 1u) ? 0 : BULLA_EORDER;
+}
+
+int history_keys(struct history *h, const uint8_t *p, size_t n)
+{
+	_cleanup_free_ struct kes_public_tree *trees = NULL;
+	uint8_t certificates[KES_LEVELS_MAX][KES_SIGMA_SIZE] = { 0 };
+	struct kes_params params;
+	struct rd r = rd_of(p, n);
+	uint64_t counter = rd_u64(&r);
+	unsigned from;
+	int k;
+
+	params.levels = rd_u8(&r);
+	params.height = rd_u8(&r);
+	from = rd_u8(&r);
+	if (r.bad)
+		return BULLA_ECORRUPT;
+	k = keys_expected(h, &params, counter, from);
+	if (k < 0)
+		return k;
+	trees = calloc(params.levels, sizeof *trees);
+	if (!trees)
+		return -ENOMEM;
+	for (unsigned l = from; l < params.levels; l++) {
+		if (l > 0)
+			rd_copy(&r, certificates[l], KES_SIGMA_SIZE);
+		rd_copy(&r, &trees[l].node[bottom_keys(&params)],
+			bottom_keys(&params) * KES_PUBLIC_SIZE);
+		kes_public_tree_fill(&trees[l], params.height);
+	}
+	if (r.bad || r.left > 0)
+		return BULLA_ECORRUPT;
+	for (unsigned l = MAX_OF(from, 1u); l < params.levels; l++) {
+		const struct kes_public_tree *above = l > from ? &trees[l - 1] : &h->trees[l - 1];
+		uint32_t index = kes_index(&params, counter, l - 1);
+		uint8_t message[KES_CERT_MESSAGE_SIZE];
+
+		kes_certificate_message(l, &trees[l].node[1], message);
+		if (!kes_check_sigma(certificates[l], above->node[bottom_keys(&params) + index].b,
+				     message, sizeof message))
+			return BULLA_ESIG;
+	}
+	if (from == 0 && h->awaiting_keys &&
+	    memcmp(trees[0].node[1].b, h->public_key, KES_PUBLIC_SIZE) != 0)
+		return BULLA_ESIG;
+	for (unsigned l = from; l < params.levels; l++) {
+		h->trees[l] = trees[l];
+		memcpy(h->certificates[l], certificates[l], KES_SIGMA_SIZE);
+	}
+	h->params = params;
+	memcpy(h->public_key, h->trees[0].node[1].b, KES_PUBLIC_SIZE);
+	h->keys_upto = counter + bottom_keys(&params);
+	h->has_keys = true;
+	h->awaiting_keys = false;
+	return 0;
+}
+
+/* Commits. */
+
+static int grow(void *array, size_t *cap, size_t need, size_t size)
+{
+	void **at = array;
+	void *p;
+
+	if (need <= *cap)
+		return 0;
+	p = reallocarray(*at, need, size);
+	if (!p)
+		return -ENOMEM;
+	*at = p;
+	*cap = need;
+	return 0;
+}
+
+int history_parse_open(struct history *h, const struct event *e)
+{
+	struct parsed *p = &h->p;
+	struct event_open open;
+	int r;
+
+	r = event_open_decode(e, &open);
+	if (r < 0)
+		return r;
+	if (history_find_journal(h, &open.journal) >= 0)
+		return BULLA_EORDER;
+	for (size_t i = 0; i < p->n_opened; i++)
+		if (id_equal(&p->opened[i].id, &open.journal))
+			return BULLA_EORDER;
+	r = grow(&p->opened, &p->opened_cap, p->n_opened + 1, sizeof *p->opened);
+	if (r < 0)
+		return r;
+	p->opened[p->n_opened++] = (struct ledger_journal){
+		.id = open.journal,
+		.identity = open.identity,
+		.previous = open.previous,
+		.seed_commitment = open.seed_commitment,
+		.opened = p->commit.number,
+		.last_commit = p->commit.number,
+		.time_min = UINT64_MAX,
+	};
+	return 0;
+}
+
+/* Events that say something of the origin itself.  Unknown kinds are kept as they are: they are sealed, not obeyed. */
+static int parse_event(struct history *h, const struct event *e, size_t place)
+{
+	struct parsed *p = &h->p;
+	struct event_up up;
+	int r;
+
+	switch (e->kind) {
+	case EVENT_GENESIS:
+		r = event_genesis_decode(e, &p->genesis);
+		if (r < 0)
+			return r;
+		if (h->started || place != 0 || p->genesis.host_len > HOST_NAME_MAX_LEN)
+			return BULLA_EORDER;
+		p->has_genesis = true;
+		return 0;
+	case EVENT_UP:
+		r = event_up_decode(e, &up);
+		if (r < 0)
+			return r;
+		p->commit.boot = up.boot;
+		p->has_up = true;
+		p->unclean = up.unclean;
+		return 0;
+	case EVENT_DOWN:
+		p->has_down = true;
+		return e->len == 0 ? 0 : BULLA_ENOTCANON;
+	case EVENT_REKEY:
+		p->has_rekey = true;
+		r = event_rekey_decode(e, &p->rekey);
+		if (r < 0)
+			return r;
+		return kes_params_valid(&(struct kes_params){ p->rekey.levels, p->rekey.height })
+			       ? 0
+			       : BULLA_ECORRUPT;
+	case EVENT_OPEN:
+		return history_parse_open(h, e);
+	default:
+		return 0;
+	}
+}
+
+static int parse_events(struct history *h, struct rd *r)
+{
+	struct parsed *p = &h->p;
+	uint64_t m = rd_varint(r);
+	int k;
+
+	if (r->bad || m > EVENTS_MAX)
+		return BULLA_ECORRUPT;
+	k = grow(&p->events, &p->events_cap, m, sizeof *p->events);
+	if (k < 0)
+		return k;
+	for (size_t i = 0; i < m; i++) {
+		struct event *e = &p->events[i];
+		uint64_t len;
+
+		e->kind = rd_u8(r);
+		len = rd_varint(r);
+		if (len > EVENT_SIZE_MAX)
+			return BULLA_ECORRUPT;
+		e->len = (uint16_t) len;
+		e->body = rd_bytes(r, len);
+		if (r->bad)
+			return BULLA_ECORRUPT;
+		k = parse_event(h, e, i);
+		if (k < 0)
+			return k;
+	}
+	p->commit.events = p->events;
+	p->commit.n_events = (uint16_t) m;
+	return 0;
+}
+
+static int parse_item(struct history *h, struct rd *r, struct batch *b, uint32_t *ret_handle)
+{
+	uint64_t handle = rd_varint(r), entries, offset_time;
+	uint8_t flags = rd_u8(r);
+	const struct ledger_journal *j = r->bad ? NULL : history_journal_at(h, handle);
+
+	if (!j || (flags & ~ITEM_FLAGS_ALL))
+		return BULLA_ECORRUPT;
+	if (j->closed)
+		return BULLA_EORDER;
+	*b = (struct batch){ .journal = j->id, .batch_no = j->batches, .first_seq = j->entries };
+	entries = rd_varint(r);
+	b->bytes = rd_varint(r);
+	b->time_min = h->p.commit.time_ns + (uint64_t) rd_zigzag(r);
+	offset_time = rd_varint(r);
+	b->mono_offset = (int64_t) ((uint64_t) j->mono_offset + (uint64_t) rd_zigzag(r));
+	rd_copy(r, b->root.b, HASH_SIZE);
+	if (r->bad || entries == 0 || entries > UINT32_MAX)
+		return BULLA_ECORRUPT;
+	if (__builtin_add_overflow(b->time_min, offset_time, &b->time_max))
+		return BULLA_ECORRUPT;
+	b->entries = (uint32_t) entries;
+	b->recovered = flags & ITEM_RECOVERED;
+	*ret_handle = (uint32_t) handle;
+	return 0;
+}
+
+static int parse_items(struct history *h, struct rd r, uint64_t n)
+{
+	struct parsed *p = &h->p;
+	size_t cap = p->batches_cap;
+	int k;
+
+	k = grow(&p->handles, &cap, n, sizeof *p->handles);
+	if (k >= 0)
+		k = grow(&p->batches, &p->batches_cap, n, sizeof *p->batches);
+	if (k < 0)
+		return k;
+	for (size_t i = 0; i < n; i++) {
+		struct batch *b = &p->batches[i];
+
+		k = parse_item(h, &r, b, &p->handles[i]);
+		if (k < 0)
+			return k;
+		b->boot = p->commit.boot;
+		if (i > 0 && id_compare(&b[-1].journal, &b->journal) >= 0)
+			return BULLA_ENOTCANON;
+	}
+	p->commit.n_batches = (uint32_t) n;
+	return 0;
+}
+
+/* Step over the items to reach the events, which say what the items' new handles and the boot are. */
+static int skip_items(struct rd *r, uint64_t n)
+{
+	for (uint64_t i = 0; i < n && !r->bad; i++) {
+		rd_varint(r);
+		rd_u8(r);
+		for (int k = 0; k < 5; k++)
+			rd_varint(r);
+		rd_bytes(r, HASH_SIZE);
+	}
+	return r->bad ? BULLA_ECORRUPT : 0;
+}
+
+static int compare_batch_journal(const void *key, const void *batch)
+{
+	return id_compare(key, &((const struct batch *) batch)->journal);
+}
+
+/* A close must tell the very counts that the journal has with this commit. */
+static int check_closes(const struct history *h)
+{
+	const struct parsed *p = &h->p;
+
+	for (size_t i = 0; i < p->commit.n_events; i++) {
+		const struct ledger_journal *j = NULL;
+		const struct batch *last;
+		struct event_close close;
+		uint64_t batches, entries;
+		int64_t handle;
+
+		if (p->events[i].kind != EVENT_CLOSE)
+			continue;
+		if (event_close_decode(&p->events[i], &close) < 0)
+			return BULLA_ECORRUPT;
+		handle = history_find_journal(h, &close.journal);
+		if (handle >= 0)
+			j = &h->journals.at[handle];
+		for (size_t k = 0; !j && k < p->n_opened; k++)
+			if (id_equal(&p->opened[k].id, &close.journal))
+				j = &p->opened[k];
+		if (!j || j->closed)
+			return BULLA_EORDER;
+		batches = j->batches;
+		entries = j->entries;
+		last = bsearch(&close.journal, p->batches, p->commit.n_batches, sizeof *p->batches,
+			       compare_batch_journal);
+		if (last) {
+			batches++;
+			entries += last->entries;
+		}
+		if (close.batches != batches || close.entries != entries)
+			return BULLA_EORDER;
+	}
+	return 0;
+}
+
+static int hash_commit(struct history *h)
+{
+	struct parsed *p = &h->p;
+	struct frontier batches = { 0 };
+	int r;
+
+	for (size_t i = 0; i < p->commit.n_batches; i++) {
+		struct hash leaf = batch_leaf_hash(&p->batches[i]);
+
+		frontier_push(&batches, &leaf);
+	}
+	p->commit.batches_root = frontier_root(&batches);
+	r = commit_leaf_hash(&p->commit, &p->leaf);
+	if (r < 0)
+		return r;
+	p->tree = h->tree;
+	frontier_push(&p->tree, &p->leaf);
+	p->root = frontier_root(&p->tree);
+	return 0;
+}
+
+/* An origin's life: genesis once and first, up before anything, nothing after down but the next up. */
+static int check_life(const struct history *h)
+{
+	const struct parsed *p = &h->p;
+
+	if (p->has_genesis != !h->started)
+		return BULLA_EORDER;
+	if (!p->has_up && !h->up)
+		return BULLA_EORDER;
+	if (p->has_genesis &&
+	    (p->genesis.levels != h->params.levels || p->genesis.height != h->params.height ||
+	     memcmp(p->genesis.public_key, h->public_key, KES_PUBLIC_SIZE) != 0))
+		return BULLA_ESIG;
+	return 0;
+}
+
+struct id history_parsed_origin(const struct history *h)
+{
+	struct id id = h->vkey.origin;
+
+	/* An origin's name is the hash of its genesis. */
+	if (!h->started)
+		memcpy(id.b, h->p.leaf.b, ID_SIZE);
+	return id;
+}
+
+size_t history_parsed_message(const struct history *h, char ret[SEAL_MESSAGE_SIZE_MAX])
+{
+	const struct parsed *p = &h->p;
+	struct id origin = history_parsed_origin(h);
+
+	return seal_message_write(&origin, p->commit.number - h->key_first, p->commit.time_ns,
+				  p->tree.size, &p->root, ret);
+}
+
+int history_parse_commit(struct history *h, const uint8_t *bytes, size_t n, bool with_sigma)
+{
+	struct parsed *p = &h->p;
+	struct rd r = rd_of(bytes, n), items;
+	uint64_t n_items;
+	int k;
+
+	if (!h->has_header || !h->has_keys || h->awaiting_keys)
+		return BULLA_EORDER;
+	p->n_opened = 0;
+	p->has_genesis = p->has_up = p->has_down = p->has_rekey = p->unclean = false;
+	p->commit = (struct commit){ .number = rd_varint(&r), .boot = h->boot };
+	p->commit.time_ns = rd_u64(&r);
+	n_items = rd_varint(&r);
+	if (r.bad || n_items > BATCHES_MAX)
+		return BULLA_ECORRUPT;
+	if (p->commit.number != h->tree.size || p->commit.number - h->key_first >= h->keys_upto)
+		return BULLA_EORDER;
+	items = r;
+	k = skip_items(&r, n_items);
+	if (k >= 0)
+		k = parse_events(h, &r);
+	if (k >= 0)
+		k = check_life(h);
+	if (k >= 0)
+		k = parse_items(h, items, n_items);
+	if (k >= 0)
+		k = check_closes(h);
+	if (k < 0)
+		return k;
+	p->sigma = with_sigma ? rd_bytes(&r, KES_SIGMA_SIZE) : NULL;
+	if (r.bad || r.left > 0)
+		return BULLA_ECORRUPT;
+	return hash_commit(h);
+}

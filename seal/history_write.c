@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Making records, in the one form that history_parse.c reads.  A commit is written without its signature first: reading it
+ * back is what says which message to sign, so nothing is ever signed that a reader would refuse.
+ */
+
+#include "seal/history-internal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "bulla/error.h"
+
+void history_write_header(struct buf *to)
+{
+	uint8_t bytes[sizeof history_magic + 4 + 4 + 8];
+	struct wr w = wr_of(bytes, sizeof bytes);
+
+	wr_bytes(&w, history_magic, sizeof history_magic);
+	wr_u32(&w, 0);
+	wr_u32(&w, 0);
+	wr_u64(&w, 0);
+	buf_append(to, bytes, w.len);
+}
+
+void history_write_keys(const struct kes *k, struct buf *to)
+{
+	uint8_t head[8 + 3];
+	struct wr w = wr_of(head, sizeof head);
+
+	wr_u64(&w, k->counter);
+	wr_u8(&w, k->params.levels);
+	wr_u8(&w, k->params.height);
+	wr_u8(&w, (uint8_t) kes_renewed_from(k));
+	buf_append(to, head, w.len);
+	for (unsigned l = kes_renewed_from(k); l < k->params.levels; l++) {
+		if (l > 0)
+			buf_append(to, k->level[l].certificate, KES_SIGMA_SIZE);
+		buf_append(to, &k->level[l].public.node[bottom_keys(&k->params)],
+			   bottom_keys(&k->params) * KES_PUBLIC_SIZE);
+	}
+}
+
+static int compare_items(const void *a, const void *b, void *arg)
+{
+	const struct batch_item *x = a, *y = b;
+	const struct ledger_journal *jx = history_journal_at(arg, x->handle),
+				    *jy = history_journal_at(arg, y->handle);
+
+	assert(jx && jy);
+	return id_compare(&jx->id, &jy->id);
+}
+
+static void write_item(const struct history *h, const struct batch_item *i, uint64_t time_ns,
+		       struct wr *w)
+{
+	const struct ledger_journal *j = history_journal_at(h, i->handle);
+
+	assert(j);
+	wr_varint(w, i->handle);
+	wr_u8(w, i->recovered ? ITEM_RECOVERED : 0);
+	wr_varint(w, i->entries);
+	wr_varint(w, i->bytes);
+	wr_zigzag(w, (int64_t) (i->time_min - time_ns));
+	wr_varint(w, i->time_max - i->time_min);
+	wr_zigzag(w, (int64_t) ((uint64_t) i->mono_offset - (uint64_t) j->mono_offset));
+	wr_bytes(w, i->root.b, HASH_SIZE);
+}
+
+int history_write_commit(struct history *h, uint64_t time_ns, struct batch_item *items,
+			 size_t n_items, const struct event *events, size_t n_events,
+			 struct buf *to)
+{
+	enum { ITEM_SIZE_MAX = 6 * VARINT_SIZE_MAX + 1 + HASH_SIZE };
+	size_t room = 8 + 3 * VARINT_SIZE_MAX + n_items * ITEM_SIZE_MAX;
+	struct wr w;
+
+	if (n_items > BATCHES_MAX || n_events > EVENTS_MAX)
+		return BULLA_ELIMIT;
+	h->p.n_opened = 0;
+	for (size_t i = 0; i < n_events; i++) {
+		room += 1 + VARINT_SIZE_MAX + events[i].len;
+		if (events[i].kind == EVENT_OPEN) {
+			int r = history_parse_open(h, &events[i]);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	for (size_t i = 0; i < n_items; i++)
+		if (!history_journal_at(h, items[i].handle))
+			return BULLA_EORDER;
+	if (n_items > 1)
+		qsort_r(items, n_items, sizeof *items, compare_items, h);
+	if (!buf_room(to, room))
+		return -ENOMEM;
+	w = wr_of(to->data + to->len, room);
+	wr_varint(&w, h->tree.size);
+	wr_u64(&w, time_ns);
+	wr_varint(&w, n_items);
+	for (size_t i = 0; i < n_items; i++)
+		write_item(h, &items[i], time_ns, &w);
+	wr_varint(&w, n_events);
+	for (size_t i = 0; i < n_events; i++) {
+		wr_u8(&w, events[i].kind);
+		wr_varint(&w, events[i].len);
+		wr_bytes(&w, events[i].body, events[i].len);
+	}
+	assert(!w.bad);
+	buf_add(to, w.len);
+	return 0;
+}
+
+ssize_t history_seal_message(struct history *h, const uint8_t *p, size_t n,
+			     char ret[SEAL_MESSAGE_SIZE_MAX])
+{
+	int r = history_parse_commit(h, p, n, false);
+
+	return r < 0 ? r : (ssize_t) history_parsed_message(h, ret);
+}
