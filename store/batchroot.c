@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "store/batchroot.h"
+
+#include <assert.h>
+#include <errno.h>
+
+#include <sodium.h>
+
+void batchroot_begin(struct batchroot *b, const uint8_t seed[SEED_SIZE], uint64_t batch_no,
+		     bool recovered)
+{
+	salts_of(&b->salts, seed, batch_no);
+	b->tree.size = 0;
+	b->recovered = recovered;
+	b->bytes = 0;
+	b->time_min = UINT64_MAX;
+	b->time_max = 0;
+	buf_clear(&b->leaves);
+	b->n_leaves = 0;
+	b->salt_ready = false;
+}
+
+void batchroot_done(struct batchroot *b)
+{
+	buf_done(&b->leaves);
+	sodium_memzero(&b->salts, sizeof b->salts);
+}
+
+static void hash_leaves(struct batchroot *b)
+{
+	struct span span[LEAVES_AT_ONCE];
+	struct hash hash[LEAVES_AT_ONCE];
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < b->n_leaves; i++) {
+		span[i] = (struct span){ b->leaves.data + at, b->leaf_end[i] - at };
+		at = b->leaf_end[i];
+	}
+	sha256_many(hash, span, b->n_leaves);
+	frontier_push_many(&b->tree, hash, b->n_leaves);
+	buf_clear(&b->leaves);
+	b->n_leaves = 0;
+	b->salt_ready = false;
+}
+
+int batchroot_add(struct batchroot *b, const struct entry *e)
+{
+	size_t size = 1 + entry_leaf_size(e);
+	struct entry marked = *e;
+	uint8_t *at;
+	struct wr w;
+
+	if (!b->salt_ready) {
+		salts_get(&b->salts, b->tree.size, LEAVES_AT_ONCE, b->salt);
+		b->salt_ready = true;
+	}
+	at = buf_room(&b->leaves, size);
+	if (!at)
+		return -ENOMEM;
+	if (b->recovered)
+		marked.flags |= ENTRY_RECOVERED;
+	w = wr_of(at, size);
+	wr_u8(&w, 0x00); /* RFC 6962: a leaf */
+	entry_encode(&marked, b->salt + b->n_leaves * SALT_SIZE, &w);
+	assert(!w.bad && w.len == size);
+	buf_add(&b->leaves, size);
+	b->leaf_end[b->n_leaves++] = (uint32_t) b->leaves.len;
+	b->bytes += entry_bytes(e);
+	b->time_min = MIN_OF(b->time_min, e->time_ns);
+	b->time_max = MAX_OF(b->time_max, e->time_ns);
+	if (b->n_leaves == LEAVES_AT_ONCE || b->leaves.len >= LEAVES_SIZE_MAX)
+		hash_leaves(b);
+	return 0;
+}
+
+uint32_t batchroot_count(const struct batchroot *b)
+{
+	return (uint32_t) (b->tree.size + b->n_leaves);
+}
+
+struct hash batchroot_get(struct batchroot *b)
+{
+	if (b->n_leaves > 0)
+		hash_leaves(b);
+	return frontier_root(&b->tree);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_CONTEXTS_H
+#define BULLA_STORE_CONTEXTS_H
+
+/**
+ * The contexts of one journal, by number: what a row's context number means.
+ *
+ * Number 0 is the journal's identity and has no parent; every other's parent came before it, so chains end at the
+ * identity and cannot loop.
+ */
+
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "seal/statement.h"
+
+/** One context; lives as long as the table. */
+struct context_entry {
+	struct hash hash;
+	int32_t parent; /* number, or -1 at the identity */
+	uint16_t n_fields;
+	uint16_t depth;
+	struct field *fields; /* point into `leaf` */
+	uint8_t *leaf;	      /* owned: the canonical bytes */
+	uint32_t leaf_size;
+};
+
+struct contexts {
+	struct context_entry *at; /* owned */
+	uint32_t n, cap;
+};
+
+void contexts_done(struct contexts *c);
+/**
+ * Add a context from its leaf bytes (copied).
+ *
+ * @return its number, or an error of context_decode(); BULLA_ECORRUPT for an unknown parent; BULLA_ELIMIT; -ENOMEM.
+ */
+_must_check_ int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n);
+/** @return the number of a context, or -ENOENT. */
+int64_t contexts_find(const struct contexts *c, const struct hash *hash);
+/** The first field of this name in a context or its parents, nearest first; NULL if there is none. */
+const struct field *contexts_lookup(const struct contexts *c, uint32_t number, const char *name);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_RECOVER_H
+#define BULLA_STORE_RECOVER_H
+
+/**
+ * What is left of a journal whose writer is gone: the durable, unsealed entries behind its last sealed batch.
+ *
+ * They become one last batch, marked recovered, and the journal is closed.  The tail itself is not touched: a torn end
+ * stays as it is and is never appended to.
+ */
+
+#include <stdbool.h>
+
+#include "base/attr.h"
+#include "seal/history.h"
+
+/** Lock a tail against its being written; the lock lives with the returned fd.  @return fd; -EWOULDBLOCK; an errno. */
+_must_check_ int recover_lock(int journals_dirfd, const struct id *journal);
+
+/**
+ * Read the unsealed entries of a journal.
+ *
+ * @return 1, and `ret` (but for its handle) is the batch to seal; 0 when there is nothing to seal; BULLA_ECORRUPT when
+ *         sealed entries are missing or damaged; -ENOENT; a negated errno.
+ */
+_must_check_ int recover_batch(int journals_dirfd, const struct ledger_journal *j,
+			       struct batch_item *ret);
+
+#endif

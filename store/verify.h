@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_VERIFY_H
+#define BULLA_STORE_VERIFY_H
+
+/**
+ * Prove a state directory whole, or say where it is not.
+ *
+ * Every record of the ledger, every seal, every entry of every batch is computed anew; indexes and headers are compared
+ * with what they speak of.  Verdicts rank; the worst finding is the report's.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "seal/note.h"
+#include "seal/statement.h"
+#include "store/state.h"
+
+enum verdict {
+	VERDICT_OK,
+	VERDICT_NOTE, /* worth saying, nothing wrong */
+	VERDICT_UNPINNED,
+	VERDICT_UNSEALED,
+	VERDICT_STALE,
+	VERDICT_INCOMPLETE,
+	VERDICT_TAMPERED,
+};
+
+const char *verdict_name(enum verdict v);
+/** Exit status of `bulla verify`: 0 OK, 1 TAMPERED, 3 INCOMPLETE or STALE, 4 UNPINNED or UNSEALED. */
+int verdict_exit_status(enum verdict v);
+
+/** One thing found.  Numbers that say nothing are UINT64_MAX. */
+struct finding {
+	enum verdict verdict;
+	const char *file;	  /* below the state directory */
+	const struct id *journal; /* or NULL */
+	uint64_t batch, commit, offset;
+	const char *what;
+};
+
+typedef void (*finding_fn)(void *arg, const struct finding *f);
+
+struct verify_options {
+	const struct vkey *pin; /* NULL: none known */
+	uint64_t now_ns;
+	uint64_t max_age_ns; /* of the last commit; 0: any */
+	bool running; /* a sealer is at work: unsealed entries younger than two ticks are a note */
+	uint64_t receipt_size; /* commits that an aggregator has; 0: none known */
+	finding_fn found;
+	void *arg;
+};
+
+struct verify_report {
+	enum verdict verdict;
+	uint64_t commits, batches, entries, bytes;
+	uint64_t unsealed_entries;
+	uint32_t journals;
+	uint64_t time_first, time_last; /* of commits */
+	bool has_key;
+	struct vkey key;
+	char host[256];
+};
+
+/** @return 0 and the report; a negated errno when the directory cannot be read at all. */
+_must_check_ int verify_state(const struct state *s, const struct verify_options *options,
+			      struct verify_report *ret);
+
+#endif
