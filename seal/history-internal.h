@@ -16,8 +16,9 @@ extern const uint8_t history_magic[LEDGER_MAGIC_SIZE];
 /** Flags of a batch item. */
 enum { ITEM_RECOVERED = 1 << 0, ITEM_FLAGS_ALL = 1 };
 
-/** Journals are found by id through an open-addressing table of handles + 1. */
+/** Journals are found by id through an open-addressing table of handles + 1, hashed with a secret of this process. */
 struct journal_table {
+	uint8_t hash_key[16];
 	struct ledger_journal *at;
 	uint32_t n, cap;
 	uint32_t *slot;
@@ -26,6 +27,7 @@ struct journal_table {
 
 /** What a commit record holds, before it is absorbed. */
 struct parsed {
+	bool complete; /* holds a whole commit that is the next one */
 	struct commit commit;
 	struct batch *batches;
 	uint32_t *handles;
@@ -37,7 +39,7 @@ struct parsed {
 	struct frontier tree; /* with this commit */
 	struct hash leaf, root;
 	struct event_genesis genesis;
-	bool has_genesis, has_up, has_down, has_rekey, unclean;
+	bool has_genesis, has_up, has_down, has_rekey;
 	struct event_rekey rekey;
 	const uint8_t *sigma;
 };
@@ -70,7 +72,9 @@ static inline uint64_t bottom_keys(const struct kes_params *p)
 /** The journal of a handle, be it known or opened by the very commit at hand; NULL: there is none. */
 const struct ledger_journal *history_journal_at(const struct history *h, uint64_t handle);
 
-/** Take an `open` event into h->p.opened.  @return 0, BULLA_EORDER, BULLA_ENOTCANON, -ENOMEM. */
+/** Make room for `more` journals.  @return 0, BULLA_ELIMIT, -ENOMEM. */
+_must_check_ int history_reserve_journals(struct history *h, size_t more);
+/** Take an `open` event into h->p.opened.  @return 0, BULLA_EORDER, BULLA_ENOTCANON, BULLA_ELIMIT, -ENOMEM. */
 _must_check_ int history_parse_open(struct history *h, const struct event *e);
 /** Read a commit record into h->p, checked but for its signature, which is absent without `with_sigma`. */
 _must_check_ int history_parse_commit(struct history *h, const uint8_t *bytes, size_t n,

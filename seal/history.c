@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,7 +19,14 @@
 
 struct history *history_new(void)
 {
-	return calloc(1, sizeof(struct history));
+	struct history *h;
+
+	if (sodium_init() < 0)
+		return NULL;
+	h = calloc(1, sizeof *h);
+	if (h)
+		randombytes_buf(h->journals.hash_key, sizeof h->journals.hash_key);
+	return h;
 }
 
 struct history *history_free(struct history *h)
@@ -46,11 +54,11 @@ void history_pin(struct history *h, const struct vkey *key)
 
 static uint32_t slot_of(const struct journal_table *t, const struct id *id)
 {
-	uint32_t hash;
+	uint64_t hash;
 
-	/* Ids are random where they come from an honest origin; a hostile one only slows down its own history. */
-	memcpy(&hash, id->b, sizeof hash);
-	for (uint32_t i = hash;; i++) {
+	/* Keyed: ids come from outside, and one origin's history is not to slow down its neighbours'. */
+	crypto_shorthash((uint8_t *) &hash, id->b, ID_SIZE, t->hash_key);
+	for (uint32_t i = (uint32_t) hash;; i++) {
 		uint32_t s = i & (t->n_slots - 1);
 
 		if (t->slot[s] == 0 || id_equal(&t->at[t->slot[s] - 1].id, id))
@@ -62,6 +70,8 @@ static int table_reserve(struct journal_table *t, uint32_t more)
 {
 	uint32_t need = t->n + more, slots = t->n_slots ? t->n_slots : 64;
 
+	if (need > JOURNALS_MAX)
+		return BULLA_ELIMIT;
 	if (need > t->cap) {
 		uint32_t cap = MAX_OF(need, t->cap * 2);
 		struct ledger_journal *at = reallocarray(t->at, cap, sizeof *at);
@@ -85,6 +95,12 @@ static int table_reserve(struct journal_table *t, uint32_t more)
 			t->slot[slot_of(t, &t->at[i].id)] = i + 1;
 	}
 	return 0;
+}
+
+int history_reserve_journals(struct history *h, size_t more)
+{
+	assert(more <= EVENTS_MAX);
+	return table_reserve(&h->journals, (uint32_t) more);
 }
 
 static void table_add(struct journal_table *t, const struct ledger_journal *j)
@@ -181,6 +197,7 @@ static void absorb(struct history *h)
 	}
 	absorb_batches(h);
 	absorb_closes(h);
+	h->p.complete = false;
 	h->tree = p->tree;
 	h->boot = p->commit.boot;
 	h->time_ns = p->commit.time_ns;
@@ -215,8 +232,6 @@ int history_commit(struct history *h, const uint8_t *bytes, size_t n, enum histo
 			return BULLA_ESIG;
 	}
 	r = check_pin(h);
-	if (r >= 0)
-		r = table_reserve(&h->journals, (uint32_t) p->n_opened);
 	if (r < 0)
 		return r;
 	absorb(h);
@@ -231,6 +246,12 @@ int history_commit(struct history *h, const uint8_t *bytes, size_t n, enum histo
 			.sigma = p->sigma,
 		};
 	return 0;
+}
+
+void history_commit_sealed(struct history *h)
+{
+	assert(h->p.complete);
+	absorb(h);
 }
 
 int history_record(struct history *h, uint32_t type, const uint8_t *p, size_t n,
@@ -284,6 +305,18 @@ bool history_keys_ready(const struct history *h)
 	return h->has_keys && !h->awaiting_keys && h->tree.size - h->key_first < h->keys_upto;
 }
 
+bool history_has_key(const struct history *h, const struct kes *k)
+{
+	if (!h->has_keys || h->awaiting_keys || k->params.levels != h->params.levels ||
+	    k->params.height != h->params.height)
+		return false;
+	for (unsigned l = 0; l < k->params.levels; l++)
+		if (!hash_same(&k->level[l].public.node[1], &h->trees[l].node[1]) ||
+		    memcmp(k->level[l].certificate, h->certificates[l], KES_SIGMA_SIZE) != 0)
+			return false;
+	return true;
+}
+
 int history_fill_key(const struct history *h, struct kes *k)
 {
 	if (!h->has_keys || h->awaiting_keys || k->params.levels != h->params.levels ||
@@ -295,7 +328,7 @@ int history_fill_key(const struct history *h, struct kes *k)
 		k->level[l].public = h->trees[l];
 		memcpy(k->level[l].certificate, h->certificates[l], KES_SIGMA_SIZE);
 	}
-	return 0;
+	return kes_check_seeds(k);
 }
 
 struct id history_boot(const struct history *h)

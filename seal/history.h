@@ -35,8 +35,10 @@
 enum ledger_record { LEDGER_HEADER = 1, LEDGER_KEYS = 2, LEDGER_COMMIT = 3 };
 
 enum {
+	LEDGER_HEADER_SIZE = 8 + 4 + 4 + 8,
 	LEDGER_RECORD_MAX = 17 << 20, /* bytes of a payload */
 	HOST_NAME_MAX_LEN = 255,
+	JOURNALS_MAX = 1 << 26, /* of one origin */
 };
 
 /** What the ledger says of one journal. */
@@ -95,8 +97,8 @@ enum history_check { HISTORY_CHECK_ALL, HISTORY_SKIP_SIGNATURE };
 /**
  * Take a commit.  `ret` may be NULL.
  *
- * @return 0; BULLA_ESIG; BULLA_EORDER (number, journal or count is not the continuation); BULLA_ECORRUPT;
- *         BULLA_ETAMPERED (not the pinned key); -ENOMEM.  On failure the history is as it was.
+ * @return 0; BULLA_ESIG; BULLA_EORDER (number, journal, boot or count is not the continuation); BULLA_ECORRUPT;
+ *         BULLA_ENOTCANON; BULLA_ELIMIT; BULLA_ETAMPERED (not the pinned key); -ENOMEM.  On failure the history is as it was.
  */
 _must_check_ int history_commit(struct history *h, const uint8_t *p, size_t n,
 				enum history_check check, struct sealed_commit *ret);
@@ -106,7 +108,11 @@ _must_check_ int history_record(struct history *h, uint32_t type, const uint8_t 
 
 /* Making records: the sealer's side. */
 
-/** A batch to be committed: `handle` says the journal; batch_no, first_seq and boot are the history's to know. */
+/**
+ * A batch to be committed: `handle` says the journal; batch_no, first_seq and boot are the history's to know.
+ *
+ * A journal that was opened in an earlier boot takes nothing but recovered batches; they keep its boot.
+ */
 struct batch_item {
 	uint32_t handle;
 	uint32_t entries;
@@ -137,6 +143,9 @@ _must_check_ int history_write_commit(struct history *h, uint64_t time_ns, struc
 _must_check_ ssize_t history_seal_message(struct history *h, const uint8_t *p, size_t n,
 					  char ret[SEAL_MESSAGE_SIZE_MAX]);
 
+/** Absorb the commit that history_seal_message() has just read.  Cannot fail, so it may come after the record is durable. */
+void history_commit_sealed(struct history *h);
+
 /* Asking. */
 
 /** Number of the next commit: how many there are. */
@@ -150,7 +159,13 @@ struct vkey history_vkey(const struct history *h);
 /** The public key that the next seal belongs to; after a rekey event its new one. */
 const uint8_t *history_public_key(const struct history *h);
 const struct kes_params *history_params(const struct history *h);
-/** Fill in the public half of a loaded key.  @return 0, or BULLA_EORDER when it is not this history's key. */
+/** Whether the trees at hand are this key's.  */
+bool history_has_key(const struct history *h, const struct kes *k);
+/**
+ * Fill in the public half of a loaded key, and see that its seeds are those of these trees.
+ *
+ * @return 0; BULLA_EORDER when it is not this history's key; -ENOMEM.
+ */
 _must_check_ int history_fill_key(const struct history *h, struct kes *k);
 /** Whether the trees for the next seal have been announced. */
 bool history_keys_ready(const struct history *h);

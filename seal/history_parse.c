@@ -55,11 +55,12 @@ static int keys_expected(const struct history *h, const struct kes_params *p, ui
 {
 	if (!kes_params_valid(p) || counter >= kes_capacity(p) || from >= p->levels)
 		return BULLA_ECORRUPT;
+	/* A tree's root does not say how high it is: the height is part of what genesis and rekey events name. */
+	if (h->has_keys && (p->levels != h->params.levels || p->height != h->params.height))
+		return BULLA_EORDER;
 	if (!h->has_keys || h->awaiting_keys)
 		return counter == 0 && from == 0 ? 0 : BULLA_EORDER;
 	if (counter != h->keys_upto || counter != h->tree.size - h->key_first)
-		return BULLA_EORDER;
-	if (p->levels != h->params.levels || p->height != h->params.height)
 		return BULLA_EORDER;
 	/* Level k is renewed when the index at k - 1 moves: one level above the first that rolled over. */
 	return from == MAX_OF(renewal_level(p, counter), 1u) ? 0 : BULLA_EORDER;
@@ -151,7 +152,11 @@ int history_parse_open(struct history *h, const struct event *e)
 	for (size_t i = 0; i < p->n_opened; i++)
 		if (id_equal(&p->opened[i].id, &open.journal))
 			return BULLA_EORDER;
+	if (p->n_opened == EVENTS_MAX)
+		return BULLA_ELIMIT;
 	r = grow(&p->opened, &p->opened_cap, p->n_opened + 1, sizeof *p->opened);
+	if (r >= 0)
+		r = history_reserve_journals(h, p->n_opened + 1);
 	if (r < 0)
 		return r;
 	p->opened[p->n_opened++] = (struct ledger_journal){
@@ -166,41 +171,83 @@ int history_parse_open(struct history *h, const struct event *e)
 	return 0;
 }
 
-/* Events that say something of the origin itself.  Unknown kinds are kept as they are: they are sealed, not obeyed. */
-static int parse_event(struct history *h, const struct event *e, size_t place)
+/* A host's name is shown to people: no control characters, and no end before the end. */
+static bool host_is_lawful(const struct event_genesis *g)
+{
+	if (g->host_len > HOST_NAME_MAX_LEN)
+		return false;
+	for (size_t i = 0; i < g->host_len; i++)
+		if (g->host[i] < ' ' || g->host[i] == 0x7f)
+			return false;
+	return true;
+}
+
+static int parse_genesis(struct history *h, const struct event *e, size_t place)
+{
+	struct parsed *p = &h->p;
+	int r = event_genesis_decode(e, &p->genesis);
+
+	if (r < 0)
+		return r;
+	if (h->started || place != 0)
+		return BULLA_EORDER;
+	p->has_genesis = true;
+	return host_is_lawful(&p->genesis) ? 0 : BULLA_ENOTCANON;
+}
+
+static int parse_up(struct history *h, const struct event *e)
 {
 	struct parsed *p = &h->p;
 	struct event_up up;
-	int r;
+	int r = event_up_decode(e, &up);
 
+	if (r < 0)
+		return r;
+	/* What the ledger says itself cannot be claimed otherwise. */
+	if (p->has_up || p->has_down || up.unclean != h->up)
+		return BULLA_EORDER;
+	p->commit.boot = up.boot;
+	p->has_up = true;
+	return 0;
+}
+
+static int parse_down(struct history *h, const struct event *e)
+{
+	struct parsed *p = &h->p;
+
+	if (p->has_up || p->has_down)
+		return BULLA_EORDER;
+	p->has_down = true;
+	return e->len == 0 ? 0 : BULLA_ENOTCANON;
+}
+
+static int parse_rekey(struct history *h, const struct event *e)
+{
+	struct parsed *p = &h->p;
+	int r = event_rekey_decode(e, &p->rekey);
+
+	if (r < 0)
+		return r;
+	if (p->has_rekey)
+		return BULLA_EORDER;
+	p->has_rekey = true;
+	return kes_params_valid(&(struct kes_params){ p->rekey.levels, p->rekey.height })
+		       ? 0
+		       : BULLA_ECORRUPT;
+}
+
+/* Events that say something of the origin itself.  Unknown kinds are kept as they are: they are sealed, not obeyed. */
+static int parse_event(struct history *h, const struct event *e, size_t place)
+{
 	switch (e->kind) {
 	case EVENT_GENESIS:
-		r = event_genesis_decode(e, &p->genesis);
-		if (r < 0)
-			return r;
-		if (h->started || place != 0 || p->genesis.host_len > HOST_NAME_MAX_LEN)
-			return BULLA_EORDER;
-		p->has_genesis = true;
-		return 0;
+		return parse_genesis(h, e, place);
 	case EVENT_UP:
-		r = event_up_decode(e, &up);
-		if (r < 0)
-			return r;
-		p->commit.boot = up.boot;
-		p->has_up = true;
-		p->unclean = up.unclean;
-		return 0;
+		return parse_up(h, e);
 	case EVENT_DOWN:
-		p->has_down = true;
-		return e->len == 0 ? 0 : BULLA_ENOTCANON;
+		return parse_down(h, e);
 	case EVENT_REKEY:
-		p->has_rekey = true;
-		r = event_rekey_decode(e, &p->rekey);
-		if (r < 0)
-			return r;
-		return kes_params_valid(&(struct kes_params){ p->rekey.levels, p->rekey.height })
-			       ? 0
-			       : BULLA_ECORRUPT;
+		return parse_rekey(h, e);
 	case EVENT_OPEN:
 		return history_parse_open(h, e);
 	default:
@@ -240,6 +287,11 @@ static int parse_events(struct history *h, struct rd *r)
 	return 0;
 }
 
+static bool add_exceeds(uint64_t a, uint64_t b)
+{
+	return a > UINT64_MAX - b;
+}
+
 static int parse_item(struct history *h, struct rd *r, struct batch *b, uint32_t *ret_handle)
 {
 	uint64_t handle = rd_varint(r), entries, offset_time;
@@ -250,7 +302,16 @@ static int parse_item(struct history *h, struct rd *r, struct batch *b, uint32_t
 		return BULLA_ECORRUPT;
 	if (j->closed)
 		return BULLA_EORDER;
-	*b = (struct batch){ .journal = j->id, .batch_no = j->batches, .first_seq = j->entries };
+	*b = (struct batch){
+		.journal = j->id,
+		.batch_no = j->batches,
+		.first_seq = j->entries,
+		.boot = handle < h->journals.n ? j->boot : h->p.commit.boot,
+		.recovered = flags & ITEM_RECOVERED,
+	};
+	/* A journal never outlives its boot, but for what the boot left unsealed. */
+	if (!b->recovered && !id_equal(&b->boot, &h->p.commit.boot))
+		return BULLA_EORDER;
 	entries = rd_varint(r);
 	b->bytes = rd_varint(r);
 	b->time_min = h->p.commit.time_ns + (uint64_t) rd_zigzag(r);
@@ -262,7 +323,8 @@ static int parse_item(struct history *h, struct rd *r, struct batch *b, uint32_t
 	if (__builtin_add_overflow(b->time_min, offset_time, &b->time_max))
 		return BULLA_ECORRUPT;
 	b->entries = (uint32_t) entries;
-	b->recovered = flags & ITEM_RECOVERED;
+	if (add_exceeds(j->entries, entries) || add_exceeds(j->bytes, b->bytes))
+		return BULLA_ECORRUPT;
 	*ret_handle = (uint32_t) handle;
 	return 0;
 }
@@ -284,7 +346,6 @@ static int parse_items(struct history *h, struct rd r, uint64_t n)
 		k = parse_item(h, &r, b, &p->handles[i]);
 		if (k < 0)
 			return k;
-		b->boot = p->commit.boot;
 		if (i > 0 && id_compare(&b[-1].journal, &b->journal) >= 0)
 			return BULLA_ENOTCANON;
 	}
@@ -310,40 +371,57 @@ static int compare_batch_journal(const void *key, const void *batch)
 	return id_compare(key, &((const struct batch *) batch)->journal);
 }
 
+/* Where the journal of a close is, be it known or opened by this very commit. */
+static const struct ledger_journal *closing_journal(const struct history *h, const struct id *id)
+{
+	int64_t handle = history_find_journal(h, id);
+
+	if (handle >= 0)
+		return &h->journals.at[handle];
+	for (size_t i = 0; i < h->p.n_opened; i++)
+		if (id_equal(&h->p.opened[i].id, id))
+			return &h->p.opened[i];
+	return NULL;
+}
+
 /* A close must tell the very counts that the journal has with this commit. */
-static int check_closes(const struct history *h)
+static int check_close(const struct history *h, const struct event *e)
 {
 	const struct parsed *p = &h->p;
+	const struct ledger_journal *j;
+	const struct batch *last;
+	struct event_close close;
+	uint64_t batches, entries;
+	int r = event_close_decode(e, &close);
 
-	for (size_t i = 0; i < p->commit.n_events; i++) {
-		const struct ledger_journal *j = NULL;
-		const struct batch *last;
-		struct event_close close;
-		uint64_t batches, entries;
-		int64_t handle;
+	if (r < 0)
+		return r;
+	for (const struct event *before = p->events; before < e; before++)
+		if (before->kind == EVENT_CLOSE &&
+		    memcmp(before->body, close.journal.b, ID_SIZE) == 0)
+			return BULLA_EORDER;
+	j = closing_journal(h, &close.journal);
+	if (!j || j->closed)
+		return BULLA_EORDER;
+	batches = j->batches;
+	entries = j->entries;
+	last = p->commit.n_batches == 0 ? NULL
+					: bsearch(&close.journal, p->batches, p->commit.n_batches,
+						  sizeof *p->batches, compare_batch_journal);
+	if (last) {
+		batches++;
+		entries += last->entries;
+	}
+	return close.batches == batches && close.entries == entries ? 0 : BULLA_EORDER;
+}
 
-		if (p->events[i].kind != EVENT_CLOSE)
-			continue;
-		if (event_close_decode(&p->events[i], &close) < 0)
-			return BULLA_ECORRUPT;
-		handle = history_find_journal(h, &close.journal);
-		if (handle >= 0)
-			j = &h->journals.at[handle];
-		for (size_t k = 0; !j && k < p->n_opened; k++)
-			if (id_equal(&p->opened[k].id, &close.journal))
-				j = &p->opened[k];
-		if (!j || j->closed)
-			return BULLA_EORDER;
-		batches = j->batches;
-		entries = j->entries;
-		last = bsearch(&close.journal, p->batches, p->commit.n_batches, sizeof *p->batches,
-			       compare_batch_journal);
-		if (last) {
-			batches++;
-			entries += last->entries;
-		}
-		if (close.batches != batches || close.entries != entries)
-			return BULLA_EORDER;
+static int check_closes(const struct history *h)
+{
+	for (size_t i = 0; i < h->p.commit.n_events; i++) {
+		int r = h->p.events[i].kind == EVENT_CLOSE ? check_close(h, &h->p.events[i]) : 0;
+
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -366,6 +444,7 @@ static int hash_commit(struct history *h)
 	p->tree = h->tree;
 	frontier_push(&p->tree, &p->leaf);
 	p->root = frontier_root(&p->tree);
+	p->complete = true;
 	return 0;
 }
 
@@ -414,7 +493,7 @@ int history_parse_commit(struct history *h, const uint8_t *bytes, size_t n, bool
 	if (!h->has_header || !h->has_keys || h->awaiting_keys)
 		return BULLA_EORDER;
 	p->n_opened = 0;
-	p->has_genesis = p->has_up = p->has_down = p->has_rekey = p->unclean = false;
+	p->has_genesis = p->has_up = p->has_down = p->has_rekey = p->complete = false;
 	p->commit = (struct commit){ .number = rd_varint(&r), .boot = h->boot };
 	p->commit.time_ns = rd_u64(&r);
 	n_items = rd_varint(&r);

@@ -15,7 +15,7 @@
 
 void history_write_header(struct buf *to)
 {
-	uint8_t bytes[sizeof history_magic + 4 + 4 + 8];
+	uint8_t bytes[LEDGER_HEADER_SIZE];
 	struct wr w = wr_of(bytes, sizeof bytes);
 
 	wr_bytes(&w, history_magic, sizeof history_magic);
@@ -80,6 +80,7 @@ int history_write_commit(struct history *h, uint64_t time_ns, struct batch_item 
 	if (n_items > BATCHES_MAX || n_events > EVENTS_MAX)
 		return BULLA_ELIMIT;
 	h->p.n_opened = 0;
+	h->p.complete = false;
 	for (size_t i = 0; i < n_events; i++) {
 		room += 1 + VARINT_SIZE_MAX + events[i].len;
 		if (events[i].kind == EVENT_OPEN) {

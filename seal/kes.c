@@ -14,9 +14,12 @@
 #include "seal/kes.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <sodium.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
 #include "bulla/error.h"
 
 static_assert(crypto_sign_SEEDBYTES == KES_SEED_SIZE, "seeds are Ed25519 seeds");
@@ -24,6 +27,9 @@ static_assert(crypto_sign_PUBLICKEYBYTES == KES_PUBLIC_SIZE, "leaves are Ed25519
 static_assert(crypto_sign_BYTES == KES_SIGMA_SIZE, "signatures are Ed25519 signatures");
 
 static const char certificate_domain[] = "bulla-kes-cert/v1";
+
+/* What libsodium leaves below our frames after hashing and signing seeds is overwritten as far as this. */
+enum { STACK_USED = 16 << 10 };
 
 /* Parameters and indices. */
 
@@ -107,6 +113,7 @@ static void grow_leaves(struct kes_public_tree *t, uint32_t at, unsigned height,
 void kes_tree_grow(struct kes_public_tree *t, unsigned height, const uint8_t seed[KES_SEED_SIZE])
 {
 	grow_leaves(t, 1, height, seed);
+	sodium_stackzero(STACK_USED);
 	kes_public_tree_fill(t, height);
 }
 
@@ -152,29 +159,63 @@ void kes_secret_sign(struct kes_secret_tree *s, unsigned height, const void *mes
 	crypto_sign_detached(ret, NULL, message, n, secret);
 	sodium_memzero(seed, sizeof seed);
 	sodium_memzero(secret, sizeof secret);
+	sodium_stackzero(STACK_USED);
 }
 
 /* The key. */
 
 struct kes *kes_new(void)
 {
-	struct kes *k = sodium_malloc(sizeof *k);
+	struct kes *k;
+	int error;
 
-	if (k)
-		sodium_memzero(k, sizeof *k);
+	if (sodium_init() < 0)
+		return NULL;
+	k = sodium_malloc(sizeof *k);
+	if (!k)
+		return NULL;
+	sodium_memzero(k, sizeof *k);
+	/* sodium_malloc() tries to lock and keeps silent when it cannot. */
+	k->level = sodium_mlock(k, sizeof *k) < 0 ? NULL : calloc(KES_LEVELS_MAX, sizeof *k->level);
+	if (!k->level) {
+		error = errno;
+		sodium_free(k);
+		errno = error;
+		return NULL;
+	}
 	return k;
 }
 
 struct kes *kes_free(struct kes *k)
 {
+	if (k)
+		free(k->level);
 	sodium_free(k);
 	return NULL;
+}
+
+/* Make it a key that has nothing. */
+static void kes_reset(struct kes *k)
+{
+	struct kes_level *level = k->level;
+
+	sodium_memzero(k, sizeof *k);
+	k->level = level;
+}
+
+void kes_copy(struct kes *to, const struct kes *from)
+{
+	struct kes_level *level = to->level;
+
+	memcpy(level, from->level, KES_LEVELS_MAX * sizeof *level);
+	memcpy(to, from, sizeof *to);
+	to->level = level;
 }
 
 void kes_generate(struct kes *k, const struct kes_params *p)
 {
 	assert(kes_params_valid(p));
-	sodium_memzero(k, sizeof *k);
+	kes_reset(k);
 	k->params = *p;
 	k->renewing = 0;
 	randombytes_buf(k->pending_seed, (size_t) p->levels * KES_SEED_SIZE);
@@ -191,7 +232,7 @@ static unsigned stale_level(const struct kes *k)
 {
 	unsigned level = k->params.levels;
 
-	while (level > 0 && k->level[level - 1].secret.n == 0)
+	while (level > 0 && k->secret[level - 1].n == 0)
 		level--;
 	return level;
 }
@@ -219,10 +260,10 @@ void kes_certify(struct kes *k)
 		uint8_t message[KES_CERT_MESSAGE_SIZE];
 
 		kes_tree_grow(&level->public, k->params.height, k->pending_seed[l]);
-		kes_secret_begin(&level->secret, k->pending_seed[l]);
+		kes_secret_begin(&k->secret[l], k->pending_seed[l]);
 		if (l > 0) {
 			kes_certificate_message(l, &level->public.node[1], message);
-			kes_secret_sign(&k->level[l - 1].secret, k->params.height, message,
+			kes_secret_sign(&k->secret[l - 1], k->params.height, message,
 					sizeof message, level->certificate);
 		}
 	}
@@ -238,8 +279,51 @@ unsigned kes_renewed_from(const struct kes *k)
 void kes_sign(struct kes *k, const void *message, size_t n, uint8_t ret[KES_SIGMA_SIZE])
 {
 	assert(!kes_needs_renewal(k) && !kes_exhausted(k));
-	kes_secret_sign(&k->level[k->params.levels - 1].secret, k->params.height, message, n, ret);
+	kes_secret_sign(&k->secret[k->params.levels - 1], k->params.height, message, n, ret);
 	k->counter++;
+}
+
+void kes_skip(struct kes *k)
+{
+	uint8_t seed[KES_SEED_SIZE];
+
+	assert(!kes_needs_renewal(k) && !kes_exhausted(k));
+	secret_pop(&k->secret[k->params.levels - 1], k->params.height, seed);
+	sodium_memzero(seed, sizeof seed);
+	sodium_stackzero(STACK_USED);
+	k->counter++;
+}
+
+static int check_seeds(const struct kes *k, unsigned level, struct kes_public_tree *scratch)
+{
+	const struct kes_secret_tree *s = &k->secret[level];
+	uint32_t n = 1u << k->params.height;
+
+	for (unsigned i = 0; i < s->n; i++) {
+		unsigned depth = 31u - (unsigned) __builtin_clz(s->at[i]),
+			 below = k->params.height - depth;
+		uint32_t first = (uint32_t) s->at[i] << below;
+
+		assert(first >= n && first + (1u << below) <= 2 * n);
+		grow_leaves(scratch, s->at[i], below, s->seed[i]);
+		if (memcmp(&scratch->node[first], &k->level[level].public.node[first],
+			   sizeof *scratch->node << below) != 0)
+			return BULLA_EORDER;
+	}
+	return 0;
+}
+
+int kes_check_seeds(const struct kes *k)
+{
+	_cleanup_free_ struct kes_public_tree *scratch = calloc(1, sizeof *scratch);
+	int r = 0;
+
+	if (!scratch)
+		return -ENOMEM;
+	for (unsigned l = 0; l < k->params.levels && r >= 0; l++)
+		r = check_seeds(k, l, scratch);
+	sodium_stackzero(STACK_USED);
+	return r;
 }
 
 struct hash kes_root(const struct kes *k, unsigned level)
@@ -266,7 +350,7 @@ void kes_save(const struct kes *k, struct wr *w)
 	wr_u8(w, k->renewing);
 	wr_u8(w, k->pending);
 	for (unsigned l = 0; l < k->params.levels; l++) {
-		const struct kes_secret_tree *s = &k->level[l].secret;
+		const struct kes_secret_tree *s = &k->secret[l];
 
 		wr_u16(w, s->n);
 		for (unsigned i = 0; i < s->n; i++) {
@@ -286,32 +370,82 @@ static int secret_load(struct kes_secret_tree *s, struct rd *r)
 	for (unsigned i = 0; i < s->n; i++) {
 		s->at[i] = rd_u16(r);
 		rd_copy(r, s->seed[i], KES_SEED_SIZE);
-		if (s->at[i] == 0 || s->at[i] >= 2 * KES_KEYS_MAX)
-			return BULLA_ECORRUPT;
 	}
 	return 0;
+}
+
+/* Whether the stack holds the seeds of all leaves but the first `used`: they hang right of the path to the last used one. */
+static bool secret_has_used(const struct kes_secret_tree *s, unsigned height, uint32_t used)
+{
+	unsigned n = 0;
+
+	if (used == 0)
+		return s->n == 1 && s->at[0] == 1;
+	for (unsigned depth = 1; depth <= height; depth++) {
+		uint32_t at = ((1u << height) + used - 1) >> (height - depth);
+
+		if (at & 1)
+			continue;
+		if (n >= s->n || s->at[n] != at + 1)
+			return false;
+		n++;
+	}
+	return s->n == n;
+}
+
+/* Whether each level has used what counter `c` says; with the trees for it there (`ready`), or with those for c - 1. */
+static bool levels_fit(const struct kes *k, uint64_t c, bool ready)
+{
+	for (unsigned l = 0; l < k->params.levels; l++) {
+		uint32_t used = kes_index(&k->params, ready ? c : c - 1, l);
+
+		/* A key with a tree below it is used up by its certificate. */
+		if (!ready || l + 1u < k->params.levels)
+			used++;
+		if (!secret_has_used(&k->secret[l], k->params.height, used))
+			return false;
+	}
+	return true;
+}
+
+/* Whether an honest key can have this state. */
+static bool state_is_lawful(const struct kes *k)
+{
+	uint64_t c = k->counter;
+
+	if (!kes_params_valid(&k->params) || k->renewing >= k->params.levels ||
+	    c > kes_capacity(&k->params))
+		return false;
+	if (c == 0 && k->pending)
+		return k->renewing == 0 && stale_level(k) == 0;
+	if (k->pending)
+		return !kes_exhausted(k) && levels_fit(k, c, false) &&
+		       k->renewing == stale_level(k);
+	if (!kes_exhausted(k) && levels_fit(k, c, true))
+		return true;
+	return c > 0 && kes_index(&k->params, c, k->params.levels - 1u) == 0 &&
+	       levels_fit(k, c, false);
 }
 
 int kes_load(struct kes *k, struct rd *r)
 {
 	uint8_t pending;
 
-	sodium_memzero(k, sizeof *k);
+	kes_reset(k);
 	k->params.levels = rd_u8(r);
 	k->params.height = rd_u8(r);
 	k->counter = rd_u64(r);
 	k->renewing = rd_u8(r);
 	pending = rd_u8(r);
-	if (r->bad || !kes_params_valid(&k->params) || k->renewing >= k->params.levels ||
-	    pending > 1)
+	if (r->bad || !kes_params_valid(&k->params) || pending > 1)
 		return BULLA_ECORRUPT;
 	for (unsigned l = 0; l < k->params.levels; l++)
-		if (secret_load(&k->level[l].secret, r) < 0)
+		if (secret_load(&k->secret[l], r) < 0)
 			return BULLA_ECORRUPT;
 	k->pending = pending;
 	if (pending)
 		rd_copy(r, k->pending_seed, sizeof k->pending_seed);
-	return r->bad ? BULLA_ECORRUPT : 0;
+	return r->bad || !state_is_lawful(k) ? BULLA_ECORRUPT : 0;
 }
 
 /* Checking. */
@@ -363,7 +497,7 @@ bool kes_check(const struct kes_params *p, const uint8_t public_key[KES_PUBLIC_S
 	       const void *message, size_t n)
 {
 	size_t one = compact_sum_size(p->height);
-	struct hash expected;
+	struct hash expected, below = { 0 };
 
 	if (!kes_params_valid(p) || signature_size != kes_signature_size(p) ||
 	    counter >= kes_capacity(p))
@@ -372,7 +506,7 @@ bool kes_check(const struct kes_params *p, const uint8_t public_key[KES_PUBLIC_S
 	for (unsigned l = 0; l < p->levels; l++) {
 		struct rd r = rd_of(signature + l * one, one);
 		uint8_t certificate[KES_CERT_MESSAGE_SIZE];
-		struct hash root, below;
+		struct hash root;
 		bool good;
 
 		if (l + 1 < p->levels) {
@@ -385,7 +519,7 @@ bool kes_check(const struct kes_params *p, const uint8_t public_key[KES_PUBLIC_S
 			good = kes_check_compact_sum(&r, p->height, kes_index(p, counter, l),
 						     message, n, &root);
 		}
-		if (!good || sodium_memcmp(root.b, expected.b, HASH_SIZE) != 0)
+		if (!good || memcmp(root.b, expected.b, HASH_SIZE) != 0)
 			return false;
 		expected = below;
 	}

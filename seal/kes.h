@@ -63,24 +63,29 @@ struct kes_secret_tree {
 	uint8_t seed[KES_HEIGHT_MAX + 1][KES_SEED_SIZE];
 };
 
-/** One level: a tree and the signature that the level above made of its root. */
+/** The public half of one level: a tree and the signature that the level above made of its root. */
 struct kes_level {
 	struct kes_public_tree public;
 	uint8_t certificate[KES_SIGMA_SIZE]; /* by the key above; unused at level 0 */
-	struct kes_secret_tree secret;
 };
 
-/** A signing key.  Lives in memory of its own: kes_new(). */
+/** A signing key.  Lives in memory of its own, one page of it: kes_new(). */
 struct kes {
 	struct kes_params params;
 	uint64_t counter; /* of the next seal */
-	uint8_t renewing; /* levels below this one... */
+	uint8_t renewing; /* levels from this one down... */
 	bool pending;	  /* ...have fresh seeds, not yet certified */
 	uint8_t pending_seed[KES_LEVELS_MAX][KES_SEED_SIZE];
-	struct kes_level level[KES_LEVELS_MAX];
+	struct kes_secret_tree secret[KES_LEVELS_MAX];
+	struct kes_level *
+		level; /* KES_LEVELS_MAX of them; owned, in ordinary memory: nothing there is secret */
 };
 
-/** Allocate guarded, locked memory that no core dump shows.  NULL: out of memory, or it cannot be locked (errno). */
+/**
+ * Allocate guarded, locked memory that no core dump shows.
+ *
+ * @return NULL with errno: out of memory, or more than RLIMIT_MEMLOCK lets be locked.
+ */
 struct kes *kes_new(void);
 /** Wipe and free; NULL is fine. */
 struct kes *kes_free(struct kes *k);
@@ -89,6 +94,8 @@ static inline void kes_freep(struct kes **k)
 	kes_free(*k);
 }
 
+/** Make `to` the same key as `from`. */
+void kes_copy(struct kes *to, const struct kes *from);
 /** Draw a new key: seeds for every level are pending, its public key is known only after kes_certify(). */
 void kes_generate(struct kes *k, const struct kes_params *p);
 /** Whether trees must be renewed before the next kes_sign(). */
@@ -104,13 +111,24 @@ unsigned kes_renewed_from(const struct kes *k);
 
 /** Sign with the next key and erase it.  Not while a renewal is due.  `sigma` is written to `ret`. */
 void kes_sign(struct kes *k, const void *message, size_t n, uint8_t ret[KES_SIGMA_SIZE]);
+/** Erase the next key unused: the ledger already holds its seal.  Not while a renewal is due. */
+void kes_skip(struct kes *k);
+/**
+ * Compare the seeds that are left with the public trees that they should have grown.
+ *
+ * Costs an Ed25519 key pair per key left in the four trees at hand.  @return 0, BULLA_EORDER, -ENOMEM.
+ */
+_must_check_ int kes_check_seeds(const struct kes *k);
 
 /** Write everything secret (and the counter) in a form that kes_load() reads; at most KES_STATE_SIZE_MAX bytes. */
 void kes_save(const struct kes *k, struct wr *w);
 enum { KES_STATE_SIZE_MAX = 1536 };
 /**
- * Read a state.  Public trees are the caller's to fill, from the ledger, into level[].public and certificate, unless they
- * are pending.  @return 0 or BULLA_ECORRUPT.
+ * Read a state: the seeds must be exactly those that a key with this counter has left.
+ *
+ * Public trees are the caller's to fill, from the ledger, into level[].public and certificate, unless they are pending.
+ *
+ * @return 0 or BULLA_ECORRUPT.
  */
 _must_check_ int kes_load(struct kes *k, struct rd *r);
 

@@ -2,6 +2,7 @@
 
 #include "seal/ledger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -25,7 +26,7 @@ static int keep_reserve(struct ledger *l, size_t about_to_write)
 		return 0;
 	r = io_preallocate(l->fd, l->end + about_to_write + LEDGER_RESERVE);
 	/* A full disk is no failure as long as the reserve holds this write. */
-	if (r == -ENOSPC && (uint64_t) size >= l->end + about_to_write)
+	if ((r == -ENOSPC || r == -EDQUOT) && (uint64_t) size >= l->end + about_to_write)
 		return 0;
 	return r;
 }
@@ -36,6 +37,7 @@ int ledger_append(struct ledger *l, enum ledger_record type, const void *record,
 	size_t space;
 	int r;
 
+	assert(n <= LEDGER_RECORD_MAX);
 	if (!frame)
 		return -ENOMEM;
 	memcpy(frame + FRAME_HEADER_SIZE, record, n);
@@ -135,11 +137,58 @@ int ledger_open(struct ledger *l, int dirfd, int flags, struct history *h, enum 
 	return r;
 }
 
+static bool all_zero(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (p[i] != 0)
+			return false;
+	return true;
+}
+
+/* Look at (and zero) all bytes from `offset` to the end of the file.  @return 1 if all were zero, 0 if not. */
+static int scan_rest(int fd, uint64_t offset, bool zero)
+{
+	uint8_t part[4096];
+	int clean = 1;
+
+	for (;;) {
+		ssize_t n = io_pread(fd, part, sizeof part, offset);
+
+		if (n <= 0)
+			return n < 0 ? (int) n : clean;
+		if (!all_zero(part, (size_t) n)) {
+			clean = 0;
+			if (!zero)
+				return 0;
+			memset(part, 0, sizeof part);
+			int r = io_pwrite(fd, part, (size_t) n, offset);
+
+			if (r < 0)
+				return r;
+		}
+		offset += (uint64_t) n;
+	}
+}
+
 int ledger_trim(struct ledger *l)
 {
-	if (ftruncate(l->fd, (off_t) l->end) < 0)
+	off_t size = lseek(l->fd, 0, SEEK_END);
+	bool cut = size >= 0 && (uint64_t) size > l->end + LEDGER_RESERVE;
+	int r;
+
+	if (size < 0)
 		return -errno;
-	return io_sync(l->fd);
+	if (cut && ftruncate(l->fd, (off_t) (l->end + LEDGER_RESERVE)) < 0)
+		return -errno;
+	r = scan_rest(l->fd, l->end, true);
+	if (r < 0)
+		return r;
+	return r > 0 && !cut ? 0 : io_sync(l->fd);
+}
+
+int ledger_is_blank(const struct ledger *l)
+{
+	return scan_rest(l->fd, frame_space(LEDGER_HEADER_SIZE), false);
 }
 
 void ledger_close(struct ledger *l)

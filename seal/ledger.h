@@ -33,7 +33,10 @@ struct ledger_scan {
 	uint64_t records;
 };
 
-/** Called with each commit.  A negative return stops the scan and is returned by it. */
+/**
+ * Called with each commit.  A negative return stops the scan and is returned by it; the history has then taken a commit
+ * that `scan` does not count, and is of no more use.
+ */
 typedef int (*ledger_commit_fn)(void *arg, const struct sealed_commit *c);
 
 /**
@@ -49,11 +52,18 @@ _must_check_ int ledger_open(struct ledger *l, int dirfd, int flags, struct hist
 /** Feed what was appended since; for readers that follow.  Fields of `scan` go on from where they were. */
 _must_check_ int ledger_catch_up(struct ledger *l, struct history *h, enum history_check check,
 				 ledger_commit_fn each, void *arg, struct ledger_scan *scan);
-/** Frame a record, append it and make it durable.  On failure the same call may be tried again with the same bytes. */
+/**
+ * Frame a record, append it and make it durable.
+ *
+ * On failure the same call may be tried again with the same bytes: all before them is durable already, and writing them
+ * again makes even pages dirty that a failed fdatasync has given up.
+ */
 _must_check_ int ledger_append(struct ledger *l, enum ledger_record type, const void *record,
 			       size_t n);
-/** Cut what a crash left behind the last good record; only the writer may. */
+/** Zero what a crash left behind the last good record, and keep the reserve; only the writer may. */
 _must_check_ int ledger_trim(struct ledger *l);
+/** Whether nothing but a header can ever have been written here.  @return 1, 0, or a negated errno. */
+_must_check_ int ledger_is_blank(const struct ledger *l);
 void ledger_close(struct ledger *l);
 
 #endif

@@ -26,10 +26,18 @@ void origin_name(const struct id *origin, char ret[ORIGIN_NAME_SIZE])
 
 int origin_parse(const char *name, size_t len, struct id *ret)
 {
+	char again[ORIGIN_NAME_SIZE];
+	struct id id;
+
 	if (len != ORIGIN_NAME_SIZE - 1 || memcmp(name, name_prefix, STRLEN(name_prefix)) != 0)
 		return BULLA_EPARSE;
-	if (text_unhex(name + STRLEN(name_prefix), 2 * ID_SIZE, ret->b, ID_SIZE) < 0)
+	if (text_unhex(name + STRLEN(name_prefix), 2 * ID_SIZE, id.b, ID_SIZE) < 0)
 		return BULLA_EPARSE;
+	/* Names are compared as text, so there is one spelling. */
+	origin_name(&id, again);
+	if (memcmp(again, name, len) != 0)
+		return BULLA_EPARSE;
+	*ret = id;
 	return 0;
 }
 
@@ -96,14 +104,12 @@ void vkey_write(const struct vkey *k, char ret[VKEY_SIZE])
 int vkey_parse(const char *text, struct vkey *ret)
 {
 	const char *id_at = strchr(text, '+'), *key_at = id_at ? strchr(id_at + 1, '+') : NULL;
-	uint8_t typed[TYPED_KEY_SIZE], id[KEY_ID_SIZE], want[KEY_ID_SIZE];
-	char name[ORIGIN_NAME_SIZE];
+	uint8_t typed[TYPED_KEY_SIZE];
 	size_t n;
+	char again[VKEY_SIZE];
 	struct vkey k;
 
 	if (!key_at || origin_parse(text, (size_t) (id_at - text), &k.origin) < 0)
-		return BULLA_EPARSE;
-	if (text_unhex(id_at + 1, (size_t) (key_at - id_at - 1), id, KEY_ID_SIZE) < 0)
 		return BULLA_EPARSE;
 	key_at++;
 	if (sodium_base642bin(typed, sizeof typed, key_at, strlen(key_at), NULL, &n, NULL,
@@ -111,9 +117,9 @@ int vkey_parse(const char *text, struct vkey *ret)
 	    n != sizeof typed || memcmp(typed, algorithm, STRLEN(algorithm)) != 0)
 		return BULLA_EPARSE;
 	memcpy(k.public_key, typed + STRLEN(algorithm), KES_PUBLIC_SIZE);
-	origin_name(&k.origin, name);
-	key_id(name, typed, want);
-	if (memcmp(id, want, KEY_ID_SIZE) != 0)
+	/* The key id follows from the rest, and there is one spelling of all of it. */
+	vkey_write(&k, again);
+	if (strcmp(again, text) != 0)
 		return BULLA_EPARSE;
 	*ret = k;
 	return 0;

@@ -7,7 +7,12 @@
  *	S == H        between commits
  *	S == H - 1    the ledger was durable, the key state not yet: evolve the key once
  *
- * Everything else (a ledger shorter than its key, a key older than its ledger) is a loss or an attack and stops sealing.
+ * Everything else (a ledger shorter than its key, a key older than its ledger) is a loss or an attack and stops sealing;
+ * nothing on disk is touched before that is decided.
+ *
+ * In memory, history and key run ahead of the disk by at most one record.  What is still to be written stands in two flags,
+ * `unwritten` and `unsaved`, and settle() works them off in this order; it may fail and be called again at any time.  What
+ * must be durable before something else is made of it is followed by a settle() of its own.
  */
 
 #include "seal/origin.h"
@@ -33,8 +38,12 @@ struct origin {
 	char host[HOST_NAME_MAX_LEN + 1];
 	struct id machine, boot;
 	struct kes_params params;
-	struct buf record; /* commit being built, or pending */
-	bool pending;	   /* signed, not yet durable */
+	struct buf record; /* being built, or unwritten */
+	enum ledger_record type;
+	bool unwritten; /* `record` is to be appended to the ledger */
+	bool unsaved;	/* `state` is to be saved, after that */
+	bool announce;	/* the key has certified trees that the ledger may not have yet */
+	bool pending;	/* a commit is signed and not yet durable */
 };
 
 struct origin *origin_close(struct origin *o)
@@ -55,26 +64,6 @@ const struct history *origin_history(const struct origin *o)
 	return o->history;
 }
 
-static int founding(struct origin *o, int key_dirfd, int ledger_dirfd)
-{
-	int r;
-
-	o->state.key = kes_new();
-	if (!o->state.key)
-		return -errno;
-	kes_generate(o->state.key, &o->params);
-	/* The key comes first: a ledger is never without the state that can go on sealing it. */
-	r = keyfile_create(&o->keyfile, key_dirfd, key_name, &o->state);
-	if (r < 0)
-		return r;
-	r = ledger_create(&o->ledger, ledger_dirfd);
-	if (r < 0)
-		return r;
-	r = ledger_catch_up(&o->ledger, o->history, HISTORY_SKIP_SIGNATURE, NULL, NULL,
-			    &(struct ledger_scan){ 0 });
-	return r;
-}
-
 /* The old key has sealed its last commit, which named its successor. */
 static void succeed(struct origin *o)
 {
@@ -86,31 +75,106 @@ static void succeed(struct origin *o)
 	o->state.key_first = first;
 }
 
+/* A commit is in the ledger: history and key take it. */
+static void commit_sealed(struct origin *o)
+{
+	history_commit_sealed(o->history);
+	if (history_size(o->history) == 1)
+		o->state.origin = history_vkey(o->history).origin;
+	if (kes_exhausted(o->state.key))
+		succeed(o);
+}
+
+/* Write what is to be written.  @return 0 when all of it is durable. */
+static int settle(struct origin *o)
+{
+	int r;
+
+	if (o->unwritten) {
+		r = ledger_append(&o->ledger, o->type, o->record.data, o->record.len);
+		if (r < 0)
+			return r;
+		o->unwritten = false;
+		if (o->type == LEDGER_COMMIT)
+			commit_sealed(o);
+	}
+	if (o->unsaved) {
+		r = keyfile_save(&o->keyfile, &o->state);
+		if (r < 0)
+			return r;
+		o->unsaved = false;
+	}
+	o->pending = false;
+	return 0;
+}
+
 /* Bring the key to where the ledger is, by at most one seal. */
 static int catch_up_key(struct origin *o)
 {
 	struct kes *key = o->state.key;
 	uint64_t next = o->state.key_first + key->counter, size = history_size(o->history);
-	uint8_t sigma[KES_SIGMA_SIZE];
 
 	if (next == size)
 		return 0;
 	if (next + 1 != size || kes_needs_renewal(key))
 		return BULLA_EORDER;
-	kes_sign(key, "", 0, sigma);
-	sodium_memzero(sigma, sizeof sigma);
+	kes_skip(key);
 	if (kes_exhausted(key)) {
 		if (!o->state.next)
 			return BULLA_EORDER;
 		succeed(o);
 	}
-	return keyfile_save(&o->keyfile, &o->state);
+	if (size == 1 && sodium_is_zero(o->state.origin.b, ID_SIZE))
+		o->state.origin = history_vkey(o->history).origin;
+	o->unsaved = true;
+	return 0;
 }
 
-/* Whether the file holds no more than its header (or not even that): a founding that was cut off. */
+/* Whether the key state is this ledger's, beyond the counts: the origin's name, and every seed that is left. */
+static int match_key(struct origin *o)
+{
+	struct id none = { 0 }, origin = none;
+
+	if (history_size(o->history) > 0)
+		origin = history_vkey(o->history).origin;
+	if (!id_equal(&origin, &o->state.origin) ||
+	    o->state.key_first != history_key_first(o->history))
+		return BULLA_EORDER;
+	/* Of a key that was never certified nothing is known yet; prepare_key() will see. */
+	if (o->state.key->pending && o->state.key->renewing == 0)
+		return 0;
+	return history_fill_key(o->history, o->state.key);
+}
+
+/* Whether the key is as it was drawn: then the ledger holds no more than a header, or not even that. */
 static bool never_began(const struct origin *o)
 {
-	return history_size(o->history) == 0 && o->state.key->counter == 0 && o->state.key->pending;
+	return history_size(o->history) == 0 && o->state.key_first == 0 &&
+	       o->state.key->counter == 0 && o->state.key->pending;
+}
+
+/* Begin the ledger of a founding that was cut off. */
+static int create_ledger(struct origin *o, int ledger_dirfd)
+{
+	int r = ledger_create(&o->ledger, ledger_dirfd);
+
+	if (r < 0)
+		return r;
+	return ledger_catch_up(&o->ledger, o->history, HISTORY_SKIP_SIGNATURE, NULL, NULL,
+			       &(struct ledger_scan){ 0 });
+}
+
+static int founding(struct origin *o, int key_dirfd, int ledger_dirfd)
+{
+	int r;
+
+	o->state.key = kes_new();
+	if (!o->state.key)
+		return -errno;
+	kes_generate(o->state.key, &o->params);
+	/* The key comes first: a ledger is never without the state that can go on sealing it. */
+	r = keyfile_create(&o->keyfile, key_dirfd, key_name, &o->state);
+	return r < 0 ? r : create_ledger(o, ledger_dirfd);
 }
 
 static int reopen(struct origin *o, int ledger_dirfd)
@@ -121,31 +185,25 @@ static int reopen(struct origin *o, int ledger_dirfd)
 	/* Everything is checked once: a sealer that goes on from a forged ledger would vouch for it. */
 	r = ledger_open(&o->ledger, ledger_dirfd, O_RDWR, o->history, HISTORY_CHECK_ALL, NULL, NULL,
 			&scan);
-	if (r == -ENOENT && never_began(o)) {
-		r = ledger_create(&o->ledger, ledger_dirfd);
-		if (r >= 0)
-			r = ledger_open(&o->ledger, ledger_dirfd, O_RDWR, o->history,
-					HISTORY_CHECK_ALL, NULL, NULL, &scan);
-	}
+	if (r == -ENOENT && never_began(o))
+		return create_ledger(o, ledger_dirfd);
 	if (r < 0)
 		return r;
-	if (scan.end == 0 && never_began(o)) {
-		/* Not even the header survived. */
+	if (scan.end == 0) {
+		r = never_began(o) ? ledger_is_blank(&o->ledger) : 0;
+		if (r <= 0)
+			return r < 0 ? r : BULLA_EORDER;
 		ledger_close(&o->ledger);
 		if (unlinkat(ledger_dirfd, LEDGER_FILE, 0) < 0)
 			return -errno;
-		r = ledger_create(&o->ledger, ledger_dirfd);
-		if (r < 0)
-			return r;
-		return ledger_catch_up(&o->ledger, o->history, HISTORY_SKIP_SIGNATURE, NULL, NULL,
-				       &(struct ledger_scan){ 0 });
+		return create_ledger(o, ledger_dirfd);
 	}
-	r = ledger_trim(&o->ledger);
+	r = catch_up_key(o);
 	if (r >= 0)
-		r = catch_up_key(o);
-	if (r >= 0 && !(o->state.key->pending && o->state.key->renewing == 0))
-		r = history_fill_key(o->history, o->state.key);
-	return r;
+		r = match_key(o);
+	if (r >= 0)
+		r = ledger_trim(&o->ledger);
+	return r < 0 ? r : settle(o);
 }
 
 int origin_open(struct origin **ret, int key_dirfd, int ledger_dirfd,
@@ -179,34 +237,52 @@ int origin_open(struct origin **ret, int key_dirfd, int ledger_dirfd,
 	return 0;
 }
 
+/* Tell the ledger of the trees that the key has certified. */
+static int announce_trees(struct origin *o)
+{
+	int r;
+
+	if (history_keys_ready(o->history)) {
+		/* The same trees were announced before a crash. */
+		if (!history_has_key(o->history, o->state.key))
+			return BULLA_EORDER;
+	} else {
+		buf_clear(&o->record);
+		history_write_keys(o->state.key, &o->record);
+		if (o->record.bad)
+			return -ENOMEM;
+		r = history_keys(o->history, o->record.data, o->record.len);
+		if (r < 0)
+			return r;
+		o->type = LEDGER_KEYS;
+		o->unwritten = true;
+	}
+	o->announce = false;
+	o->unsaved = true;
+	return settle(o);
+}
+
 /* Have the trees for the next seal durable, announced in the ledger, and certified. */
 static int prepare_key(struct origin *o)
 {
 	struct kes *key = o->state.key;
-	_cleanup_buf_ struct buf record = { 0 };
 	int r;
 
-	if (!kes_needs_renewal(key))
-		return 0;
-	if (!key->pending) {
-		kes_renew(key);
-		r = keyfile_save(&o->keyfile, &o->state);
+	r = settle(o);
+	if (r < 0)
+		return r;
+	if (kes_needs_renewal(key)) {
+		if (!key->pending) {
+			kes_renew(key);
+			o->unsaved = true;
+		}
+		r = settle(o);
 		if (r < 0)
 			return r;
+		kes_certify(key);
+		o->announce = true;
 	}
-	kes_certify(key);
-	if (!history_keys_ready(o->history)) {
-		history_write_keys(key, &record);
-		if (record.bad)
-			return -ENOMEM;
-		r = ledger_append(&o->ledger, LEDGER_KEYS, record.data, record.len);
-		if (r < 0)
-			return r;
-		r = history_keys(o->history, record.data, record.len);
-		if (r < 0)
-			return r;
-	}
-	return keyfile_save(&o->keyfile, &o->state);
+	return o->announce ? announce_trees(o) : 0;
 }
 
 /* Before the last seal of a key: draw its successor, durable before its public key is named. */
@@ -221,14 +297,15 @@ static int prepare_successor(struct origin *o, struct event_rekey *ret)
 		if (!o->state.next)
 			return -errno;
 		kes_generate(o->state.next, &o->params);
-		r = keyfile_save(&o->keyfile, &o->state);
-		if (r < 0)
-			return r;
+		o->unsaved = true;
 	}
+	r = settle(o);
+	if (r < 0)
+		return r;
 	copy = kes_new();
 	if (!copy)
 		return -errno;
-	memcpy(copy, o->state.next, sizeof *copy);
+	kes_copy(copy, o->state.next);
 	kes_certify(copy);
 	root = kes_root(copy, 0);
 	*ret = (struct event_rekey){ .levels = copy->params.levels, .height = copy->params.height };
@@ -236,29 +313,14 @@ static int prepare_successor(struct origin *o, struct event_rekey *ret)
 	return 0;
 }
 
-static int settle(struct origin *o)
+bool origin_is_pending(const struct origin *o)
 {
-	int r;
-
-	assert(o->pending);
-	r = ledger_append(&o->ledger, LEDGER_COMMIT, o->record.data, o->record.len);
-	if (r < 0)
-		return r;
-	o->pending = false;
-	r = history_commit(o->history, o->record.data, o->record.len, HISTORY_SKIP_SIGNATURE, NULL);
-	assert(r >= 0 || r == -ENOMEM);
-	if (r < 0)
-		return r;
-	if (history_size(o->history) == 1)
-		o->state.origin = history_vkey(o->history).origin;
-	if (kes_exhausted(o->state.key))
-		succeed(o);
-	return keyfile_save(&o->keyfile, &o->state);
+	return o->pending;
 }
 
 int origin_retry(struct origin *o)
 {
-	return o->pending ? settle(o) : 0;
+	return o->pending ? settle(o) : -ENOENT;
 }
 
 static int seal(struct origin *o, uint64_t now_ns, struct batch_item *items, size_t n_items,
@@ -281,7 +343,8 @@ static int seal(struct origin *o, uint64_t now_ns, struct batch_item *items, siz
 		return -ENOMEM;
 	kes_sign(o->state.key, message, (size_t) n, sigma);
 	buf_append(&o->record, sigma, sizeof sigma);
-	o->pending = true;
+	o->type = LEDGER_COMMIT;
+	o->unwritten = o->unsaved = o->pending = true;
 	return settle(o);
 }
 
@@ -296,6 +359,9 @@ int origin_commit(struct origin *o, uint64_t now_ns, struct batch_item *items, s
 
 	if (o->pending)
 		return -EBUSY;
+	/* One place is kept for the rekey event, be it due or not, so that a caller's limit does not move. */
+	if (n_events >= EVENTS_MAX)
+		return BULLA_ELIMIT;
 	r = prepare_key(o);
 	if (r < 0)
 		return r;
@@ -307,7 +373,8 @@ int origin_commit(struct origin *o, uint64_t now_ns, struct batch_item *items, s
 	more = reallocarray(NULL, n_events + 1, sizeof *more);
 	if (!more)
 		return -ENOMEM;
-	memcpy(more, events, n_events * sizeof *more);
+	if (n_events > 0)
+		memcpy(more, events, n_events * sizeof *more);
 	event_rekey_encode(&rekey, &w);
 	more[n_events] = (struct event){ EVENT_REKEY, (uint16_t) w.len, body };
 	return seal(o, now_ns, items, n_items, more, n_events + 1);
@@ -323,13 +390,15 @@ int origin_begin(struct origin *o, uint64_t now_ns, bool *ret_unclean)
 	size_t n = 0;
 	int r;
 
+	if (o->pending)
+		return -EBUSY;
 	r = prepare_key(o);
 	if (r < 0)
 		return r;
 	if (history_size(o->history) == 0) {
 		struct event_genesis g = {
-			.levels = o->params.levels,
-			.height = o->params.height,
+			.levels = o->state.key->params.levels,
+			.height = o->state.key->params.height,
 			.created_ns = now_ns,
 			.machine = o->machine,
 			.host = (const uint8_t *) o->host,

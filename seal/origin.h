@@ -35,8 +35,9 @@ struct origin_config {
  *
  * The first commit must carry an `up` event: origin_begin().
  *
- * @return 0; -ENOENT when there is a ledger without key or the reverse; BULLA_EORDER when ledger and key do not belong
- *         together (a restored backup, a lost ledger): sealing then must not go on; errors of reading.
+ * @return 0; -ENOENT when there is a ledger without key or the reverse; -EBUSY when another process seals here;
+ *         BULLA_EORDER when ledger and key do not belong together (a restored backup, a lost ledger): sealing then must
+ *         not go on, and nothing was touched; errors of reading.
  */
 _must_check_ int origin_open(struct origin **ret, int key_dirfd, int ledger_dirfd,
 			     const struct origin_config *config);
@@ -53,11 +54,18 @@ _must_check_ int origin_begin(struct origin *o, uint64_t now_ns, bool *ret_uncle
 /**
  * Seal a commit; when it returns 0 all of it is durable.  Items are reordered.
  *
- * A failure to write leaves the commit pending: origin_retry() writes the same bytes again, and nothing else is accepted
- * before it has succeeded.
+ * On failure ask origin_is_pending().  If it is, the commit is signed and must become durable: origin_retry() writes the
+ * same bytes again, and nothing else is accepted before it has succeeded.  If it is not, nothing was committed, and the
+ * call may be repeated with the same or other content.
+ *
+ * @return 0; -EBUSY while a commit is pending; BULLA_ELIMIT for EVENTS_MAX events or more; errors of history_commit() for
+ *         what cannot be committed; a negated errno.
  */
 _must_check_ int origin_commit(struct origin *o, uint64_t now_ns, struct batch_item *items,
 			       size_t n_items, const struct event *events, size_t n_events);
+/** Whether a commit is signed and not yet durable. */
+bool origin_is_pending(const struct origin *o);
+/** Go on with the pending commit.  @return 0 when it is durable; -ENOENT when none is pending; a negated errno. */
 _must_check_ int origin_retry(struct origin *o);
 /** Seal the `down` event. */
 _must_check_ int origin_end(struct origin *o, uint64_t now_ns);

@@ -161,6 +161,7 @@ void entry_encode(const struct entry *e, const uint8_t salt[SALT_SIZE], struct w
 int entry_decode(struct rd r, struct field *fields, struct entry *ret, uint8_t salt[SALT_SIZE])
 {
 	struct entry e = { .fields = fields };
+	uint8_t s[SALT_SIZE];
 	int k;
 
 	k = kind_decode(&r, 'E');
@@ -170,7 +171,7 @@ int entry_decode(struct rd r, struct field *fields, struct entry *ret, uint8_t s
 	e.flags = rd_u8(&r);
 	e.time_ns = rd_u64(&r);
 	e.received_ns = rd_u64(&r);
-	rd_copy(&r, salt, SALT_SIZE);
+	rd_copy(&r, s, SALT_SIZE);
 	rd_copy(&r, e.context.b, HASH_SIZE);
 	e.message_len = rd_u32(&r);
 	e.message = rd_bytes(&r, e.message_len);
@@ -184,6 +185,7 @@ int entry_decode(struct rd r, struct field *fields, struct entry *ret, uint8_t s
 	k = finish(&r);
 	if (k < 0)
 		return k;
+	memcpy(salt, s, SALT_SIZE);
 	*ret = e;
 	return 0;
 }
@@ -331,6 +333,8 @@ int commit_decode(struct rd r, struct event *events, uint16_t events_max, struct
 		events[i].kind = rd_u8(&r);
 		events[i].len = rd_u16(&r);
 		events[i].body = rd_bytes(&r, events[i].len);
+		if (events[i].len > EVENT_SIZE_MAX)
+			return BULLA_ELIMIT;
 	}
 	k = finish(&r);
 	if (k < 0)

@@ -59,7 +59,7 @@ struct field {
 	uint8_t name_len;
 };
 
-/** Order of fields in every encoding: by name, then by value, bytewise. */
+/** Order of fields in every encoding: by name, then by value, bytewise.  The same field may stand there twice. */
 int field_compare(const struct field *a, const struct field *b);
 
 /** What an entry's flags say. */
@@ -151,7 +151,7 @@ void batch_encode(const struct batch *b, struct wr *w);
 void commit_encode(const struct commit *c, struct wr *w);
 
 /**
- * Decode a whole leaf; `fields` has room for FIELDS_MAX, `events` for `*n_events` on entry.
+ * Decode a whole leaf; `fields` has room for FIELDS_MAX, `events` for `events_max`.
  *
  * @return 0, or BULLA_ETRUNCATED, BULLA_EVERSION, BULLA_ELIMIT, or BULLA_ENOTCANON for what has another encoding.
  */

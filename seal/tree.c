@@ -190,7 +190,7 @@ bool tree_check_inclusion(const struct hash *leaf, uint64_t index, uint64_t size
 	uint64_t fn = index, sn;
 	struct hash h = *leaf;
 
-	if (size == 0 || index >= size)
+	if (size == 0 || index >= size || proof->n > PROOF_MAX)
 		return false;
 	sn = size - 1;
 	for (size_t i = 0; i < proof->n; i++) {
@@ -218,7 +218,7 @@ bool tree_check_consistency(uint64_t old, uint64_t size, const struct proof *pro
 	struct hash fr, sr;
 	size_t i = 0;
 
-	if (old == 0 || old > size)
+	if (old == 0 || old > size || proof->n > PROOF_MAX)
 		return false;
 	if (old == size)
 		return proof->n == 0 && hash_equal(old_root, root);

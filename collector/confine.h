@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_COLLECTOR_CONFINE_H
+#define BULLA_COLLECTOR_CONFINE_H
+
+/**
+ * What a process that reads hostile bytes may still ask of the kernel.
+ *
+ * Both filters kill the process at any other system call: no open, no socket, no exec, no signal to others.  Builds with a
+ * sanitizer are not confined (its runtime needs the calls), and say so in `bulla --version`.
+ */
+
+#include "base/attr.h"
+
+/** A collector: its descriptors are open, it reads, writes and waits. */
+_must_check_ int confine_collector(void);
+/** A parser: the input is in memory, one descriptor is to be written. */
+_must_check_ int confine_parser(void);
+
+#endif

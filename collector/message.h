@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_COLLECTOR_MESSAGE_H
+#define BULLA_COLLECTOR_MESSAGE_H
+
+/**
+ * What the processes of a host say to each other: fixed-size messages over SOCK_SEQPACKET, some with a descriptor.
+ *
+ * The sealer reads nothing else, so a hostile collector has 128 bytes and no lengths to play with.
+ *
+ *	holder    -> sealer      OPEN, ATTACH (with the sealer's end of a collector's channel)
+ *	sealer    -> holder      OPENED, ATTACHED
+ *	sealer    -> collector   WELCOME, TICK, SEALED, CLOSED
+ *	collector -> sealer      DIRTY, BATCH, NOTHING, CLOSE
+ *	sealer    -> recovery    RECOVER, then end of file;   recovery -> sealer   BATCH, CLOSE
+ *	holder    -> collector   START, CONSUMED, EXITED, CHANNEL (with a new channel to the sealer)
+ *	collector -> holder      CONSUME, DONE
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "seal/history.h"
+#include "seal/statement.h"
+
+enum message_type {
+	MESSAGE_OPEN = 1,
+	MESSAGE_OPENED,
+	MESSAGE_ATTACH,
+	MESSAGE_ATTACHED,
+	MESSAGE_WELCOME,
+	MESSAGE_TICK,
+	MESSAGE_SEALED,
+	MESSAGE_CLOSED,
+	MESSAGE_DIRTY,
+	MESSAGE_BATCH,
+	MESSAGE_NOTHING,
+	MESSAGE_CLOSE,
+	MESSAGE_RECOVER,
+	MESSAGE_START,
+	MESSAGE_CONSUMED,
+	MESSAGE_EXITED,
+	MESSAGE_CHANNEL,
+	MESSAGE_CONSUME,
+	MESSAGE_DONE,
+};
+
+/** How soon a collector wants its entries sealed. */
+enum urgency {
+	URGENCY_NONE = 0,  /* at the next whole second */
+	URGENCY_SIZE = 1,  /* the batch is full enough */
+	URGENCY_ENTRY = 2, /* an important entry: within the sender's allowance */
+};
+
+enum { MESSAGE_SIZE = 128, SOURCES_MAX = 2 };
+
+struct message {
+	uint32_t type;
+	int32_t status; /* of replies: 0 or an error code */
+	union {
+		struct event_open open;
+		struct {
+			struct id journal;
+			uint64_t batches, entries;
+			int64_t mono_offset;
+			struct hash identity;
+		} journal; /* ATTACH, WELCOME, CLOSE, RECOVER */
+		struct {
+			struct id journal;
+			uint64_t batch_no, first_seq;
+			uint64_t bytes, time_min, time_max;
+			int64_t mono_offset;
+			struct hash root;
+			uint32_t entries;
+			uint32_t recovered;
+		} batch;
+		struct {
+			uint64_t batch_no, commit;
+		} sealed;
+		struct {
+			uint32_t urgency;
+		} dirty;
+		struct {
+			uint64_t consumed[SOURCES_MAX];
+		} start;
+		struct {
+			uint32_t source;
+			uint32_t unused;
+			uint64_t upto;
+		} consume; /* CONSUME, CONSUMED */
+		struct {
+			int32_t wait_status; /* as waitpid() gives it */
+		} exited;
+		uint8_t room[MESSAGE_SIZE - 8];
+	};
+};
+
+_Static_assert(sizeof(struct message) == MESSAGE_SIZE, "messages are of one size");
+
+/** Send a message and, when `fd` is not negative, a descriptor with it.  @return 0, -EAGAIN, -EPIPE, a negated errno. */
+_must_check_ int message_send(int socket, const struct message *m, int fd);
+/**
+ * Receive a message; `*ret_fd` is -1 or a descriptor that is now the caller's.  `flags` as recvmsg(2).
+ *
+ * @return 1; 0 at the end of the stream; -EAGAIN; BULLA_EPEER for anything that is not one message; a negated errno.
+ */
+_must_check_ int message_receive(int socket, int flags, struct message *ret, int *ret_fd);
+
+/** Name of the sealer's socket below its directory. */
+#define SEALER_SOCKET "socket"
+/** Name of the file whose lock says that a sealer is at work. */
+#define SEALER_LOCK "lock"
+
+/** Connect to the sealer of a state directory.  @return fd; -ENOENT or -ECONNREFUSED when none is listening. */
+_must_check_ int sealer_connect(int seal_dirfd);
+
+#endif
