@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "query/shown.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/text.h"
+
+#define FIELD(text_name, text_value, len) \
+	((struct field) { (const uint8_t *) (text_name), (const uint8_t *) (text_value), (uint32_t) (len), STRLEN(text_name) })
+
+void shown_cursor(const struct shown *s, char ret[CURSOR_SIZE])
+{
+	text_hex(ret, s->journal.b, ID_SIZE);
+	snprintf(ret + 2 * ID_SIZE, CURSOR_SIZE - 2 * ID_SIZE, ":%" PRIu64, s->seq);
+}
+
+/* The fixed parts of an entry, as fields.  @return how many. */
+static size_t fixed_fields(const struct entry *e, struct field ret[3], char priority[1])
+{
+	size_t n = 0;
+
+	*priority = (char) ('0' + e->priority);
+	ret[n++] = FIELD("MESSAGE", e->message, e->message_len);
+	ret[n++] = FIELD("PRIORITY", priority, 1);
+	if (e->flags & ENTRY_CONTINUED)
+		ret[n++] = FIELD("_LINE_BREAK", "line-max", 8);
+	else if (e->flags & ENTRY_NO_NEWLINE)
+		ret[n++] = FIELD("_LINE_BREAK", "eof", 3);
+	return n;
+}
+
+bool shown_each_field(const struct shown *s, shown_field_fn each, void *arg)
+{
+	struct field fixed[3];
+	char priority[1];
+	size_t n = fixed_fields(s->entry, fixed, priority);
+
+	for (size_t i = 0; i < n; i++)
+		if (each(arg, &fixed[i]))
+			return true;
+	for (size_t i = 0; i < s->entry->n_fields; i++)
+		if (each(arg, &s->entry->fields[i]))
+			return true;
+	for (int64_t c = s->context; c >= 0; c = s->contexts->at[c].parent)
+		for (size_t i = 0; i < s->contexts->at[c].n_fields; i++)
+			if (each(arg, &s->contexts->at[c].fields[i]))
+				return true;
+	return false;
+}
+
+struct wanted {
+	const char *name;
+	size_t len;
+	struct field *ret;
+};
+
+static bool is_wanted(void *arg, const struct field *f)
+{
+	struct wanted *w = arg;
+
+	if (f->name_len != w->len || memcmp(f->name, w->name, w->len) != 0)
+		return false;
+	*w->ret = *f;
+	return true;
+}
+
+bool shown_lookup(const struct shown *s, const char *name, struct field *ret)
+{
+	struct wanted w = { name, strlen(name), ret };
+
+	/* PRIORITY's text lives in shown_each_field()'s frame; nobody looks that up by this way. */
+	return shown_each_field(s, is_wanted, &w);
+}
