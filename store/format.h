@@ -10,7 +10,7 @@
  *	header   magic | u32 compatible | u32 incompatible flags | journal[16] | boot[16] | u64 first batch | u64 first seq
  *	context  one context leaf (seal/statement.h); they are numbered from 0, number 0 is the journal's identity
  *	seed     u64 first batch | seed[32]
- *	rows     u64 first seq | u32 count | u32 raw size | u64 time_min | u64 time_max | u8 codec
+ *	rows     u64 first seq | u32 count | u32 raw size | u64 time_min | u64 time_max | u8 codec and flags
  *	         | u8 n, n * (u8 channel, u64 consumed) | rows, compressed
  *	batch    u64 batch_no | u32 entries | i64 mono_offset | root[32]
  *	row      varint context | varint flags << 3 | priority | zigzag time - the row before's | zigzag received - time
@@ -33,6 +33,9 @@ enum tail_record {
 };
 
 enum rows_codec { ROWS_RAW = 0, ROWS_LZ4 = 1 };
+
+/** Set beside the codec when a row of the frame has fields of its own, so that contexts do not tell all. */
+#define ROWS_OWN_FIELDS 0x80
 
 enum {
 	TAIL_NAME_SIZE = 2 * ID_SIZE + 5 + 1,

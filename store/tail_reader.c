@@ -70,7 +70,7 @@ void tail_rows_encode_head(const struct tail_rows *rows, struct wr *w)
 	wr_u32(w, rows->raw_size);
 	wr_u64(w, rows->time_min);
 	wr_u64(w, rows->time_max);
-	wr_u8(w, rows->codec);
+	wr_u8(w, (uint8_t) (rows->codec | (rows->own_fields ? ROWS_OWN_FIELDS : 0)));
 	wr_u8(w, rows->n_channels);
 	for (unsigned i = 0; i < rows->n_channels; i++) {
 		wr_u8(w, rows->channel[i].channel);
@@ -82,13 +82,16 @@ int tail_rows_decode(const uint8_t *p, size_t n, struct tail_rows *ret)
 {
 	struct rd r = rd_of(p, n);
 	struct tail_rows rows;
+	uint8_t codec;
 
 	rows.first_seq = rd_u64(&r);
 	rows.count = rd_u32(&r);
 	rows.raw_size = rd_u32(&r);
 	rows.time_min = rd_u64(&r);
 	rows.time_max = rd_u64(&r);
-	rows.codec = rd_u8(&r);
+	codec = rd_u8(&r);
+	rows.own_fields = codec & ROWS_OWN_FIELDS;
+	rows.codec = codec & (uint8_t) ~ROWS_OWN_FIELDS;
 	rows.n_channels = rd_u8(&r);
 	if (r.bad || rows.n_channels > CHANNELS_MAX)
 		return BULLA_ECORRUPT;

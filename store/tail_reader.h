@@ -38,6 +38,7 @@ struct tail_rows {
 	uint32_t raw_size;
 	uint64_t time_min, time_max;
 	uint8_t codec;
+	bool own_fields; /* a row has fields of its own */
 	uint8_t n_channels;
 	struct tail_channel channel[CHANNELS_MAX];
 	const uint8_t *data;
@@ -61,6 +62,8 @@ void tail_header_encode(const struct tail_header *h, struct wr *w);
 _must_check_ int tail_header_decode(const uint8_t *p, size_t n, struct tail_header *ret);
 void tail_rows_encode_head(const struct tail_rows *rows, struct wr *w);
 _must_check_ int tail_rows_decode(const uint8_t *p, size_t n, struct tail_rows *ret);
+/** Bytes of the longest head; what a reader needs of a rows frame to know what is in it. */
+enum { TAIL_ROWS_HEAD_MAX = ROWS_HEADER_MAX };
 void tail_batch_encode(const struct tail_batch *b, struct wr *w);
 _must_check_ int tail_batch_decode(const uint8_t *p, size_t n, struct tail_batch *ret);
 void tail_seed_encode(const struct tail_seed *s, struct wr *w);

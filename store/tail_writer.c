@@ -333,7 +333,9 @@ int tail_writer_add(struct tail_writer *t, struct entry *e, uint32_t context)
 	if (t->staged == 0) {
 		t->staged_time_min = UINT64_MAX;
 		t->staged_time_max = 0;
+		t->staged_own_fields = false;
 	}
+	t->staged_own_fields |= e->n_fields > 0;
 	t->staged++;
 	t->staged_time_min = MIN_OF(t->staged_time_min, e->time_ns);
 	t->staged_time_max = MAX_OF(t->staged_time_max, e->time_ns);
@@ -398,6 +400,7 @@ int tail_writer_flush(struct tail_writer *t)
 		.raw_size = (uint32_t) t->rows.len,
 		.time_min = t->staged_time_min,
 		.time_max = t->staged_time_max,
+		.own_fields = t->staged_own_fields,
 		.n_channels = t->n_channels,
 	};
 	memcpy(rows.channel, t->channel, sizeof rows.channel);

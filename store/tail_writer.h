@@ -35,6 +35,7 @@ struct tail_writer {
 	struct buf rows;
 	struct row_state row_state;
 	uint32_t staged;
+	bool staged_own_fields;
 	uint64_t staged_time_min, staged_time_max;
 	struct buf frame; /* scratch */
 	void *lz4_state;

@@ -185,6 +185,7 @@ static const char *check_rows(struct verifier *v, struct tail_reader *t,
 	struct row_state state = { 0 };
 	struct entry e;
 	uint32_t context, n = 0;
+	bool own_fields = false;
 	struct rd rd;
 	int r;
 
@@ -199,12 +200,13 @@ static const char *check_rows(struct verifier *v, struct tail_reader *t,
 			return "out of memory";
 		min = MIN_OF(min, e.time_ns);
 		max = MAX_OF(max, e.time_ns);
+		own_fields |= e.n_fields > 0;
 		n++;
 	}
 	if (r < 0 || n != rows->count)
 		return "rows do not decode";
-	if (min != rows->time_min || max != rows->time_max)
-		return "the times in the frame's head are not its rows'";
+	if (min != rows->time_min || max != rows->time_max || own_fields != rows->own_fields)
+		return "the head of the frame is not its rows'";
 	return NULL;
 }
 
