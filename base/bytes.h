@@ -37,8 +37,11 @@ static inline const uint8_t *rd_bytes(struct rd *r, size_t n)
 		r->bad = true;
 		return NULL;
 	}
-	r->p += n;
-	r->left -= n;
+	/* A cursor over no memory at all has nothing that an offset could be added to, not even 0. */
+	if (n > 0) {
+		r->p += n;
+		r->left -= n;
+	}
 	return p;
 }
 
@@ -114,12 +117,13 @@ static inline struct wr wr_of(void *p, size_t cap)
 /** Reserve `n` bytes to be filled by the caller, or NULL (and `bad`). */
 static inline uint8_t *wr_reserve(struct wr *w, size_t n)
 {
-	uint8_t *p = w->base + w->len;
+	uint8_t *p;
 
 	if (_unlikely_(w->bad || n > w->cap - w->len)) {
 		w->bad = true;
 		return NULL;
 	}
+	p = w->base ? w->base + w->len : NULL;
 	w->len += n;
 	return p;
 }

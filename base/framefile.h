@@ -38,4 +38,17 @@ void frame_reader_seek(struct frame_reader *r, uint64_t offset);
  */
 _must_check_ int frame_reader_next(struct frame_reader *r, struct frame *ret, uint64_t *ret_offset);
 
+/**
+ * Step over damage: move to the first whole frame at or behind `from` (a multiple of FRAME_ALIGN) whose type is one of
+ * `type_min` to `type_max`.
+ *
+ * What looks like a frame must be checked to its end, and a hostile file may look like one everywhere: `*budget` is
+ * lowered by the bytes so checked, and when it is used up the search ends.  A frame that is found may as well be content
+ * of the damaged one, written there by whoever logs; it has to stand for itself.
+ *
+ * @return 1; 0 when there is none, BULLA_ELIMIT when the budget is used up, and a negated errno: the reader then stays.
+ */
+_must_check_ int frame_reader_search(struct frame_reader *r, uint64_t from, uint32_t type_min,
+				     uint32_t type_max, uint64_t *budget);
+
 #endif

@@ -89,11 +89,32 @@ int io_preallocate(int fd, uint64_t size)
 		return -errno;
 	if ((uint64_t) st.st_size >= size)
 		return 0;
-	if (fallocate(fd, 0, st.st_size, (off_t) size - st.st_size) == 0)
-		return 0;
+	do
+		if (fallocate(fd, 0, st.st_size, (off_t) size - st.st_size) == 0)
+			return 0;
+	while (errno == EINTR);
 	if (errno != EOPNOTSUPP)
 		return -errno;
-	return ftruncate(fd, (off_t) size) < 0 ? -errno : 0;
+	while (ftruncate(fd, (off_t) size) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+int io_open_regular(int dirfd, const char *name, int flags)
+{
+	/* Without O_NONBLOCK a FIFO of that name would hold its reader for ever. */
+	_cleanup_close_ int fd =
+		openat(dirfd, name, flags | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return S_ISDIR(st.st_mode) ? -EISDIR : -ENXIO;
+	return TAKE_FD(fd);
 }
 
 int io_read_file(int dirfd, const char *name, size_t size_max, struct buf *to)
@@ -132,7 +153,10 @@ int io_replace_file(int dirfd, const char *name, const void *data, size_t n, mod
 	r = snprintf(temporary, sizeof temporary, ".%s.new", name);
 	if (r < 0 || (size_t) r >= sizeof temporary)
 		return -ENAMETOOLONG;
-	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+	/* What a crash left there has its own mode, and perhaps readers: never written again. */
+	if (unlinkat(dirfd, temporary, 0) < 0 && errno != ENOENT)
+		return -errno;
+	fd = openat(dirfd, temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
 	if (fd < 0)
 		return -errno;
 	r = io_write(fd, data, n);
@@ -147,22 +171,52 @@ int io_replace_file(int dirfd, const char *name, const void *data, size_t n, mod
 	return io_sync_dir(dirfd);
 }
 
+/* Make the name of a new directory durable in the one above it. */
+static int sync_parent(char *path)
+{
+	_cleanup_close_ int fd = -1;
+	char *slash = strrchr(path, '/');
+
+	if (slash && slash != path)
+		*slash = '\0';
+	fd = open(!slash ? "." : slash == path ? "/" : path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (slash && slash != path)
+		*slash = '/';
+	return fd < 0 ? -errno : io_sync_dir(fd);
+}
+
+static int make_dir(char *path, mode_t mode)
+{
+	struct stat st;
+
+	if (mkdir(path, mode) == 0)
+		return sync_parent(path);
+	if (errno != EEXIST)
+		return -errno;
+	if (stat(path, &st) < 0)
+		return -errno;
+	return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+}
+
 int io_make_dirs(const char *path, mode_t mode)
 {
 	char part[4096];
 	size_t n = strlen(path);
 
 	if (n == 0 || n >= sizeof part)
-		return -ENAMETOOLONG;
+		return n == 0 ? -ENOENT : -ENAMETOOLONG;
 	memcpy(part, path, n + 1);
 	for (size_t i = 1; i <= n; i++) {
-		if (part[i] != '/' && part[i] != '\0')
-			continue;
 		char c = part[i];
+		int r;
 
+		/* A slash at the end, or one of several, names nothing new. */
+		if ((c != '/' && c != '\0') || (c == '\0' && n > 1 && part[i - 1] == '/'))
+			continue;
 		part[i] = '\0';
-		if (mkdir(part, mode) < 0 && errno != EEXIST)
-			return -errno;
+		r = make_dir(part, mode);
+		if (r < 0)
+			return r;
 		part[i] = c;
 	}
 	return 0;
@@ -173,17 +227,14 @@ int io_open_dir(int dirfd, const char *name, mode_t mode)
 	_cleanup_close_ int fd = -1;
 	int r;
 
-	if (mkdirat(dirfd, name, mode) == 0) {
-		r = io_sync_dir(dirfd);
-		if (r < 0)
-			return r;
-	} else if (errno != EEXIST) {
+	if (mkdirat(dirfd, name, mode) < 0 && errno != EEXIST)
 		return -errno;
-	}
 	fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	return TAKE_FD(fd);
+	/* One that is there already may have been made a moment ago, by a process that did not live to sync it. */
+	r = io_sync_dir(dirfd);
+	return r < 0 ? r : TAKE_FD(fd);
 }
 
 int io_set_nonblocking(int fd)

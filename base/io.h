@@ -25,14 +25,20 @@ _must_check_ int io_sync(int fd);
 _must_check_ int io_sync_dir(int dirfd);
 /** Extend a file with zeroes to at least `size`, in one step; plain ftruncate where the file system cannot allocate. */
 _must_check_ int io_preallocate(int fd, uint64_t size);
+/**
+ * Open an existing regular file; what else bears the name is refused, not waited for.
+ *
+ * @return fd; -ENOENT; -ELOOP for a symbolic link; -EISDIR; -ENXIO for a FIFO, socket or device; a negated errno.
+ */
+_must_check_ int io_open_regular(int dirfd, const char *name, int flags);
 /** Append a whole file to `to`; more than `size_max` bytes are -EFBIG. */
 _must_check_ int io_read_file(int dirfd, const char *name, size_t size_max, struct buf *to);
 /** Replace a file atomically and durably: temporary name, fsync, rename, fsync of the directory. */
 _must_check_ int io_replace_file(int dirfd, const char *name, const void *data, size_t n,
 				 mode_t mode);
-/** mkdir -p of the last component's parents too; existing directories are fine. */
+/** mkdir -p, each new name durable when it returns; existing directories are fine.  @return 0, -ENOTDIR, a negated errno. */
 _must_check_ int io_make_dirs(const char *path, mode_t mode);
-/** Open a directory below `dirfd`, made durable if it had to be created. */
+/** Open a directory below `dirfd`, created if it has to be; its name is durable. */
 _must_check_ int io_open_dir(int dirfd, const char *name, mode_t mode);
 _must_check_ int io_set_nonblocking(int fd);
 

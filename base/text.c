@@ -63,7 +63,8 @@ void text_size(char to[16], uint64_t bytes)
 	double v = (double) bytes;
 	size_t u = 0;
 
-	while (v >= 1024 && u + 2 < sizeof units) {
+	/* What would be printed as 1024.0 is 1.0 of the next unit. */
+	while (v >= (u == 0 ? 1024 : 1023.95) && u + 2 < sizeof units) {
 		v /= 1024;
 		u++;
 	}
