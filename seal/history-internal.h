@@ -13,9 +13,6 @@
 enum { LEDGER_MAGIC_SIZE = 8 };
 extern const uint8_t history_magic[LEDGER_MAGIC_SIZE];
 
-/** Flags of a batch item. */
-enum { ITEM_RECOVERED = 1 << 0, ITEM_FLAGS_ALL = 1 };
-
 /** Journals are found by id through an open-addressing table of handles + 1, hashed with a secret of this process. */
 struct journal_table {
 	uint8_t hash_key[16];

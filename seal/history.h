@@ -82,7 +82,7 @@ static inline void history_freep(struct history **h)
  */
 void history_pin(struct history *h, const struct vkey *key);
 
-/** Take the header.  @return 0, BULLA_EVERSION, BULLA_ECORRUPT. */
+/** Take the header.  @return 0, BULLA_EVERSION, BULLA_ECORRUPT, BULLA_EORDER for a second one. */
 _must_check_ int history_header(struct history *h, const uint8_t *p, size_t n);
 /**
  * Take a keys record: its certificates are checked.

@@ -34,6 +34,8 @@ int history_header(struct history *h, const uint8_t *p, size_t n)
 		return BULLA_ECORRUPT;
 	if (memcmp(m, history_magic, sizeof history_magic) != 0 || incompatible != 0 || first != 0)
 		return BULLA_EVERSION;
+	if (h->has_header)
+		return BULLA_EORDER;
 	h->has_header = true;
 	return 0;
 }
@@ -55,6 +57,8 @@ static int keys_expected(const struct history *h, const struct kes_params *p, ui
 {
 	if (!kes_params_valid(p) || counter >= kes_capacity(p) || from >= p->levels)
 		return BULLA_ECORRUPT;
+	if (!h->has_header)
+		return BULLA_EORDER;
 	/* A tree's root does not say how high it is: the height is part of what genesis and rekey events name. */
 	if (h->has_keys && (p->levels != h->params.levels || p->height != h->params.height))
 		return BULLA_EORDER;
@@ -298,7 +302,7 @@ static int parse_item(struct history *h, struct rd *r, struct batch *b, uint32_t
 	uint8_t flags = rd_u8(r);
 	const struct ledger_journal *j = r->bad ? NULL : history_journal_at(h, handle);
 
-	if (!j || (flags & ~ITEM_FLAGS_ALL))
+	if (!j || (flags & ~BATCH_FLAGS_ALL))
 		return BULLA_ECORRUPT;
 	if (j->closed)
 		return BULLA_EORDER;
@@ -307,7 +311,7 @@ static int parse_item(struct history *h, struct rd *r, struct batch *b, uint32_t
 		.batch_no = j->batches,
 		.first_seq = j->entries,
 		.boot = handle < h->journals.n ? j->boot : h->p.commit.boot,
-		.recovered = flags & ITEM_RECOVERED,
+		.recovered = flags & BATCH_RECOVERED,
 	};
 	/* A journal never outlives its boot, but for what the boot left unsealed. */
 	if (!b->recovered && !id_equal(&b->boot, &h->p.commit.boot))

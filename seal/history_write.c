@@ -60,7 +60,7 @@ static void write_item(const struct history *h, const struct batch_item *i, uint
 
 	assert(j);
 	wr_varint(w, i->handle);
-	wr_u8(w, i->recovered ? ITEM_RECOVERED : 0);
+	wr_u8(w, i->recovered ? BATCH_RECOVERED : 0);
 	wr_varint(w, i->entries);
 	wr_varint(w, i->bytes);
 	wr_zigzag(w, (int64_t) (i->time_min - time_ns));

@@ -6,8 +6,8 @@
  *	entry    'E' 01 | u8 priority | u8 flags | u64 time | u64 received | salt[16] | context[32]
  *	         | u32 len, message | u16 n, n * (u16 len, name, u32 len, value)
  *	context  'C' 01 | parent[32] | u16 n, n * (u16 len, name, u32 len, value)
- *	batch    'B' 01 | journal[16] | u64 batch_no | u64 first_seq | u32 entries | u64 bytes | u64 time_min | u64 time_max
- *	         | boot[16] | i64 mono_offset | root[32]
+ *	batch    'B' 01 | u8 flags | journal[16] | u64 batch_no | u64 first_seq | u32 entries | u64 bytes | u64 time_min
+ *	         | u64 time_max | boot[16] | i64 mono_offset | root[32]
  *	commit   'T' 01 | u64 number | u64 time | boot[16] | u32 n | batches_root[32] | u16 m, m * (u8 kind, u16 len, body)
  *
  * All of them are fixed in layout but for fields and events, so "one encoding only" comes down to: fields sorted, names
@@ -29,7 +29,7 @@
 enum {
 	VERSION = 1,
 	ENTRY_FIXED = 2 + 2 + 8 + 8 + SALT_SIZE + HASH_SIZE + 4 + 2,
-	BATCH_LEAF_SIZE = 118
+	BATCH_LEAF_SIZE = 119
 };
 
 static int bytes_compare(const uint8_t *a, size_t an, const uint8_t *b, size_t bn)
@@ -248,6 +248,7 @@ int context_hash(const struct context *c, struct hash *ret)
 void batch_encode(const struct batch *b, struct wr *w)
 {
 	kind_encode(w, 'B');
+	wr_u8(w, b->recovered ? BATCH_RECOVERED : 0);
 	wr_bytes(w, b->journal.b, ID_SIZE);
 	wr_u64(w, b->batch_no);
 	wr_u64(w, b->first_seq);
@@ -263,11 +264,14 @@ void batch_encode(const struct batch *b, struct wr *w)
 int batch_decode(struct rd r, struct batch *ret)
 {
 	struct batch b = { 0 };
+	uint8_t flags;
 	int k;
 
 	k = kind_decode(&r, 'B');
 	if (k < 0)
 		return k;
+	flags = rd_u8(&r);
+	b.recovered = flags & BATCH_RECOVERED;
 	rd_copy(&r, b.journal.b, ID_SIZE);
 	b.batch_no = rd_u64(&r);
 	b.first_seq = rd_u64(&r);
@@ -281,6 +285,8 @@ int batch_decode(struct rd r, struct batch *ret)
 	k = finish(&r);
 	if (k < 0)
 		return k;
+	if (flags & ~BATCH_FLAGS_ALL)
+		return BULLA_ENOTCANON;
 	*ret = b;
 	return 0;
 }

@@ -94,6 +94,13 @@ struct context {
 	uint16_t n_fields;
 };
 
+/** What a batch's flags say. */
+enum batch_flag {
+	BATCH_RECOVERED =
+		1 << 0, /* all of its entries were sealed only after a crash; they say so, too */
+	BATCH_FLAGS_ALL = (1 << 1) - 1,
+};
+
 /** The entries of one journal in one commit. */
 struct batch {
 	struct id journal;
@@ -105,7 +112,7 @@ struct batch {
 	struct id boot;
 	int64_t mono_offset; /* monotonic minus received */
 	struct hash root;    /* over the entry leaves in arrival order */
-	bool recovered;	     /* not in the leaf: every entry carries ENTRY_RECOVERED instead */
+	bool recovered;	     /* BATCH_RECOVERED */
 };
 
 /** What happened to the origin itself. */

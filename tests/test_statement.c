@@ -362,13 +362,14 @@ Test(statement, a_batch_decodes_to_what_was_encoded)
 		.boot = { "boot" },
 		.mono_offset = INT64_MIN,
 		.root = { "root" },
+		.recovered = true,
 	};
 	struct batch out;
 	struct wr w = wr_of(leaf, sizeof leaf), again = wr_of(leaf + 1024, 1024);
 	struct hash h, want;
 
 	batch_encode(&in, &w);
-	cr_assert(eq(sz, w.len, 118));
+	cr_assert(eq(sz, w.len, 119));
 	cr_assert(eq(int, batch_decode(rd_of(leaf, w.len), &out), 0));
 	batch_encode(&out, &again);
 	cr_expect(eq(int, memcmp(leaf, leaf + 1024, w.len), 0));
@@ -378,6 +379,13 @@ Test(statement, a_batch_decodes_to_what_was_encoded)
 	for (size_t cut = 0; cut < w.len; cut++)
 		cr_expect(eq(int, batch_decode(rd_of(leaf, cut), &out), BULLA_ETRUNCATED));
 	cr_expect(eq(int, batch_decode(rd_of(leaf, w.len + 1), &out), BULLA_ENOTCANON));
+	for (unsigned flags = 0; flags < 256; flags++) {
+		leaf[2] = (uint8_t) flags;
+		cr_expect(eq(int, batch_decode(rd_of(leaf, w.len), &out),
+			     flags <= 1 ? 0 : BULLA_ENOTCANON));
+		if (flags <= 1)
+			cr_expect(eq(int, out.recovered, flags == 1));
+	}
 	leaf[1] = 2;
 	cr_expect(eq(int, batch_decode(rd_of(leaf, w.len), &out), BULLA_EVERSION));
 }
