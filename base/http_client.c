@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "base/http_client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+
+struct http_client {
+	CURL *curl;
+};
+
+/* One exchange. */
+struct exchange {
+	CURL *curl;
+	const struct http_request *request;
+	struct http_answer *answer;
+	int error; /* of the receiver */
+};
+
+int http_client_new(struct http_client **ret)
+{
+	struct http_client *c = calloc(1, sizeof *c);
+
+	if (!c)
+		return -ENOMEM;
+	c->curl = curl_easy_init();
+	if (!c->curl) {
+		free(c);
+		return -ENOMEM;
+	}
+	*ret = c;
+	return 0;
+}
+
+struct http_client *http_client_free(struct http_client *c)
+{
+	if (c)
+		curl_easy_cleanup(c->curl);
+	free(c);
+	return NULL;
+}
+
+static size_t on_body(char *data, size_t size, size_t n, void *arg)
+{
+	struct exchange *x = arg;
+	long status = 0;
+
+	n *= size;
+	curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (x->request->write && status == 200) {
+		x->error = x->request->write(x->request->arg, data, n);
+		return x->error < 0 ? 0 : n;
+	}
+	if (x->answer->text.len + n > x->request->text_max) {
+		x->error = BULLA_ELIMIT;
+		return 0;
+	}
+	buf_append(&x->answer->text, data, n);
+	return n;
+}
+
+static int code_of(CURLcode code)
+{
+	switch (code) {
+	case CURLE_OK:
+		return 0;
+	case CURLE_COULDNT_CONNECT:
+		return -ECONNREFUSED;
+	case CURLE_COULDNT_RESOLVE_HOST:
+		return -EHOSTUNREACH;
+	case CURLE_OPERATION_TIMEDOUT:
+		return -ETIMEDOUT;
+	case CURLE_URL_MALFORMAT:
+	case CURLE_UNSUPPORTED_PROTOCOL:
+		return BULLA_EPARSE;
+	case CURLE_OUT_OF_MEMORY:
+		return -ENOMEM;
+	case CURLE_PARTIAL_FILE:
+	case CURLE_GOT_NOTHING:
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+		return -EPIPE;
+	default:
+		return -EIO;
+	}
+}
+
+static void set_up(CURL *c, const struct http_request *q, struct exchange *x)
+{
+	/* Everything but the connection is forgotten between requests. */
+	curl_easy_reset(c);
+	curl_easy_setopt(c, CURLOPT_URL, q->url);
+	curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, "http");
+	curl_easy_setopt(c, CURLOPT_PROXY, "");
+	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(c, CURLOPT_TCP_NODELAY, 1L);
+	curl_easy_setopt(c, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, 10L);
+	curl_easy_setopt(c, CURLOPT_TIMEOUT, q->timeout_s);
+	curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, 2L << 20);
+	curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
+	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(c, CURLOPT_WRITEDATA, x);
+	if (q->body) {
+		curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) q->body_size);
+		curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->body);
+	}
+}
+
+int http_client_do(struct http_client *c, const struct http_request *q, struct http_answer *ret)
+{
+	struct exchange x = { .curl = c->curl, .request = q, .answer = ret };
+	struct curl_slist *headers = NULL;
+	curl_off_t retry = 0;
+	char type[128];
+	CURLcode code;
+
+	*ret = (struct http_answer){ 0 };
+	set_up(c->curl, q, &x);
+	/* No round trip to ask whether the body is welcome. */
+	headers = curl_slist_append(headers, "Expect:");
+	if (q->content_type) {
+		snprintf(type, sizeof type, "Content-Type: %s", q->content_type);
+		headers = curl_slist_append(headers, type);
+	}
+	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
+	code = curl_easy_perform(c->curl);
+	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &ret->status);
+	curl_easy_getinfo(c->curl, CURLINFO_RETRY_AFTER, &retry);
+	ret->retry_after_s = (long) retry;
+	curl_slist_free_all(headers);
+	if (x.error < 0)
+		return x.error;
+	if (ret->text.bad)
+		return -ENOMEM;
+	return code_of(code);
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/** bulla status: what is kept here, how far it is sealed and how far it was shipped. */
+
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/http_client.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "bulla/error.h"
+#include "query/commands.h"
+#include "query/local.h"
+#include "store/receipts.h"
+#include "store/tail_reader.h"
+
+enum { VALUE_MAX = 40 };
+
+static void usage(FILE *to)
+{
+	fputs("usage: bulla status [OPTION]...\n"
+	      "\n"
+	      "Show journals, sizes, the head of the ledger, and how old seals and receipts are.\n"
+	      "\n"
+	      "      --at URL     of this aggregator\n"
+	      "      --state DIR  state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
+	      "  -h, --help       show this\n",
+	      to);
+}
+
+/* "3s", "5min", "2h", "4d": enough to see whether something stands still. */
+static void age_text(uint64_t now, uint64_t then, char ret[24])
+{
+	uint64_t s = now > then ? (now - then) / NS_PER_S : 0;
+
+	if (s < 120)
+		snprintf(ret, 24, "%" PRIu64 "s", s);
+	else if (s < 7200)
+		snprintf(ret, 24, "%" PRIu64 "min", s / 60);
+	else if (s < 172800)
+		snprintf(ret, 24, "%" PRIu64 "h", s / 3600);
+	else
+		snprintf(ret, 24, "%" PRIu64 "d", s / 86400);
+}
+
+static void copy_value(const struct contexts *c, const char *name, char ret[VALUE_MAX])
+{
+	const struct field *f = c->n > 0 ? contexts_lookup(c, 0, name) : NULL;
+	size_t n = f ? MIN_OF((size_t) f->value_len, (size_t) VALUE_MAX - 1) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		ret[i] = (char) (f->value[i] >= ' ' && f->value[i] != 127 ? f->value[i] : '?');
+	ret[n] = '\0';
+}
+
+/* What a tail says of itself: its identity is among its first frames. */
+static void describe(const struct state *s, const struct id *journal, char name[VALUE_MAX],
+		     char unit[VALUE_MAX], uint64_t *ret_size)
+{
+	struct tail_reader t;
+	struct tail_item item;
+	char file[TAIL_NAME_SIZE];
+	struct stat st;
+
+	strcpy(name, "?");
+	*unit = '\0';
+	*ret_size = 0;
+	tail_name(journal, file);
+	if (tail_reader_open(&t, s->journals, file) < 0)
+		return;
+	if (fstat(t.fd, &st) == 0)
+		*ret_size = (uint64_t) st.st_blocks * 512;
+	if (tail_reader_next(&t, &item) >= 0) {
+		copy_value(&t.contexts, "_CONTAINER_NAME", name);
+		if (!*name)
+			copy_value(&t.contexts, "SYSLOG_IDENTIFIER", name);
+		copy_value(&t.contexts, "_SYSTEMD_UNIT", unit);
+	}
+	tail_reader_close(&t);
+}
+
+static void print_journals(const struct state *s, const struct history *h, uint64_t now)
+{
+	printf("\n%-12s  %-6s %12s %8s %10s %8s  %-20s %s\n", "JOURNAL", "STATE", "ENTRIES", "SIZE",
+	       "RATE", "NEWEST", "NAME", "UNIT");
+	for (uint32_t i = 0; i < history_n_journals(h); i++) {
+		const struct ledger_journal *j = history_journal(h, i);
+		char id[2 * ID_SIZE + 1], name[VALUE_MAX], unit[VALUE_MAX], size[16],
+			age[24] = "-", rate[24] = "-";
+		uint64_t bytes, span = j->time_max > j->time_min ? j->time_max - j->time_min : 0;
+
+		describe(s, &j->id, name, unit, &bytes);
+		text_hex(id, j->id.b, ID_SIZE);
+		text_size(size, bytes);
+		if (j->batches > 0)
+			age_text(now, j->time_max, age);
+		if (j->batches > 0 && span > 0)
+			snprintf(rate, sizeof rate, "%.1f/s",
+				 (double) j->entries * 1e9 / (double) span);
+		printf("%-12.12s  %-6s %12" PRIu64 " %8s %10s %8s  %-20s %s\n", id,
+		       j->closed ? "closed" : "open", j->entries, size, rate, age, name, unit);
+	}
+}
+
+struct shipping {
+	uint64_t size, now;
+};
+
+static int print_receipt(void *arg, const struct receipt *r)
+{
+	const struct shipping *s = arg;
+	char age[24];
+
+	age_text(s->now, r->time_ns, age);
+	printf("shipped   %" PRIu64 " of %" PRIu64 " commits to %s, receipt %s old\n", r->size,
+	       s->size, r->destination, age);
+	return 0;
+}
+
+static int print_state(const struct state *s, const struct history *h)
+{
+	struct shipping shipping = { history_size(h), clock_realtime_ns() };
+	struct hash root = frontier_root(history_tree(h));
+	struct vkey k = history_vkey(h);
+	char name[ORIGIN_NAME_SIZE], hex[2 * HASH_SIZE + 1], age[24], bytes[16];
+	uint64_t total = 0, entries = 0, used = history_size(h) - history_key_first(h);
+
+	for (uint32_t i = 0; i < history_n_journals(h); i++) {
+		total += history_journal(h, i)->bytes;
+		entries += history_journal(h, i)->entries;
+	}
+	origin_name(&k.origin, name);
+	text_hex(hex, root.b, HASH_SIZE);
+	age_text(shipping.now, history_time(h), age);
+	text_size(bytes, total);
+	printf("host      %s\n", history_host(h));
+	printf("origin    %s\n", name);
+	printf("sealer    %s\n", local_sealer_runs(s) ? "running"
+				 : history_is_up(h)   ? "not running; the last run was cut off"
+						      : "not running");
+	printf("sealed    %" PRIu64 " entries, %s of messages, in %u journals\n", entries, bytes,
+	       history_n_journals(h));
+	printf("head      commit %" PRIu64 ", root %.16s..., %s old\n", history_size(h) - 1, hex,
+	       age);
+	printf("key       %" PRIu64 " of %" PRIu64 " seals used\n", used,
+	       kes_capacity(history_params(h)));
+	return receipts_each(s, print_receipt, &shipping);
+}
+
+static int status_here(const char *option)
+{
+	struct history *h = NULL;
+	struct state state;
+	int r;
+
+	r = local_open(option, &state);
+	if (r < 0)
+		return EXIT_USAGE;
+	r = local_history(&state, &h);
+	if (r < 0)
+		log_error_code(r, r == -ENOENT ? "%s: nothing was sealed here yet" : "%s",
+			       state.path);
+	if (r >= 0)
+		r = print_state(&state, h);
+	if (r >= 0)
+		print_journals(&state, h, clock_realtime_ns());
+	history_free(h);
+	state_close(&state);
+	return r < 0 ? EXIT_USAGE : 0;
+}
+
+static int to_stdout(void *arg, const void *data, size_t n)
+{
+	(void) arg;
+	return io_write(1, data, n);
+}
+
+static int status_there(const char *at)
+{
+	_cleanup_(http_client_freep) struct http_client *client = NULL;
+	struct http_answer answer = { 0 };
+	char url[2048];
+	size_t n = strlen(at);
+	int r;
+
+	while (n > 0 && at[n - 1] == '/')
+		n--;
+	if (snprintf(url, sizeof url, "%.*s/v1/status", (int) n, at) >= (int) sizeof url)
+		return EXIT_USAGE;
+	r = http_client_new(&client);
+	if (r >= 0)
+		r = http_client_do(client,
+				   &(struct http_request){ .method = "GET",
+							   .url = url,
+							   .write = to_stdout,
+							   .timeout_s = 30,
+							   .text_max = 64 << 10 },
+				   &answer);
+	if (r < 0)
+		log_error_code(r, "cannot ask %s", at);
+	else if (answer.status != 200)
+		log_error("%s answers %ld", at, answer.status);
+	buf_done(&answer.text);
+	return r < 0 || answer.status != 200 ? EXIT_USAGE : 0;
+}
+
+int command_status(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "at", required_argument, NULL, 'A' },
+		{ "state", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *state = NULL, *at = NULL;
+	int c;
+
+	log_setup("bulla status", LOG_LEVEL_INFO);
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (c == 'h') {
+			usage(stdout);
+			return 0;
+		}
+		if (c == 'A')
+			at = optarg;
+		else if (c == 's')
+			state = optarg;
+		else
+			return EXIT_USAGE;
+	}
+	return at ? status_there(at) : status_here(state);
+}

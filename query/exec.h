@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_QUERY_EXEC_H
+#define BULLA_QUERY_EXEC_H
+
+/**
+ * Reading entries in the order of (time, journal, seq), from any number of journals at once.
+ *
+ * The unit is the rows frame.  Frames whose head or context rules them out are not read; the others are opened only when
+ * the merge reaches their time, so memory is bounded by the frames that overlap in time, and the newest N stop as soon as
+ * no unread frame can be newer.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "query/catalog.h"
+#include "query/match.h"
+#include "query/shown.h"
+
+struct query {
+	struct match *match;	     /* borrowed */
+	uint64_t since_ns, until_ns; /* inclusive; 0 and UINT64_MAX for all */
+	uint64_t limit;		     /* entries; UINT64_MAX for all */
+	bool reverse;		     /* newest first */
+	bool newest;		     /* the limit keeps the newest, whatever the order */
+};
+
+/** Called with each entry, valid during the call.  @return 0 to go on, > 0 to stop, < 0 to stop with that error. */
+typedef int (*query_row_fn)(void *arg, const struct shown *s);
+
+/** What a query met. */
+struct query_stats {
+	uint64_t frames_read, frames_damaged;
+	uint64_t rows_seen, rows_matched;
+};
+
+/**
+ * Run a query.
+ *
+ * @return 0; an error of the callback; BULLA_ELIMIT when a pattern ran into its limit; -ENOMEM.  Damaged frames are passed
+ *         over and counted.
+ */
+_must_check_ int query_run(const struct catalog *c, const struct query *q, query_row_fn row,
+			   void *arg, struct query_stats *ret_stats);
+
+/**
+ * Judge the rows of one frame, in the order in which they arrived; for followers.
+ *
+ * `rows` and `raw` are scratch.  @return 0 or an error as query_run().
+ */
+_must_check_ int query_rows(const struct query *q, const struct catalog_journal *j,
+			    const struct rows_ref *ref, const struct tail_rows *rows,
+			    struct buf *raw, query_row_fn row, void *arg);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "query/local.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "seal/ledger.h"
+
+int local_open(const char *option, struct state *ret)
+{
+	char path[4096];
+	int r;
+
+	r = state_path(option, path);
+	if (r < 0)
+		return log_error_code(r, "no state directory: use --state or BULLA_STATE");
+	r = state_open(ret, path, false);
+	return r < 0 ? log_error_code(r, "cannot open %s", path) : 0;
+}
+
+int local_history(const struct state *s, struct history **ret)
+{
+	_cleanup_(history_freep) struct history *h = history_new();
+	struct ledger_scan scan;
+	struct ledger ledger;
+	int r;
+
+	if (!h)
+		return -ENOMEM;
+	r = ledger_open(&ledger, s->ledger, O_RDONLY, h, HISTORY_SKIP_SIGNATURE, NULL, NULL, &scan);
+	if (r < 0)
+		return r;
+	ledger_close(&ledger);
+	if (history_size(h) == 0)
+		return -ENOENT;
+	*ret = TAKE_PTR(h);
+	return 0;
+}
+
+bool local_sealer_runs(const struct state *s)
+{
+	_cleanup_close_ int fd = s->seal < 0 ? -1 : openat(s->seal, "lock", O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}

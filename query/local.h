@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_QUERY_LOCAL_H
+#define BULLA_QUERY_LOCAL_H
+
+/** What the commands that speak of one state directory share. */
+
+#include <stdbool.h>
+
+#include "base/attr.h"
+#include "seal/history.h"
+#include "store/state.h"
+
+/** Open the state directory of --state; says what is wrong itself.  @return 0 or an error that was logged. */
+_must_check_ int local_open(const char *option, struct state *ret);
+/** Read the ledger without checking its seals.  @return 0; -ENOENT when nothing was ever sealed; an error. */
+_must_check_ int local_history(const struct state *s, struct history **ret);
+/** Whether a sealer is at work there. */
+bool local_sealer_runs(const struct state *s);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_QUERY_REQUEST_H
+#define BULLA_QUERY_REQUEST_H
+
+/**
+ * A question, as it is asked on a command line or in a URL, and its answer as text.
+ *
+ * One table of keys serves both: what `bulla query` parses, `--at` sends as `?key=value&...`, and the aggregator parses
+ * back with request_set(), so that both ends know the same questions.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "query/catalog.h"
+#include "query/exec.h"
+#include "query/output.h"
+
+struct request {
+	struct match *match; /* owned */
+	struct query query;
+	struct output output;
+	bool follow;
+	char *list_field; /* owned; print the values that this field has, instead of entries */
+	bool list_names;  /* print the names of all fields, instead of entries */
+	/* As given, to be sent on. */
+	char *grep; /* owned */
+	int priority_from, priority_to;
+};
+
+_must_check_ int request_init(struct request *r);
+void request_done(struct request *r);
+
+/**
+ * Set one key from text: match, unit, since, until (nanoseconds), limit, reverse, newest, priority, grep, output, colour,
+ * utc, all, field, names.
+ *
+ * @return 0; -EINVAL, and `why` (256 bytes) is a sentence for the user; -ENOENT for an unknown key; -ENOMEM.
+ */
+_must_check_ int request_set(struct request *r, const char *key, const char *value, char *why);
+/** Append the request as a URL query, without the '?'. */
+void request_url(const struct request *r, struct buf *to);
+
+/** Takes a piece of the answer.  @return 0, or < 0 to stop. */
+typedef int (*answer_fn)(void *arg, const void *data, size_t n);
+
+/** Collects what an answer is made of; between entries it holds at most ANSWER_PIECE bytes and one entry. */
+struct answer {
+	struct request *request;
+	answer_fn write;
+	void *arg;
+	struct buf text;
+	struct names *names; /* distinct values, for list_field and list_names */
+	struct query_stats stats;
+};
+
+enum { ANSWER_PIECE = 64 << 10 };
+
+void answer_init(struct answer *a, struct request *r, answer_fn write, void *arg);
+void answer_done(struct answer *a);
+/** Answer from what is there.  @return 0; < 0: an error of query_run() or of `write`. */
+_must_check_ int answer_query(struct answer *a, const struct catalog *c);
+/** Answer with the rows of one frame, for followers; flushed before it returns. */
+_must_check_ int answer_rows(struct answer *a, const struct catalog_journal *j,
+			     const struct rows_ref *ref, const struct tail_rows *rows,
+			     struct buf *raw);
+
+#endif

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * A file is the destination's URL, the time, and the note:
+ *
+ *	bulla-receipt/v1\n<url>\n<nanoseconds>\n<note: checkpoint, empty line, signatures>
+ */
+
+#include "store/receipts.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/text.h"
+#include "bulla/error.h"
+
+static const char head[] = "bulla-receipt/v1\n";
+
+/* The file's name is a hash of the URL: no character of it matters. */
+static void file_name(const char *destination, char ret[2 * 8 + 1])
+{
+	struct hash h = sha256(destination, strlen(destination));
+
+	text_hex(ret, h.b, 8);
+}
+
+int receipts_keep(const struct state *s, const struct receipt *r, const char *note, size_t note_len)
+{
+	_cleanup_close_ int dir = io_open_dir(s->root, "receipts", 0755);
+	_cleanup_buf_ struct buf text = { 0 };
+	char name[2 * 8 + 1];
+
+	if (dir < 0)
+		return dir;
+	if (note_len > RECEIPT_SIZE_MAX)
+		return BULLA_ELIMIT;
+	file_name(r->destination, name);
+	buf_printf(&text, "%s%s\n%" PRIu64 "\n", head, r->destination, r->time_ns);
+	buf_append(&text, note, note_len);
+	return text.bad ? -ENOMEM : io_replace_file(dir, name, text.data, text.len, 0644);
+}
+
+/* The next line of `*p`, cut off from it; NULL at the end. */
+static char *next_line(char **p)
+{
+	char *line = *p, *end = line ? strchr(line, '\n') : NULL;
+
+	if (!end)
+		return NULL;
+	*end = '\0';
+	*p = end + 1;
+	return line;
+}
+
+static int parse(char *text, struct receipt *ret)
+{
+	char *p = text, *magic = next_line(&p), *url = next_line(&p), *time = next_line(&p);
+	char *origin = next_line(&p), *size = next_line(&p), *root = next_line(&p);
+	size_t n;
+
+	if (!root || strncmp(magic, head, sizeof head - 2) != 0 ||
+	    strlen(url) >= sizeof ret->destination)
+		return BULLA_EPARSE;
+	if (!text_starts(origin, "bulla/") || text_to_u64(time, &ret->time_ns) < 0 ||
+	    text_to_u64(size, &ret->size) < 0)
+		return BULLA_EPARSE;
+	if (sodium_base642bin(ret->root.b, HASH_SIZE, root, strlen(root), NULL, &n, NULL,
+			      sodium_base64_VARIANT_ORIGINAL) != 0 ||
+	    n != HASH_SIZE)
+		return BULLA_EPARSE;
+	strcpy(ret->destination, url);
+	return 0;
+}
+
+static void closedirp(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+int receipts_each(const struct state *s, receipt_fn each, void *arg)
+{
+	int fd = openat(s->root, "receipts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *dir = NULL;
+	struct dirent *e;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	dir = fdopendir(fd);
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while ((e = readdir(dir)) != NULL) {
+		_cleanup_buf_ struct buf text = { 0 };
+		struct receipt receipt;
+		int r;
+
+		if (e->d_name[0] == '.' ||
+		    io_read_file(fd, e->d_name, 2 * RECEIPT_SIZE_MAX, &text) < 0)
+			continue;
+		buf_char(&text, '\0');
+		if (text.bad || parse((char *) text.data, &receipt) < 0)
+			continue;
+		r = each(arg, &receipt);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int larger(void *arg, const struct receipt *r)
+{
+	uint64_t *size = arg;
+
+	*size = MAX_OF(*size, r->size);
+	return 0;
+}
+
+int receipts_size(const struct state *s, uint64_t *ret)
+{
+	*ret = 0;
+	return receipts_each(s, larger, ret);
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "store/tail_index.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "bulla/error.h"
+
+enum { WINDOW = 16 << 10 };
+
+/* A piece of the file, moved along so that small frames cost no call each. */
+struct window {
+	int fd;
+	uint64_t at;
+	size_t len;
+	uint8_t data[WINDOW];
+};
+
+/* `n` bytes at `offset`, or fewer at the end of the file. */
+static int look(struct window *w, uint64_t offset, size_t n, struct rd *ret)
+{
+	if (offset < w->at || offset + n > w->at + w->len) {
+		ssize_t got = io_pread(w->fd, w->data, sizeof w->data, offset);
+
+		if (got < 0)
+			return (int) got;
+		w->at = offset;
+		w->len = (size_t) got;
+	}
+	*ret = rd_of(w->data + (offset - w->at), MIN_OF(n, w->len - (size_t) (offset - w->at)));
+	return 0;
+}
+
+void rows_index_done(struct rows_index *i)
+{
+	free(i->at);
+	*i = (struct rows_index){ 0 };
+}
+
+static int add(struct rows_index *i, const struct rows_ref *ref)
+{
+	if (i->n == i->cap) {
+		size_t cap = i->cap ? 2 * i->cap : 16;
+		struct rows_ref *at = reallocarray(i->at, cap, sizeof *at);
+
+		if (!at)
+			return -ENOMEM;
+		i->at = at;
+		i->cap = cap;
+	}
+	i->at[i->n++] = *ref;
+	i->n_uncut++;
+	return 0;
+}
+
+static void on_batch(struct rows_index *i, int64_t mono_offset)
+{
+	for (; i->n_uncut > 0; i->n_uncut--) {
+		i->at[i->n - i->n_uncut].mono_offset = mono_offset;
+		i->at[i->n - i->n_uncut].has_mono = true;
+	}
+}
+
+static int on_rows(struct rows_index *i, struct window *w, uint64_t offset, uint32_t size)
+{
+	struct tail_rows rows;
+	struct rd head;
+	int r;
+
+	r = look(w, offset + FRAME_HEADER_SIZE, MIN_OF((size_t) size, (size_t) TAIL_ROWS_HEAD_MAX),
+		 &head);
+	if (r >= 0)
+		r = tail_rows_decode(head.p, head.left, &rows);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0; /* damaged: its rows cannot be shown, the rest can */
+	return add(i, &(struct rows_ref){
+			      .offset = offset,
+			      .space = (uint32_t) frame_space(size),
+			      .count = rows.count,
+			      .first_seq = rows.first_seq,
+			      .time_min = rows.time_min,
+			      .time_max = rows.time_max,
+			      .own_fields = rows.own_fields,
+		      });
+}
+
+/* Frames that are not rows are small: read whole, checked, and taken in. */
+static int on_other(struct rows_index *i, struct tail_reader *t, uint64_t offset)
+{
+	struct tail_batch batch;
+	struct tail_seed seed;
+	struct frame f;
+	int64_t k;
+	int r;
+
+	frame_reader_seek(&t->frames, offset);
+	r = frame_reader_next(&t->frames, &f, NULL);
+	if (r <= 0)
+		return 0;
+	if (f.type == TAIL_BATCH && tail_batch_decode(f.payload, f.size, &batch) == 0)
+		on_batch(i, batch.mono_offset);
+	if (f.type == TAIL_SEED && tail_seed_decode(f.payload, f.size, &seed) == 0)
+		return seeds_add(&t->seeds, &seed);
+	if (f.type == TAIL_CONTEXT) {
+		k = contexts_add(&t->contexts, f.payload, f.size);
+		return k < 0 ? (int) k : 0;
+	}
+	return 0;
+}
+
+/* The last frame may be half written while we look: then it is not there yet. */
+static uint64_t check_last(struct rows_index *i, struct tail_reader *t, uint64_t end)
+{
+	_cleanup_buf_ struct buf frame = { 0 };
+	struct tail_rows rows;
+
+	if (i->n == 0 || i->at[i->n - 1].offset + i->at[i->n - 1].space != end)
+		return end;
+	if (rows_ref_read(t->fd, &i->at[i->n - 1], &frame, &rows) == 0)
+		return end;
+	i->n--;
+	i->n_uncut -= i->n_uncut > 0;
+	return i->at[i->n].offset;
+}
+
+int rows_index_build(struct rows_index *i, struct tail_reader *t)
+{
+	_cleanup_free_ struct window *w = malloc(sizeof *w);
+	uint64_t offset = t->frames.offset;
+	struct stat st;
+	int r = 0;
+
+	if (!w)
+		return -ENOMEM;
+	w->fd = t->fd;
+	w->at = w->len = 0;
+	if (fstat(t->fd, &st) < 0)
+		return -errno;
+	while (offset + FRAME_HEADER_SIZE <= (uint64_t) st.st_size) {
+		uint32_t size, type;
+		struct rd head;
+
+		r = look(w, offset, FRAME_HEADER_SIZE, &head);
+		if (r < 0)
+			return r;
+		size = rd_u32(&head);
+		type = rd_u32(&head);
+		if (head.bad || type < TAIL_CONTEXT || type > TAIL_BATCH ||
+		    size > TAIL_RECORD_MAX || offset + frame_space(size) > (uint64_t) st.st_size)
+			break;
+		r = type == TAIL_ROWS ? on_rows(i, w, offset, size) : on_other(i, t, offset);
+		if (r < 0)
+			return r;
+		offset += frame_space(size);
+	}
+	offset = check_last(i, t, offset);
+	frame_reader_seek(&t->frames, offset);
+	return 0;
+}
+
+int rows_ref_read(int fd, const struct rows_ref *ref, struct buf *frame, struct tail_rows *ret)
+{
+	struct frame f;
+	uint8_t *p;
+	ssize_t n;
+
+	buf_clear(frame);
+	p = buf_room(frame, ref->space);
+	if (!p)
+		return -ENOMEM;
+	n = io_pread(fd, p, ref->space, ref->offset);
+	if (n < 0)
+		return (int) n;
+	buf_add(frame, (size_t) n);
+	n = frame_parse(p, (size_t) n, TAIL_RECORD_MAX, &f);
+	if (n <= 0)
+		return n == 0 ? BULLA_ETRUNCATED : (int) n;
+	if (f.type != TAIL_ROWS)
+		return BULLA_ECORRUPT;
+	return tail_rows_decode(f.payload, f.size, ret);
+}
