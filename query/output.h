@@ -6,7 +6,10 @@
  * Entries as text, in journalctl's formats.
  *
  * Output is appended to a buffer, batches at a time; whoever owns the buffer writes it out.  No format allocates per entry
- * once the buffer has grown.
+ * once the buffers have grown.
+ *
+ * What the fields of a context chain look like is kept and copied into the next entry of the same context, which is where
+ * the speed comes from: most entries share theirs with thousands of others.
  */
 
 #include <stdbool.h>
@@ -18,10 +21,10 @@
 enum output_format {
 	OUTPUT_SHORT,	  /* Nov 23 19:34:01 host identifier[pid]: message */
 	OUTPUT_SHORT_ISO, /* 2026-11-23T19:34:01+0000 host ... */
-	OUTPUT_JSON,	  /* one object a line, values as strings, bytes that are not UTF-8 as arrays of numbers */
-	OUTPUT_EXPORT,	  /* systemd's Journal Export Format */
-	OUTPUT_CAT,	  /* the message alone */
-	OUTPUT_VERBOSE,	  /* time, cursor, all fields */
+	OUTPUT_JSON, /* one object a line, values as strings, bytes that are not UTF-8 (or hold a NUL) as arrays of numbers */
+	OUTPUT_EXPORT,	/* systemd's Journal Export Format */
+	OUTPUT_CAT,	/* the message alone */
+	OUTPUT_VERBOSE, /* time, cursor, all fields */
 };
 
 /** @return the format of a name as -o takes it, or -EINVAL. */
@@ -29,6 +32,9 @@ _must_check_ int output_format_parse(const char *name);
 /** The media type that an HTTP answer in this format has. */
 const char *output_content_type(enum output_format format);
 
+struct output_cache;
+
+/** Start with all zero but the options; end with output_done().  Format and zone stay as they are between entries. */
 struct output {
 	enum output_format format;
 	bool colour;
@@ -38,12 +44,28 @@ struct output {
 	bool piece_open;
 	struct id piece_journal;
 	uint64_t piece_next_seq;
+	uint32_t piece_context;
 	/* Kept between entries: the second that the time text below is of. */
 	int64_t cached_second;
 	char cached_time[40];
+	/* Kept between entries: context chains as text, and room for fields being sorted. */
+	struct output_cache *cache; /* owned; NULL before the first entry */
 };
 
-/** Append one entry. */
+/** Free what is kept. */
+void output_done(struct output *o);
+/**
+ * Forget all context chains: to be called before a table of contexts that entries were shown with is freed, for another
+ * may get its address.
+ */
+void output_forget_contexts(struct output *o);
+
+/**
+ * Append one entry.  Out of memory shows as `to->bad`.
+ *
+ * Fields of the entry that are named as the reserved ones are not shown: names beginning with two underscores, _BOOT_ID,
+ * and _SOURCE_REALTIME_TIMESTAMP when the entry's time is the sender's or the runtime's.
+ */
 void output_entry(struct output *o, const struct shown *s, struct buf *to);
 /** Append what must stand at the very end (the newline of a line that cat left open). */
 void output_end(struct output *o, struct buf *to);
