@@ -371,12 +371,13 @@ void disk_cut(enum disk_cut how)
 	if (how == CUT_LOSES_ALL)
 		for (size_t i = n_changes; i-- > 0;)
 			undo(&changes[i]);
-	if (how == CUT_TEARS_LAST || how == CUT_TEARS_LAST_FIRST)
-		for (size_t i = n_changes; i-- > 0;)
-			if (changes[i].kind == CHANGE_BYTES) {
-				tear(&changes[i], how == CUT_TEARS_LAST);
-				break;
-			}
+	for (size_t i = n_changes; how != CUT_KEEPS_ALL && how != CUT_LOSES_ALL && i-- > 0;) {
+		if (changes[i].kind != CHANGE_BYTES)
+			continue;
+		tear(&changes[i], how != CUT_TEARS_LAST_FIRST);
+		if (how != CUT_TEARS_ALL)
+			break;
+	}
 	disk_end();
 }
 

@@ -19,6 +19,7 @@ enum disk_cut {
 	CUT_LOSES_ALL,
 	CUT_TEARS_LAST,	      /* the first half of the last write is there */
 	CUT_TEARS_LAST_FIRST, /* the second half of the last write is there */
+	CUT_TEARS_ALL,	      /* of every write the first half is there */
 	N_CUTS,
 };
 

@@ -189,7 +189,7 @@ static size_t count_steps(struct kes_params p)
 static void crash_everywhere(struct kes_params p)
 {
 	static const char *const name[N_CUTS] = { "all kept", "unsynced lost", "torn end",
-						  "torn beginning" };
+						  "torn beginning", "all torn" };
 	size_t steps;
 
 	open_dirs();
