@@ -110,7 +110,7 @@ static void expect_equal_slots(void)
 
 /* A whole life, as far as the disk goes along. */
 
-enum { COMMITS = 6 };
+enum { COMMITS = 5 };
 
 struct life {
 	uint64_t acknowledged; /* commits */
@@ -257,7 +257,7 @@ Test(origin, a_crash_while_recovering_costs_nothing_acknowledged)
 
 	open_dirs();
 	steps = count_steps(deep);
-	for (size_t at = 0; at <= steps; at += 3)
+	for (size_t at = 0; at <= steps; at += 5)
 		for (size_t again = 0; again < 14; again++)
 			crash_twice(at, again);
 	close_dirs();
