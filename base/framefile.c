@@ -12,11 +12,13 @@
 #include "base/io.h"
 #include "bulla/error.h"
 
-enum { READ_AHEAD = 256 << 10 };
+enum { READ_AHEAD_MIN = 16 << 10, READ_AHEAD = 256 << 10 };
 
 void frame_reader_init(struct frame_reader *r, int fd, uint64_t offset, uint32_t size_max)
 {
-	*r = (struct frame_reader){ .fd = fd, .size_max = size_max, .offset = offset };
+	*r = (struct frame_reader){
+		.fd = fd, .size_max = size_max, .offset = offset, .ahead = READ_AHEAD_MIN
+	};
 }
 
 void frame_reader_done(struct frame_reader *r)
@@ -30,14 +32,17 @@ void frame_reader_seek(struct frame_reader *r, uint64_t offset)
 {
 	r->offset = offset;
 	r->at = r->len = 0;
+	r->ahead = READ_AHEAD_MIN;
 }
 
 /* Have `want` bytes in the buffer, or as many as the file holds. */
 static int fill(struct frame_reader *r, size_t want)
 {
-	size_t cap = MAX_OF(want, (size_t) READ_AHEAD);
+	size_t cap = MAX_OF(want, r->ahead);
 	ssize_t n;
 
+	/* Who reads on and on is given more each time; who looks at a frame here and there pays for no more than that. */
+	r->ahead = MIN_OF(2 * r->ahead, (size_t) READ_AHEAD);
 	if (r->cap < cap) {
 		uint8_t *p = malloc(cap);
 
@@ -52,7 +57,7 @@ static int fill(struct frame_reader *r, size_t want)
 		memmove(r->buf, r->buf + r->at, r->len);
 	}
 	r->at = 0;
-	n = io_pread(r->fd, r->buf + r->len, r->cap - r->len, r->offset + r->len);
+	n = io_pread(r->fd, r->buf + r->len, cap - r->len, r->offset + r->len);
 	if (n < 0)
 		return (int) n;
 	r->len += (size_t) n;

@@ -5,7 +5,7 @@
 /**
  * Reading a file of frames (base/frame.h) from the front, while another process may be appending to it.
  *
- * Memory is one buffer of at least READ_AHEAD bytes, grown to the largest frame met.
+ * Memory is one buffer: small at first, up to 256 KiB while it is read on and on, and as large as the largest frame met.
  */
 
 #include <stddef.h>
@@ -20,6 +20,7 @@ struct frame_reader {
 	uint64_t offset;   /* in the file, of the next frame */
 	uint8_t *buf;	   /* owned */
 	size_t cap;
+	size_t ahead;	/* how much to read at once, the next time */
 	size_t at, len; /* unread bytes are buf[at .. at+len) and lie at `offset` */
 };
 
