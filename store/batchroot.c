@@ -74,9 +74,9 @@ int batchroot_add(struct batchroot *b, const struct entry *e)
 	return 0;
 }
 
-uint32_t batchroot_count(const struct batchroot *b)
+uint64_t batchroot_count(const struct batchroot *b)
 {
-	return (uint32_t) (b->tree.size + b->n_leaves);
+	return b->tree.size + b->n_leaves;
 }
 
 struct hash batchroot_get(struct batchroot *b)

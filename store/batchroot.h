@@ -38,7 +38,7 @@ void batchroot_begin(struct batchroot *b, const uint8_t seed[SEED_SIZE], uint64_
 /** Take the next entry, its context hash filled in.  @return 0 or -ENOMEM. */
 _must_check_ int batchroot_add(struct batchroot *b, const struct entry *e);
 /** Entries taken. */
-uint32_t batchroot_count(const struct batchroot *b);
+uint64_t batchroot_count(const struct batchroot *b);
 /** The root over all entries taken. */
 struct hash batchroot_get(struct batchroot *b);
 /** Free the buffer; the memory itself is the caller's. */

@@ -2,7 +2,9 @@
 
 #include "store/contexts.h"
 
+#include <assert.h>
 #include <errno.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,22 +13,40 @@
 #include "seal/tree.h"
 #include "store/format.h"
 
+static void entry_done(struct context_entry *e)
+{
+	free(e->fields);
+	free(e->leaf);
+}
+
 void contexts_done(struct contexts *c)
 {
-	for (uint32_t i = 0; i < c->n; i++) {
-		free(c->at[i].fields);
-		free(c->at[i].leaf);
-	}
+	for (uint32_t i = 0; i < c->n; i++)
+		entry_done(&c->at[i]);
 	free(c->at);
+	free(c->slot);
 	*c = (struct contexts){ 0 };
+}
+
+/* The slot that holds this context, or the empty one where it would go. */
+static uint32_t slot_of(const struct contexts *c, const struct hash *hash)
+{
+	uint64_t at;
+
+	crypto_shorthash((uint8_t *) &at, hash->b, HASH_SIZE, c->hash_key);
+	for (uint32_t i = (uint32_t) at;; i++) {
+		uint32_t s = i & (c->n_slots - 1);
+
+		if (c->slot[s] == 0 || hash_same(&c->at[c->slot[s] - 1].hash, hash))
+			return s;
+	}
 }
 
 int64_t contexts_find(const struct contexts *c, const struct hash *hash)
 {
-	for (uint32_t i = 0; i < c->n; i++)
-		if (hash_same(&c->at[i].hash, hash))
-			return i;
-	return -ENOENT;
+	uint32_t k = c->n_slots == 0 ? 0 : c->slot[slot_of(c, hash)];
+
+	return k == 0 ? -ENOENT : (int64_t) k - 1;
 }
 
 static int link_parent(const struct contexts *c, const struct hash *parent, struct context_entry *e)
@@ -45,41 +65,55 @@ static int link_parent(const struct contexts *c, const struct hash *parent, stru
 	return e->depth > CONTEXT_DEPTH_MAX ? BULLA_ELIMIT : 0;
 }
 
+static int grow_slots(struct contexts *c)
+{
+	uint32_t n = c->n_slots ? c->n_slots * 2 : 8;
+	uint32_t *slot = calloc(n, sizeof *slot);
+
+	if (!slot)
+		return -ENOMEM;
+	if (c->n_slots == 0)
+		randombytes_buf(c->hash_key, sizeof c->hash_key);
+	free(c->slot);
+	c->slot = slot;
+	c->n_slots = n;
+	for (uint32_t i = 0; i < c->n; i++)
+		c->slot[slot_of(c, &c->at[i].hash)] = i + 1;
+	return 0;
+}
+
 static int grow(struct contexts *c)
 {
 	uint32_t cap = c->cap ? c->cap * 2 : 4;
 	struct context_entry *at;
 
-	if (c->n < c->cap)
-		return 0;
 	if (c->n >= CONTEXTS_MAX)
 		return BULLA_ELIMIT;
-	at = reallocarray(c->at, cap, sizeof *at);
-	if (!at)
-		return -ENOMEM;
-	c->at = at;
-	c->cap = cap;
-	return 0;
+	if (c->n == c->cap) {
+		at = reallocarray(c->at, cap, sizeof *at);
+		if (!at)
+			return -ENOMEM;
+		c->at = at;
+		c->cap = cap;
+	}
+	return 2 * (c->n + 1) > c->n_slots ? grow_slots(c) : 0;
 }
 
-int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n)
+/* Decode a leaf into an entry that owns its copy. */
+static int decode(const struct contexts *c, const uint8_t *leaf, size_t n,
+		  struct context_entry *ret)
 {
+	_cleanup_free_ struct field *fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
+	_cleanup_free_ uint8_t *copy = malloc(MAX_OF(n, (size_t) 1));
 	struct context_entry e = { .leaf_size = (uint32_t) n };
-	_cleanup_free_ struct field *fields = NULL;
-	_cleanup_free_ uint8_t *copy = NULL;
 	struct context decoded;
+	struct field *exact;
 	int r;
 
-	if (n > CONTEXT_SIZE_MAX)
-		return BULLA_ELIMIT;
-	r = grow(c);
-	if (r < 0)
-		return r;
-	copy = malloc(n ? n : 1);
-	fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
 	if (!copy || !fields)
 		return -ENOMEM;
-	memcpy(copy, leaf, n);
+	if (n > 0)
+		memcpy(copy, leaf, n);
 	r = context_decode(rd_of(copy, n), fields, &decoded);
 	if (r >= 0)
 		r = link_parent(c, &decoded.parent, &e);
@@ -87,13 +121,51 @@ int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n)
 		return r;
 	e.hash = tree_leaf(copy, n);
 	e.n_fields = decoded.n_fields;
-	e.fields = reallocarray(fields, MAX_OF(decoded.n_fields, 1), sizeof *fields);
-	if (!e.fields)
+	exact = reallocarray(fields, MAX_OF(decoded.n_fields, 1), sizeof *fields);
+	if (!exact)
 		return -ENOMEM;
 	fields = NULL;
+	e.fields = exact;
 	e.leaf = TAKE_PTR(copy);
-	c->at[c->n] = e;
-	return c->n++;
+	*ret = e;
+	return 0;
+}
+
+int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n)
+{
+	struct context_entry e;
+	uint32_t slot;
+	int r;
+
+	if (n > CONTEXT_SIZE_MAX || c->size + n > CONTEXTS_SIZE_MAX)
+		return BULLA_ELIMIT;
+	r = grow(c);
+	if (r >= 0)
+		r = decode(c, leaf, n, &e);
+	if (r < 0)
+		return r;
+	slot = slot_of(c, &e.hash);
+	if (c->slot[slot] != 0) {
+		entry_done(&e);
+		return BULLA_ECORRUPT;
+	}
+	c->at[c->n++] = e;
+	c->size += e.leaf_size;
+	c->slot[slot] = c->n;
+	return c->n - 1;
+}
+
+void contexts_remove_last(struct contexts *c)
+{
+	struct context_entry *e;
+
+	assert(c->n > 0);
+	e = &c->at[c->n - 1];
+	/* It was the last to come, so no other's search passes over its slot. */
+	c->slot[slot_of(c, &e->hash)] = 0;
+	c->size -= e->leaf_size;
+	c->n--;
+	entry_done(e);
 }
 
 const struct field *contexts_lookup(const struct contexts *c, uint32_t number, const char *name)

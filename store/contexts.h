@@ -6,7 +6,8 @@
  * The contexts of one journal, by number: what a row's context number means.
  *
  * Number 0 is the journal's identity and has no parent; every other's parent came before it, so chains end at the
- * identity and cannot loop.
+ * identity and cannot loop.  No context stands there twice.  They are found by hash through an open-addressing table,
+ * keyed with a secret of this process: a tail may be hostile.
  */
 
 #include <stdint.h>
@@ -28,15 +29,22 @@ struct context_entry {
 struct contexts {
 	struct context_entry *at; /* owned */
 	uint32_t n, cap;
+	uint32_t size;	  /* bytes of all leaves */
+	uint32_t *slot;	  /* owned: numbers + 1; 0 is empty */
+	uint32_t n_slots; /* power of two, at least twice n */
+	uint8_t hash_key[16];
 };
 
 void contexts_done(struct contexts *c);
 /**
  * Add a context from its leaf bytes (copied).
  *
- * @return its number, or an error of context_decode(); BULLA_ECORRUPT for an unknown parent; BULLA_ELIMIT; -ENOMEM.
+ * @return its number, or an error of context_decode(); BULLA_ECORRUPT for an unknown parent or one that is there already;
+ *         BULLA_ELIMIT; -ENOMEM.
  */
 _must_check_ int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n);
+/** Take back the last contexts_add(). */
+void contexts_remove_last(struct contexts *c);
 /** @return the number of a context, or -ENOENT. */
 int64_t contexts_find(const struct contexts *c, const struct hash *hash);
 /** The first field of this name in a context or its parents, nearest first; NULL if there is none. */

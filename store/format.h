@@ -42,13 +42,17 @@ enum {
 	TAIL_HEADER_SIZE = 8 + 4 + 4 + ID_SIZE + ID_SIZE + 8 + 8,
 	TAIL_SEED_RECORD_SIZE = 8 + SEED_SIZE,
 	TAIL_BATCH_SIZE = 8 + 4 + 8 + HASH_SIZE,
-	CHANNELS_MAX = 4,	/* sources of one journal: stdout, stderr, the collector itself */
-	CONTEXTS_MAX = 65536,	/* in one tail */
-	CONTEXT_DEPTH_MAX = 16, /* parents of a context */
+	CHANNELS_MAX = 4,     /* sources of one journal: stdout, stderr, the collector itself */
+	CONTEXTS_MAX = 65536, /* in one tail... */
+	CONTEXTS_SIZE_MAX = 32 << 20, /* ...and bytes of their leaves */
+	CONTEXT_DEPTH_MAX = 16,	      /* parents of a context */
 	ROWS_HEADER_MAX = 8 + 4 + 4 + 8 + 8 + 1 + 1 + CHANNELS_MAX * 9,
 	/* Rows of one frame: one entry of the largest size and its frills. */
 	ROWS_RAW_MAX = ENTRY_SIZE_MAX + (1 << 20),
 	ROW_SIZE_MIN = 6,
+	BATCH_ENTRIES_MAX = 1 << 24,
+	/* Bytes of what a crash may leave unsealed: one batch that was cut, and one that filled. */
+	RECOVERED_SIZE_MAX = BATCH_SIZE_MAX + ENTRY_SIZE_MAX,
 	/* Of a payload; lz4 grows what it cannot compress by one byte in 255. */
 	TAIL_RECORD_MAX = ROWS_RAW_MAX + ROWS_RAW_MAX / 255 + 16 + ROWS_HEADER_MAX,
 	TAIL_ALLOCATE_STEP_MIN = 64 << 10,

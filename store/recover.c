@@ -7,6 +7,7 @@
 #include <sys/file.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "bulla/error.h"
 #include "store/batchroot.h"
 #include "store/tail_reader.h"
@@ -17,17 +18,43 @@ int recover_lock(int journals_dirfd, const struct id *journal)
 	char name[TAIL_NAME_SIZE];
 
 	tail_name(journal, name);
-	fd = openat(journals_dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = io_open_regular(journals_dirfd, name, O_RDONLY);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		return -errno;
 	return TAKE_FD(fd);
 }
 
-static int take_rows(struct tail_reader *t, const struct tail_rows *rows, struct batchroot *root,
-		     struct buf *raw)
+/* Whether this is the tail of the journal that the ledger opened. */
+static int check_identity(const struct tail_reader *t, const struct ledger_journal *j)
 {
+	if (!id_equal(&t->header.journal, &j->id) || t->contexts.n == 0 ||
+	    !hash_same(&t->contexts.at[0].hash, &j->identity))
+		return BULLA_ECORRUPT;
+	return 0;
+}
+
+struct recovery {
+	struct tail_reader tail;
+	const struct ledger_journal *journal;
+	struct batchroot root;
+	int64_t mono_offset;
+	uint64_t next; /* seq */
+	bool begun;
+	struct buf raw;
+};
+
+static void recovery_done(struct recovery *v)
+{
+	tail_reader_close(&v->tail);
+	batchroot_done(&v->root);
+	buf_done(&v->raw);
+}
+
+static int take_rows(struct recovery *v, const struct tail_rows *rows)
+{
+	const struct contexts *contexts = &v->tail.contexts;
 	struct field fields[FIELDS_MAX];
 	struct row_state state = { 0 };
 	struct entry e;
@@ -35,81 +62,94 @@ static int take_rows(struct tail_reader *t, const struct tail_rows *rows, struct
 	struct rd rd;
 	int r;
 
-	r = tail_rows_unpack(rows, raw);
+	r = tail_rows_unpack(rows, &v->raw);
 	if (r < 0)
 		return r;
-	rd = rd_of(raw->data, raw->len);
+	rd = rd_of(v->raw.data, v->raw.len);
 	while ((r = row_decode(&state, &rd, fields, &e, &context)) > 0) {
-		if (context >= t->contexts.n)
+		if (context >= contexts->n)
 			return BULLA_ECORRUPT;
-		e.context = t->contexts.at[context].hash;
-		r = batchroot_add(root, &e);
+		e.context = contexts->at[context].hash;
+		r = batchroot_add(&v->root, &e);
 		if (r < 0)
 			return r;
 		n++;
 	}
-	return r < 0 ? r : n == rows->count ? 0 : BULLA_ECORRUPT;
+	if (r < 0 || n != rows->count)
+		return BULLA_ECORRUPT;
+	if (v->root.bytes > RECOVERED_SIZE_MAX || batchroot_count(&v->root) > BATCH_ENTRIES_MAX)
+		return BULLA_ELIMIT;
+	return 0;
 }
 
-static int read_unsealed(struct tail_reader *t, const struct ledger_journal *j,
-			 struct batchroot *root, int64_t *mono_offset)
+static int on_rows(struct recovery *v, const struct tail_rows *rows)
 {
-	_cleanup_buf_ struct buf raw = { 0 };
-	uint64_t next = 0;
+	const struct ledger_journal *j = v->journal;
+	const uint8_t *seed;
+
+	if (rows->first_seq != v->next)
+		return BULLA_ECORRUPT;
+	v->next += rows->count;
+	if (v->next <= j->entries)
+		return 0;
+	if (!v->begun) {
+		seed = seeds_of(&v->tail.seeds, j->batches);
+		if (!seed || rows->first_seq != j->entries)
+			return BULLA_ECORRUPT;
+		batchroot_begin(&v->root, seed, j->batches, true);
+		v->begun = true;
+	}
+	return take_rows(v, rows);
+}
+
+static int read_unsealed(struct recovery *v)
+{
 	struct tail_item item;
-	bool begun = false;
 	int r;
 
-	while ((r = tail_reader_next(t, &item)) > 0) {
-		if (item.type == TAIL_BATCH) {
-			*mono_offset = item.batch.mono_offset;
-			continue;
-		}
-		if (item.rows.first_seq != next)
-			return BULLA_ECORRUPT;
-		next += item.rows.count;
-		if (next <= j->entries)
-			continue;
-		if (!begun) {
-			const uint8_t *seed = seeds_of(&t->seeds, j->batches);
-
-			if (!seed || item.rows.first_seq != j->entries)
-				return BULLA_ECORRUPT;
-			batchroot_begin(root, seed, j->batches, true);
-			begun = true;
-		}
-		r = take_rows(t, &item.rows, root, &raw);
+	v->next = v->tail.header.first_seq;
+	v->mono_offset = v->journal->mono_offset;
+	while ((r = tail_reader_next(&v->tail, &item)) > 0) {
+		if (item.type == TAIL_BATCH)
+			v->mono_offset = item.batch.mono_offset;
+		else
+			r = on_rows(v, &item.rows);
 		if (r < 0)
 			return r;
 	}
-	/* A torn end is what a crash leaves; missing sealed entries are not. */
-	if (r < 0 && r != BULLA_ETRUNCATED && r != BULLA_ECORRUPT && r != BULLA_ELIMIT)
+	/* A torn end is what a crash leaves; missing sealed entries are not, nor frames that were written like that. */
+	if (r < 0 && (v->tail.refused || r > BULLA_ETRUNCATED))
 		return r;
-	return next < j->entries ? BULLA_ECORRUPT : begun;
+	r = check_identity(&v->tail, v->journal);
+	if (r < 0)
+		return r;
+	return v->next < v->journal->entries ? BULLA_ECORRUPT : v->begun;
 }
 
 int recover_batch(int journals_dirfd, const struct ledger_journal *j, struct batch_item *ret)
 {
-	_cleanup_(tail_reader_close) struct tail_reader t = { .fd = -1 };
-	_cleanup_(batchroot_done) struct batchroot root = { 0 };
-	int64_t mono_offset = j->mono_offset;
+	_cleanup_(recovery_done) struct recovery v = { .tail.fd = -1, .journal = j };
 	char name[TAIL_NAME_SIZE];
 	int r;
 
 	tail_name(&j->id, name);
-	r = tail_reader_open(&t, journals_dirfd, name);
+	r = tail_reader_open(&v.tail, journals_dirfd, name);
 	if (r < 0)
 		return r;
-	r = read_unsealed(&t, j, &root, &mono_offset);
+	/* If only the writer died, and not the host, its last frames are in memory alone: what is sealed must not be. */
+	r = io_sync(v.tail.fd);
+	if (r < 0)
+		return r;
+	r = read_unsealed(&v);
 	if (r <= 0)
 		return r;
 	*ret = (struct batch_item){
-		.entries = batchroot_count(&root),
-		.bytes = root.bytes,
-		.time_min = root.time_min,
-		.time_max = root.time_max,
-		.mono_offset = mono_offset,
-		.root = batchroot_get(&root),
+		.entries = (uint32_t) batchroot_count(&v.root),
+		.bytes = v.root.bytes,
+		.time_min = v.root.time_min,
+		.time_max = v.root.time_max,
+		.mono_offset = v.mono_offset,
+		.root = batchroot_get(&v.root),
 		.recovered = true,
 	};
 	return 1;

@@ -18,10 +18,13 @@
 _must_check_ int recover_lock(int journals_dirfd, const struct id *journal);
 
 /**
- * Read the unsealed entries of a journal.
+ * Read the unsealed entries of a journal and make them durable.
  *
- * @return 1, and `ret` (but for its handle) is the batch to seal; 0 when there is nothing to seal; BULLA_ECORRUPT when
- *         sealed entries are missing or damaged; -ENOENT; a negated errno.
+ * Of `j` the id, identity, batches, entries and mono_offset are used.
+ *
+ * @return 1, and `ret` (but for its handle) is the batch to seal; 0 when there is nothing to seal; BULLA_ECORRUPT when it
+ *         is not that journal's tail, sealed entries are missing, or unsealed ones were never lawful; BULLA_ELIMIT when
+ *         more is unsealed than a crash can leave; -ENOENT; a negated errno.
  */
 _must_check_ int recover_batch(int journals_dirfd, const struct ledger_journal *j,
 			       struct batch_item *ret);

@@ -4,6 +4,8 @@
 
 /** One entry as it lies among the rows of a frame.  Rows follow each other; times are deltas to the row before. */
 
+#include <stdbool.h>
+
 #include "base/attr.h"
 #include "base/bytes.h"
 #include "seal/statement.h"
@@ -13,6 +15,11 @@ struct row_state {
 	uint64_t time_ns;
 };
 
+/**
+ * Whether an entry has a row: fields sorted and named as the law is, flags that rows have (not ENTRY_RECOVERED, which is
+ * the batch's to say), and no more than ENTRY_SIZE_MAX bytes.  What has no row must not be encoded.
+ */
+_must_check_ bool row_is_lawful(const struct entry *e);
 /** Room that row_encode() needs at most. */
 size_t row_size_max(const struct entry *e);
 /** Append a row; `context` is the number of its context in the tail. */

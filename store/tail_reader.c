@@ -2,13 +2,14 @@
 
 #include "store/tail_reader.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <lz4.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -25,9 +26,17 @@ void tail_name(const struct id *journal, char ret[TAIL_NAME_SIZE])
 
 int tail_name_parse(const char *name, struct id *ret)
 {
-	if (strlen(name) != TAIL_NAME_SIZE - 1 || strcmp(name + 2 * ID_SIZE, TAIL_SUFFIX) != 0)
+	char again[TAIL_NAME_SIZE];
+	struct id id;
+
+	if (strlen(name) != TAIL_NAME_SIZE - 1 || text_unhex(name, 2 * ID_SIZE, id.b, ID_SIZE) < 0)
 		return -EINVAL;
-	return text_unhex(name, 2 * ID_SIZE, ret->b, ID_SIZE);
+	/* One name only: two files must not pass for one journal. */
+	tail_name(&id, again);
+	if (strcmp(name, again) != 0)
+		return -EINVAL;
+	*ret = id;
+	return 0;
 }
 
 /* Records. */
@@ -124,12 +133,16 @@ void tail_batch_encode(const struct tail_batch *b, struct wr *w)
 int tail_batch_decode(const uint8_t *p, size_t n, struct tail_batch *ret)
 {
 	struct rd r = rd_of(p, n);
+	struct tail_batch b;
 
-	ret->batch_no = rd_u64(&r);
-	ret->entries = rd_u32(&r);
-	ret->mono_offset = rd_i64(&r);
-	rd_copy(&r, ret->root.b, HASH_SIZE);
-	return r.bad || r.left > 0 ? BULLA_ECORRUPT : 0;
+	b.batch_no = rd_u64(&r);
+	b.entries = rd_u32(&r);
+	b.mono_offset = rd_i64(&r);
+	rd_copy(&r, b.root.b, HASH_SIZE);
+	if (r.bad || r.left > 0 || b.entries == 0)
+		return BULLA_ECORRUPT;
+	*ret = b;
+	return 0;
 }
 
 void tail_seed_encode(const struct tail_seed *s, struct wr *w)
@@ -141,10 +154,14 @@ void tail_seed_encode(const struct tail_seed *s, struct wr *w)
 int tail_seed_decode(const uint8_t *p, size_t n, struct tail_seed *ret)
 {
 	struct rd r = rd_of(p, n);
+	struct tail_seed s;
 
-	ret->first_batch = rd_u64(&r);
-	rd_copy(&r, ret->seed, SEED_SIZE);
-	return r.bad || r.left > 0 ? BULLA_ECORRUPT : 0;
+	s.first_batch = rd_u64(&r);
+	rd_copy(&r, s.seed, SEED_SIZE);
+	if (r.bad || r.left > 0)
+		return BULLA_ECORRUPT;
+	*ret = s;
+	return 0;
 }
 
 int tail_rows_unpack(const struct tail_rows *rows, struct buf *to)
@@ -195,12 +212,26 @@ int seeds_add(struct seeds *s, const struct tail_seed *seed)
 	return 0;
 }
 
+void seeds_remove_last(struct seeds *s)
+{
+	assert(s->n > 0);
+	sodium_memzero(&s->at[--s->n], sizeof *s->at);
+}
+
 const uint8_t *seeds_of(const struct seeds *s, uint64_t batch_no)
 {
-	for (uint32_t i = s->n; i > 0; i--)
-		if (s->at[i - 1].first_batch <= batch_no)
-			return s->at[i - 1].seed;
-	return NULL;
+	uint32_t low = 0, high = s->n;
+
+	/* All below `low` begin at or before the batch, all from `high` on behind it. */
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (s->at[middle].first_batch <= batch_no)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low == 0 ? NULL : s->at[low - 1].seed;
 }
 
 /* Reading. */
@@ -210,9 +241,9 @@ int tail_reader_open(struct tail_reader *t, int dirfd, const char *name)
 	struct frame f;
 	int r;
 
-	*t = (struct tail_reader){ .fd = openat(dirfd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) };
+	*t = (struct tail_reader){ .fd = io_open_regular(dirfd, name, O_RDONLY) };
 	if (t->fd < 0)
-		return -errno;
+		return t->fd;
 	frame_reader_init(&t->frames, t->fd, 0, TAIL_RECORD_MAX);
 	r = frame_reader_next(&t->frames, &f, NULL);
 	if (r == 0)
@@ -264,13 +295,16 @@ int tail_reader_next(struct tail_reader *t, struct tail_item *ret)
 	struct frame f;
 	int r;
 
+	t->refused = false;
 	for (;;) {
 		r = frame_reader_next(&t->frames, &f, &ret->offset);
 		if (r <= 0)
 			return r;
 		r = take_frame(t, &f, ret);
-		if (r < 0)
+		if (r < 0) {
+			t->refused = true;
 			frame_reader_seek(&t->frames, ret->offset);
+		}
 		if (r != 0)
 			return r;
 	}
@@ -278,26 +312,15 @@ int tail_reader_next(struct tail_reader *t, struct tail_item *ret)
 
 int tail_reader_resync(struct tail_reader *t)
 {
-	uint64_t offset = t->frames.offset;
+	enum { SEARCH_MIN = 64 << 20 };
 	struct stat st;
 
 	if (fstat(t->fd, &st) < 0)
 		return -errno;
-	for (offset += FRAME_ALIGN; offset + FRAME_HEADER_SIZE <= (uint64_t) st.st_size;
-	     offset += FRAME_ALIGN) {
-		struct frame f;
-		uint32_t head[2];
-
-		/* Only a header that could be one is worth a look at its checksum. */
-		if (io_pread(t->fd, head, sizeof head, offset) != sizeof head)
-			return 0;
-		if (head[1] < TAIL_CONTEXT || head[1] > TAIL_BATCH || head[0] > TAIL_RECORD_MAX)
-			continue;
-		frame_reader_seek(&t->frames, offset);
-		if (frame_reader_next(&t->frames, &f, NULL) == 1) {
-			frame_reader_seek(&t->frames, offset);
-			return 1;
-		}
+	if (!t->searched) {
+		t->searched = true;
+		t->search_budget = (uint64_t) st.st_size + SEARCH_MIN;
 	}
-	return 0;
+	return frame_reader_search(&t->frames, t->frames.offset + FRAME_ALIGN, TAIL_CONTEXT,
+				   TAIL_BATCH, &t->search_budget);
 }

@@ -84,6 +84,8 @@ struct seeds {
 
 void seeds_done(struct seeds *s);
 _must_check_ int seeds_add(struct seeds *s, const struct tail_seed *seed);
+/** Take back the last seeds_add(). */
+void seeds_remove_last(struct seeds *s);
 /** The seed of a batch, or NULL. */
 const uint8_t *seeds_of(const struct seeds *s, uint64_t batch_no);
 
@@ -94,6 +96,9 @@ struct tail_reader {
 	struct contexts contexts;
 	struct seeds seeds;
 	struct frame_reader frames;
+	bool refused; /* the last error was not a torn frame but a whole one that says what it may not */
+	bool searched;
+	uint64_t search_budget; /* of all resyncs together */
 };
 
 /**
@@ -117,13 +122,15 @@ struct tail_item {
 
 /**
  * @return 1; 0 at the end, where a later call may find more; BULLA_ETRUNCATED, BULLA_ECORRUPT or BULLA_ELIMIT where the
- *         next frame is torn or damaged (`t->frames.offset` says where); a negated errno.
+ *         next frame is torn or damaged (`t->frames.offset` says where); the same or BULLA_EVERSION, and `t->refused`, for
+ *         a whole frame with unlawful content; a negated errno.
  */
 _must_check_ int tail_reader_next(struct tail_reader *t, struct tail_item *ret);
 /**
- * Step over damage: move to the next offset at which a whole frame lies.
+ * Step over damage: move to the next offset at which a whole frame lies, be it the tail's own or content of what was
+ * damaged.
  *
- * @return 1, or 0 when there is none.
+ * @return 1; 0 when there is none; BULLA_ELIMIT when the file looks like frames everywhere; a negated errno.
  */
 _must_check_ int tail_reader_resync(struct tail_reader *t);
 

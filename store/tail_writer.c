@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "store/tail_writer.h"
+#include "store/tail_writer-internal.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -19,17 +19,29 @@
 /* Space ahead of the end grows with the file, so that a quiet container costs little and a busy one few calls. */
 static int allocate(struct tail_writer *t, size_t about_to_write)
 {
-	uint64_t need = t->end + about_to_write, step = t->end / 4;
+	uint64_t need = ALIGN_UP(t->end + about_to_write, (uint64_t) 4096), step = t->end / 4;
 	int r;
 
-	if (need <= t->allocated)
+	if (t->end + about_to_write <= t->allocated)
 		return 0;
 	step = MAX_OF(step, (uint64_t) TAIL_ALLOCATE_STEP_MIN);
 	step = ALIGN_UP(MIN_OF(step, (uint64_t) TAIL_ALLOCATE_STEP_MAX), (uint64_t) 4096);
-	r = io_preallocate(t->fd, ALIGN_UP(need, (uint64_t) 4096) + step);
+	r = io_preallocate(t->fd, need + step);
+	if (r == -ENOSPC || r == -EDQUOT) {
+		/* Not all that would be good to have; but this one? */
+		step = 0;
+		r = io_preallocate(t->fd, need);
+	}
 	if (r >= 0)
-		t->allocated = ALIGN_UP(need, (uint64_t) 4096) + step;
+		t->allocated = need + step;
 	return r;
+}
+
+/* Part of a frame was written: nothing of it may stay, for the next one may be shorter. */
+static void take_back(struct tail_writer *t)
+{
+	if (ftruncate(t->fd, (off_t) t->end) == 0)
+		t->allocated = t->end;
 }
 
 static int append(struct tail_writer *t, uint8_t *frame, enum tail_record type, size_t size)
@@ -37,10 +49,14 @@ static int append(struct tail_writer *t, uint8_t *frame, enum tail_record type, 
 	size_t space = frame_finish(frame, type, (uint32_t) size);
 	int r;
 
+	assert(size <= TAIL_RECORD_MAX);
 	r = allocate(t, space);
-	if (r >= 0)
-		r = io_pwrite(t->fd, frame, space, t->end);
-	if (r >= 0)
+	if (r < 0)
+		return r;
+	r = io_pwrite(t->fd, frame, space, t->end);
+	if (r < 0)
+		take_back(t);
+	else
 		t->end += space;
 	return r;
 }
@@ -57,36 +73,99 @@ static int append_record(struct tail_writer *t, enum tail_record type, const voi
 	return append(t, frame, type, n);
 }
 
-static int append_seed(struct tail_writer *t, const uint8_t seed[SEED_SIZE])
+/* A context or seed counts in memory first: one that is in the file and not in memory would come there twice. */
+static int append_context(struct tail_writer *t, const uint8_t *leaf, size_t n, int64_t *ret)
 {
-	struct tail_seed s = { .first_batch = t->batch_no };
+	int64_t k = contexts_add(&t->contexts, leaf, n);
+	int r;
+
+	if (k < 0)
+		return (int) k;
+	r = append_record(t, TAIL_CONTEXT, leaf, n);
+	if (r < 0)
+		contexts_remove_last(&t->contexts);
+	else
+		*ret = k;
+	return r;
+}
+
+static int append_seed(struct tail_writer *t, uint64_t first_batch, const uint8_t seed[SEED_SIZE])
+{
+	struct tail_seed s = { .first_batch = first_batch };
 	uint8_t record[TAIL_SEED_RECORD_SIZE];
 	struct wr w = wr_of(record, sizeof record);
 	int r;
 
 	memcpy(s.seed, seed, SEED_SIZE);
 	tail_seed_encode(&s, &w);
-	r = append_record(t, TAIL_SEED, record, w.len);
-	return r < 0 ? r : seeds_add(&t->seeds, &s);
+	r = seeds_add(&t->seeds, &s);
+	if (r >= 0) {
+		r = append_record(t, TAIL_SEED, record, w.len);
+		if (r < 0)
+			seeds_remove_last(&t->seeds);
+	}
+	sodium_memzero(record, sizeof record);
+	sodium_memzero(&s, sizeof s);
+	return r;
 }
 
-/* Begin to fill batch t->batch_no; every 256 batches that takes a fresh seed. */
-static int begin_batch(struct tail_writer *t)
+/* Every 256 batches take a fresh seed; it is in the file before the first batch that needs it. */
+int tail_writer_ensure_seed(struct tail_writer *t, uint64_t batch_no)
 {
-	const struct tail_seed *last = &t->seeds.at[t->seeds.n - 1];
+	uint8_t seed[SEED_SIZE];
+	int r;
 
 	assert(t->seeds.n > 0);
-	if (t->batch_no - last->first_batch >= SEED_BATCHES) {
-		uint8_t seed[SEED_SIZE];
-		int r;
+	if (batch_no - t->seeds.at[t->seeds.n - 1].first_batch < SEED_BATCHES)
+		return 0;
+	randombytes_buf(seed, sizeof seed);
+	r = append_seed(t, batch_no, seed);
+	sodium_memzero(seed, sizeof seed);
+	return r;
+}
 
-		randombytes_buf(seed, sizeof seed);
-		r = append_seed(t, seed);
+void tail_writer_begin_batch(struct tail_writer *t)
+{
+	batchroot_begin(&t->open, seeds_of(&t->seeds, t->batch_no), t->batch_no, false);
+}
+
+/*
+ * Write again what is not known to be on disk: after a failed sync the kernel may hold those pages for clean, and a second
+ * sync would not write them.
+ */
+static int write_again(struct tail_writer *t)
+{
+	enum { PIECE = 64 << 10 };
+	uint8_t *p;
+
+	buf_clear(&t->frame);
+	p = buf_room(&t->frame, PIECE);
+	if (!p)
+		return -ENOMEM;
+	for (uint64_t at = t->durable; at < t->end;) {
+		size_t n = (size_t) MIN_OF(t->end - at, (uint64_t) PIECE);
+		ssize_t got = io_pread(t->fd, p, n, at);
+		int r = got < 0 ? (int) got : (size_t) got < n ? -EIO : 0;
+
+		if (r >= 0)
+			r = io_pwrite(t->fd, p, n, at);
 		if (r < 0)
 			return r;
+		at += n;
 	}
-	batchroot_begin(&t->open, seeds_of(&t->seeds, t->batch_no), t->batch_no, false);
 	return 0;
+}
+
+int tail_writer_make_durable(struct tail_writer *t)
+{
+	int r = t->suspect ? write_again(t) : 0;
+
+	if (r >= 0)
+		r = io_sync(t->fd);
+	t->suspect = r < 0;
+	if (r >= 0)
+		t->durable = t->end;
+	return r;
 }
 
 int tail_create(int dirfd, const struct id *journal, const struct id *boot,
@@ -99,6 +178,7 @@ int tail_create(int dirfd, const struct id *journal, const struct id *boot,
 	uint8_t record[TAIL_HEADER_SIZE];
 	struct wr w = wr_of(record, sizeof record);
 	char name[TAIL_NAME_SIZE];
+	int64_t k;
 	int r;
 
 	tail_name(journal, name);
@@ -109,9 +189,9 @@ int tail_create(int dirfd, const struct id *journal, const struct id *boot,
 	assert(!w.bad && w.len == sizeof record);
 	r = append_record(&t, TAIL_HEADER, record, w.len);
 	if (r >= 0)
-		r = append_record(&t, TAIL_CONTEXT, identity_leaf, identity_size);
+		r = append_context(&t, identity_leaf, identity_size, &k);
 	if (r >= 0)
-		r = append_seed(&t, seed);
+		r = append_seed(&t, 0, seed);
 	if (r >= 0)
 		r = io_sync(t.fd);
 	if (r >= 0)
@@ -131,149 +211,6 @@ void tail_writer_close(struct tail_writer *t)
 	buf_done(&t->frame);
 	free(t->lz4_state);
 	t->lz4_state = NULL;
-}
-
-/* Going on after a restart. */
-
-static int replay_rows(struct tail_writer *t, const struct tail_rows *rows)
-{
-	struct field fields[FIELDS_MAX];
-	struct row_state state = { 0 };
-	struct entry e;
-	uint32_t context, n = 0;
-	struct rd rd;
-	int r;
-
-	if (rows->first_seq != t->next_seq)
-		return BULLA_ECORRUPT;
-	r = tail_rows_unpack(rows, &t->rows);
-	if (r < 0)
-		return r;
-	rd = rd_of(t->rows.data, t->rows.len);
-	while ((r = row_decode(&state, &rd, fields, &e, &context)) > 0) {
-		if (context >= t->contexts.n)
-			return BULLA_ECORRUPT;
-		e.context = t->contexts.at[context].hash;
-		r = batchroot_add(&t->open, &e);
-		if (r < 0)
-			return r;
-		n++;
-	}
-	t->next_seq += n;
-	return r < 0 ? r : n == rows->count ? 0 : BULLA_ECORRUPT;
-}
-
-static struct batch describe_open(struct tail_writer *t, int64_t mono_offset)
-{
-	return (struct batch){
-		.journal = t->header.journal,
-		.batch_no = t->batch_no,
-		.first_seq = t->next_seq - batchroot_count(&t->open),
-		.entries = batchroot_count(&t->open),
-		.bytes = t->open.bytes,
-		.time_min = t->open.time_min,
-		.time_max = t->open.time_max,
-		.boot = t->header.boot,
-		.mono_offset = mono_offset,
-		.root = batchroot_get(&t->open),
-	};
-}
-
-static int replay_batch(struct tail_writer *t, const struct tail_batch *b)
-{
-	if (b->batch_no < t->batch_no)
-		return 0;
-	if (b->batch_no > t->batch_no || t->cut_pending || b->entries != batchroot_count(&t->open))
-		return BULLA_ECORRUPT;
-	t->cut = describe_open(t, b->mono_offset);
-	if (!hash_same(&t->cut.root, &b->root))
-		return BULLA_ECORRUPT;
-	t->cut_pending = true;
-	t->batch_no++;
-	batchroot_begin(&t->open, seeds_of(&t->seeds, t->batch_no), t->batch_no, false);
-	return 0;
-}
-
-static int replay(struct tail_writer *t, struct tail_reader *reader, uint64_t entries)
-{
-	bool begun = false;
-	struct tail_item item;
-	int r;
-
-	while ((r = tail_reader_next(reader, &item)) > 0) {
-		/* The reader owns them while it reads; they are ours between its steps. */
-		t->contexts = reader->contexts;
-		t->seeds = reader->seeds;
-		if (item.type == TAIL_ROWS) {
-			t->n_channels = item.rows.n_channels;
-			memcpy(t->channel, item.rows.channel, sizeof t->channel);
-			if (item.rows.first_seq + item.rows.count <= entries) {
-				t->next_seq = item.rows.first_seq + item.rows.count;
-				continue;
-			}
-		}
-		if (!begun) {
-			const uint8_t *seed = seeds_of(&t->seeds, t->batch_no);
-
-			if (t->next_seq != entries || !seed)
-				return BULLA_ECORRUPT;
-			batchroot_begin(&t->open, seed, t->batch_no, false);
-			begun = item.type == TAIL_ROWS;
-		}
-		r = item.type == TAIL_ROWS ? replay_rows(t, &item.rows)
-					   : replay_batch(t, &item.batch);
-		if (r < 0)
-			return r;
-	}
-	return r == BULLA_ETRUNCATED || r == BULLA_ECORRUPT || r == BULLA_ELIMIT ? 0 : r;
-}
-
-int tail_writer_open(struct tail_writer *t, int dirfd, const struct id *journal, uint64_t batches,
-		     uint64_t entries)
-{
-	_cleanup_(tail_reader_close) struct tail_reader reader = { .fd = -1 };
-	char name[TAIL_NAME_SIZE];
-	bool torn;
-	int r;
-
-	*t = (struct tail_writer){ .fd = -1, .batch_no = batches };
-	tail_name(journal, name);
-	r = tail_reader_open(&reader, dirfd, name);
-	if (r < 0)
-		return r;
-	t->header = reader.header;
-	r = replay(t, &reader, entries);
-	t->contexts = reader.contexts;
-	t->seeds = reader.seeds;
-	reader.contexts = (struct contexts){ 0 };
-	reader.seeds = (struct seeds){ 0 };
-	if (r >= 0 && (t->next_seq < entries || t->seeds.n == 0 || t->contexts.n == 0))
-		r = BULLA_ECORRUPT;
-	if (r < 0)
-		goto fail;
-	t->end = reader.frames.offset;
-	t->fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	if (t->fd < 0) {
-		r = -errno;
-		goto fail;
-	}
-	/* Whatever lies behind the last whole frame would follow a shorter one that takes its place. */
-	torn = ftruncate(t->fd, (off_t) t->end) == 0;
-	if (!torn) {
-		r = -errno;
-		goto fail;
-	}
-	t->allocated = t->end;
-	buf_clear(&t->rows);
-	if (batchroot_count(&t->open) == 0) {
-		r = begin_batch(t);
-		if (r < 0)
-			goto fail;
-	}
-	return 0;
-fail:
-	tail_writer_close(t);
-	return r;
 }
 
 /* Contexts. */
@@ -302,10 +239,8 @@ int64_t tail_writer_context(struct tail_writer *t, uint32_t parent, const struct
 		return -ENOMEM;
 	w = wr_of(leaf.data, size);
 	context_encode(&c, &w);
-	r = append_record(t, TAIL_CONTEXT, leaf.data, w.len);
-	if (r < 0)
-		return r;
-	return contexts_add(&t->contexts, leaf.data, w.len);
+	r = append_context(t, leaf.data, w.len, &k);
+	return r < 0 ? r : k;
 }
 
 /* Entries. */
@@ -317,9 +252,13 @@ int tail_writer_add(struct tail_writer *t, struct entry *e, uint32_t context)
 	int r;
 
 	assert(context < t->contexts.n);
-	if (entry_bytes(e) > ENTRY_SIZE_MAX || e->n_fields > FIELDS_MAX)
+	if (!row_is_lawful(e))
+		return BULLA_ENOTCANON;
+	if (batchroot_count(&t->open) >= BATCH_ENTRIES_MAX)
 		return BULLA_ELIMIT;
 	size = row_size_max(e);
+	if (t->rows.len + size > ROWS_RAW_MAX)
+		return -ENOBUFS;
 	if (!buf_room(&t->rows, size))
 		return -ENOMEM;
 	e->context = t->contexts.at[context].hash;
@@ -427,9 +366,25 @@ int tail_writer_flush(struct tail_writer *t)
 
 /* Batches. */
 
+struct batch tail_writer_describe(struct tail_writer *t, int64_t mono_offset)
+{
+	return (struct batch){
+		.journal = t->header.journal,
+		.batch_no = t->batch_no,
+		.first_seq = t->next_seq - batchroot_count(&t->open),
+		.entries = (uint32_t) batchroot_count(&t->open),
+		.bytes = t->open.bytes,
+		.time_min = t->open.time_min,
+		.time_max = t->open.time_max,
+		.boot = t->header.boot,
+		.mono_offset = mono_offset,
+		.root = batchroot_get(&t->open),
+	};
+}
+
 uint32_t tail_writer_open_entries(const struct tail_writer *t)
 {
-	return batchroot_count(&t->open);
+	return (uint32_t) batchroot_count(&t->open);
 }
 
 uint64_t tail_writer_open_bytes(const struct tail_writer *t)
@@ -442,21 +397,30 @@ int tail_writer_cut(struct tail_writer *t, int64_t mono_offset)
 	struct batch cut;
 	uint8_t record[TAIL_BATCH_SIZE];
 	struct wr w = wr_of(record, sizeof record);
+	uint64_t before;
 	int r;
 
 	assert(t->staged == 0 && !t->cut_pending && batchroot_count(&t->open) > 0);
-	cut = describe_open(t, mono_offset);
+	cut = tail_writer_describe(t, mono_offset);
 	tail_batch_encode(&(struct tail_batch){ cut.batch_no, cut.entries, mono_offset, cut.root },
 			  &w);
-	r = append_record(t, TAIL_BATCH, record, w.len);
-	if (r >= 0)
-		r = io_sync(t->fd);
+	/* The next batch's seed goes first: behind the cut nothing may fail any more. */
+	r = tail_writer_ensure_seed(t, t->batch_no + 1);
 	if (r < 0)
 		return r;
+	before = t->end;
+	r = append_record(t, TAIL_BATCH, record, w.len);
+	if (r >= 0)
+		r = tail_writer_make_durable(t);
+	if (r < 0) {
+		t->end = before;
+		return r;
+	}
 	t->cut = cut;
 	t->cut_pending = true;
 	t->batch_no++;
-	return begin_batch(t);
+	tail_writer_begin_batch(t);
+	return 0;
 }
 
 void tail_writer_sealed(struct tail_writer *t)

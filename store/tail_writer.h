@@ -26,6 +26,8 @@ struct tail_writer {
 	struct tail_header header;
 	uint64_t end;	    /* where the next frame goes */
 	uint64_t allocated; /* size of the file */
+	uint64_t durable;   /* what lies before is on disk */
+	bool suspect; /* a sync has failed: what lies behind may be in memory alone, and not dirty */
 	struct contexts contexts;
 	struct seeds seeds;
 	uint64_t batch_no; /* of the batch that fills */
@@ -57,20 +59,31 @@ _must_check_ int tail_create(int dirfd, const struct id *journal, const struct i
 /**
  * Open a journal's tail to go on writing, on the boot that it began in.
  *
- * `batches` and `entries` are what the sealer has of it.  What lies behind them is hashed again; a cut that was never
- * sealed becomes `cut` with `cut_pending`.  A torn frame at the end is removed: on the same boot it was never told to
- * anyone.
+ * `batches` and `entries` are what the sealer has of it.  What lies behind them is hashed again, and made durable; a cut
+ * that was never sealed becomes `cut` with `cut_pending`.  A torn frame at the end is removed: on the same boot it was
+ * never told to anyone.
  *
- * @return 0; BULLA_ECORRUPT when sealed entries are missing; a negated errno.
+ * @return 0; BULLA_ECORRUPT when it is not this journal's, sealed entries are missing, or unsealed ones were never
+ *         lawful; a negated errno.
  */
 _must_check_ int tail_writer_open(struct tail_writer *t, int dirfd, const struct id *journal,
 				  uint64_t batches, uint64_t entries);
 void tail_writer_close(struct tail_writer *t);
 
-/** Number of a context, written to the file at its first use.  `parent` is a context's number. */
+/**
+ * Number of a context, written to the file at its first use.  `parent` is a context's number.
+ *
+ * @return the number; BULLA_ELIMIT, when the tail has as many as it may; an error of context_decode(); a negated errno.
+ *         A failure leaves the tail as it was.
+ */
 _must_check_ int64_t tail_writer_context(struct tail_writer *t, uint32_t parent,
 					 const struct field *fields, uint16_t n_fields);
-/** Stage an entry; its context hash is filled in here.  @return 0; BULLA_ELIMIT for an entry that is too large. */
+/**
+ * Stage an entry; its context hash is filled in here.
+ *
+ * @return 0; BULLA_ENOTCANON for an entry that has no row (row_is_lawful()); -ENOBUFS when there is no room for it beside
+ *         what is staged: flush and try again; BULLA_ELIMIT when the batch has BATCH_ENTRIES_MAX; -ENOMEM.
+ */
 _must_check_ int tail_writer_add(struct tail_writer *t, struct entry *e, uint32_t context);
 /** Bytes staged. */
 size_t tail_writer_staged(const struct tail_writer *t);
@@ -84,6 +97,9 @@ uint64_t tail_writer_open_bytes(const struct tail_writer *t);
 /**
  * End the batch that fills (it has entries, nothing is staged, no cut is pending) and make it durable; `t->cut` is then
  * what to tell the sealer.
+ *
+ * After a failure nothing was cut, and the same call tries again; what a failed sync may have given up is then written
+ * anew.
  */
 _must_check_ int tail_writer_cut(struct tail_writer *t, int64_t mono_offset);
 /** The pending cut is sealed. */

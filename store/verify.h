@@ -47,7 +47,8 @@ struct verify_options {
 	uint64_t now_ns;
 	uint64_t max_age_ns; /* of the last commit; 0: any */
 	bool running; /* a sealer is at work: unsealed entries younger than two ticks are a note */
-	uint64_t receipt_size; /* commits that an aggregator has; 0: none known */
+	uint64_t receipt_size;		 /* commits that an aggregator has; 0: none known */
+	const struct hash *receipt_root; /* of the tree of that size; NULL: not known */
 	finding_fn found;
 	void *arg;
 };
@@ -63,7 +64,11 @@ struct verify_report {
 	char host[256];
 };
 
-/** @return 0 and the report; a negated errno when the directory cannot be read at all. */
+/**
+ * Verify; the host may go on while it is read.
+ *
+ * @return 0 and the report; a negated errno when the directory cannot be read at all, or memory or descriptors are short.
+ */
 _must_check_ int verify_state(const struct state *s, const struct verify_options *options,
 			      struct verify_report *ret);
 

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_VERIFY_INTERNAL_H
+#define BULLA_STORE_VERIFY_INTERNAL_H
+
+/**
+ * What the two halves of verify share: verify.c leads through the ledger, verify_tails.c reads what its batches speak of.
+ */
+
+#include "bulla/error.h"
+#include "seal/history.h"
+#include "seal/ledger.h"
+#include "store/batchroot.h"
+#include "store/tail_reader.h"
+#include "store/verify.h"
+
+/** A number that says nothing. */
+#define NONE UINT64_MAX
+
+/** How far one journal has been read. */
+struct progress {
+	struct tail_reader reader; /* fd -1 while closed; its tables stay */
+	uint64_t offset;	   /* where to go on */
+	bool begun;		   /* the file was opened and had a header */
+	bool missing;		   /* it could not be; that was said */
+	bool broken;		   /* something was found */
+	bool astray;		   /* the frames at hand may belong to a batch that was given up */
+	bool lost;		   /* nothing more can be read */
+	bool done;		   /* looked at to its end */
+};
+
+struct verifier {
+	const struct state *state;
+	const struct verify_options *options;
+	struct verify_report *report;
+	struct history *history;
+	struct ledger ledger;
+	struct ledger_scan scan;
+	int error;	     /* what stopped verify itself, and says nothing of the files */
+	uint64_t started;    /* monotonic */
+	struct progress *at; /* by handle */
+	uint32_t n, cap;
+	uint32_t *open; /* handles + 1 of open readers */
+	uint32_t n_slots, n_open;
+	uint32_t dice;
+	struct batchroot root;
+	struct buf raw;
+};
+
+/** A finding about a batch, or about a journal where `b` is NULL. */
+void verify_found_in(struct verifier *v, enum verdict verdict, const struct id *journal,
+		     const struct batch *b, uint64_t commit, uint64_t offset, const char *what);
+/** Take what the ledger has got meanwhile.  @return 0 or a negated errno. */
+_must_check_ int verify_follow_ledger(struct verifier *v);
+/** The time by the wall clock, as the caller of verify gave it. */
+uint64_t verify_now(const struct verifier *v);
+
+/** What is wrong with one batch, or behind the last. */
+struct problem {
+	const char *what; /* NULL: nothing */
+	enum verdict verdict;
+	uint64_t offset;
+	bool stuck; /* no further frame can be read there */
+};
+
+/** Note a problem.  @return 0. */
+int verify_problem(struct problem *p, enum verdict verdict, uint64_t offset, const char *what);
+
+/** Whether an error says something of the data; otherwise it is the system's. */
+static inline bool verify_is_ours(int r)
+{
+	return r <= BULLA_ETRUNCATED;
+}
+
+/** Why a file could not be opened, as a problem.  What is verify's own lack is returned. */
+_must_check_ int verify_unreadable(int r, struct problem *ret);
+/** Why no further item could be read, as a problem.  What is verify's own lack is returned. */
+_must_check_ int verify_stuck(const struct tail_reader *t, int r, struct problem *ret);
+
+/** What a rows frame turned out to hold. */
+struct rows_seen {
+	uint64_t time_min, time_max, received_max;
+	uint32_t n;
+	bool own_fields;
+};
+
+/** Decode the rows of a frame, and hash them where `root` is not NULL.  @return 0 or -ENOMEM. */
+_must_check_ int verify_rows(struct verifier *v, struct tail_reader *t,
+			     const struct tail_rows *rows, struct batchroot *root,
+			     struct rows_seen *seen, struct problem *ret);
+/** Is this tail, once it has been read to its first rows, the journal that the ledger opened?  @return NULL: it is. */
+const char *verify_identity(const struct tail_reader *t, const struct ledger_journal *j);
+/** Have the tail of a journal open where its reading was left.  @return 0 or an error of tail_reader_open(). */
+_must_check_ int verify_reopen(struct verifier *v, uint32_t handle);
+
+/** Prepare for the journals that the history knows.  @return 0 or -ENOMEM. */
+_must_check_ int verify_tails_reserve(struct verifier *v, uint32_t n);
+/** Check batch `i` of a commit against its tail. */
+_must_check_ int verify_tails_batch(struct verifier *v, const struct sealed_commit *c, uint32_t i);
+/** Check what a tail holds beyond the ledger. */
+_must_check_ int verify_tails_rest(struct verifier *v, uint32_t handle);
+/** Look at a file that bears a journal's name: a state_journal_fn. */
+_must_check_ int verify_tails_known(void *arg, const struct id *journal, const char *name);
+void verify_tails_done(struct verifier *v);
+
+#endif
