@@ -32,6 +32,8 @@ struct catalog {
 	/** Read one rows frame of a journal; `frame` is scratch.  Errors as rows_ref_read(). */
 	int (*read)(void *arg, const struct catalog_journal *j, const struct rows_ref *ref,
 		    struct buf *frame, struct tail_rows *ret);
+	/** Called once a query has copied what it needs of `rows`, which may change from then on; or NULL. */
+	void (*copied)(void *arg);
 	void *arg;
 };
 

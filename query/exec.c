@@ -19,7 +19,7 @@ enum { JUDGED_MAX = 64 };
 
 /* A frame that may hold entries of the answer. */
 struct candidate {
-	const struct rows_ref *ref;
+	struct rows_ref ref; /* a copy: the index may grow meanwhile */
 	uint32_t journal;
 };
 
@@ -225,13 +225,13 @@ static int open_frame(struct run *run, const struct candidate *c, struct opened 
 	if (!o)
 		return -ENOMEM;
 	o->candidate = c;
-	r = run->catalog->read(run->catalog->arg, j, c->ref, &run->frame, &rows);
+	r = run->catalog->read(run->catalog->arg, j, &c->ref, &run->frame, &rows);
 	if (r < 0)
 		return r == BULLA_ELIMIT ? BULLA_ECORRUPT
 					 : r; /* the frame's limit, not the pattern's */
 	run->stats->frames_read++;
 	run->stats->rows_seen += rows.count;
-	r = query_rows(run->query, j, c->ref, &rows, &o->raw, keep, &k);
+	r = query_rows(run->query, j, &c->ref, &rows, &o->raw, keep, &k);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < o->n; i++)
@@ -320,7 +320,7 @@ static int compare_candidates(const void *a, const void *b, void *arg)
 {
 	const struct candidate *x = a, *y = b;
 	const struct run *run = arg;
-	int c = compare_u64(first_time(run, x->ref), first_time(run, y->ref));
+	int c = compare_u64(first_time(run, &x->ref), first_time(run, &y->ref));
 
 	return run->backward ? -c : c;
 }
@@ -356,7 +356,7 @@ static int find_candidates(struct run *run)
 			    ref->time_min > run->query->until_ns)
 				continue;
 			if (ref->own_fields ? own : plain)
-				run->candidates[run->n++] = (struct candidate){ ref, i };
+				run->candidates[run->n++] = (struct candidate){ *ref, i };
 		}
 	}
 	if (run->n > 1)
@@ -369,7 +369,7 @@ static int open_due(struct run *run)
 {
 	while (run->next < run->n) {
 		const struct candidate *c = &run->candidates[run->next];
-		uint64_t first = first_time(run, c->ref);
+		uint64_t first = first_time(run, &c->ref);
 		struct opened *o;
 		int r;
 
@@ -414,7 +414,7 @@ static int merge(struct run *run, query_row_fn row, void *arg)
 		if (run->n_open == 0)
 			return 0;
 		top = run->heap[0];
-		s = shown_of(&run->catalog->journals[top->candidate->journal], top->candidate->ref,
+		s = shown_of(&run->catalog->journals[top->candidate->journal], &top->candidate->ref,
 			     &top->rows[top->at].entry, top->rows[top->at].context,
 			     top->rows[top->at].seq);
 		run->stats->rows_matched++;
@@ -433,6 +433,8 @@ static int merge_in(const struct catalog *c, const struct query *q, bool backwar
 	int r;
 
 	r = find_candidates(&run);
+	if (c->copied)
+		c->copied(c->arg);
 	if (r >= 0)
 		r = merge(&run, row, arg);
 	for (size_t i = 0; i < run.n_open; i++)

@@ -421,8 +421,11 @@ int answer_query(struct answer *a, const struct catalog *c)
 
 	if (list) {
 		a->names = calloc(1, sizeof *a->names);
-		if (!a->names)
+		if (!a->names) {
+			if (c->copied)
+				c->copied(c->arg);
 			return -ENOMEM;
+		}
 	}
 	r = query_run(c, &a->request->query, list ? list_entry : show_entry, a, &a->stats);
 	if (r >= 0 && list)
@@ -440,4 +443,14 @@ int answer_rows(struct answer *a, const struct catalog_journal *j, const struct 
 	int r = query_rows(&a->request->query, j, ref, rows, raw, show_entry, a);
 
 	return r < 0 ? r : flush(a, 0);
+}
+
+int answer_entry(struct answer *a, const struct shown *s)
+{
+	return show_entry(a, s);
+}
+
+int answer_flush(struct answer *a)
+{
+	return flush(a, 0);
 }

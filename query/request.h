@@ -67,4 +67,8 @@ _must_check_ int answer_rows(struct answer *a, const struct catalog_journal *j,
 			     const struct rows_ref *ref, const struct tail_rows *rows,
 			     struct buf *raw);
 
+/** Answer with one entry that was judged already, and write out what there is. */
+_must_check_ int answer_entry(struct answer *a, const struct shown *s);
+_must_check_ int answer_flush(struct answer *a);
+
 #endif

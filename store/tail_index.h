@@ -18,6 +18,7 @@
 struct rows_ref {
 	uint64_t offset; /* of the frame */
 	uint32_t space;	 /* that it occupies */
+	uint32_t file;	 /* which one, where there are several; 0 in a tail */
 	uint32_t count;
 	uint64_t first_seq;
 	uint64_t time_min, time_max;
