@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/framefile.h"
+#include "base/io.h"
 #include "bulla/error.h"
 #include "seal/ledger.h"
 #include "store/batchroot.h"
@@ -45,6 +46,7 @@ struct packer {
 	struct history *ahead; /* at the ledger's end */
 	struct ledger ahead_ledger;
 	struct ledger_scan ahead_scan;
+	bool synced; /* what `ahead` has read is durable */
 };
 
 static int start_over(struct packer *p)
@@ -106,11 +108,19 @@ struct packer *packer_free(struct packer *p)
 
 int packer_size(struct packer *p, uint64_t *ret)
 {
+	uint64_t before = history_size(p->ahead);
 	int r = ledger_catch_up(&p->ahead_ledger, p->ahead, HISTORY_SKIP_SIGNATURE, NULL, NULL,
 				&p->ahead_scan);
 
+	/*
+	 * A commit can be read before its sealer has made it durable.  Shipped then, and lost here by a power cut, it would
+	 * look like an attack: so nothing is counted that is not on disk.
+	 */
+	if (r >= 0 && (history_size(p->ahead) > before || !p->synced))
+		r = io_sync(p->ahead_ledger.fd);
 	if (r < 0)
 		return r;
+	p->synced = true;
 	*ret = history_size(p->ahead);
 	return 0;
 }
