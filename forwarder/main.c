@@ -353,6 +353,17 @@ static int run(struct forwarder *f)
 	return ship(f);
 }
 
+/* Started before anything was ever logged, as at the boot of a new host: there is nothing to ship yet. */
+static int open_state(struct forwarder *f, const char *path)
+{
+	int r;
+
+	while ((r = state_open(&f->state, path, false)) == -ENOENT && !f->sender.once &&
+	       !told_to_stop)
+		usleep(200 * 1000);
+	return r;
+}
+
 static void usage(FILE *to)
 {
 	fputs("usage: bulla forward --to URL [OPTION]...\n"
@@ -434,7 +445,7 @@ int main(int argc, char **argv)
 	f.sender.jitter = randombytes_random();
 	r = state_path(state, path);
 	if (r >= 0)
-		r = state_open(&f.state, path, false);
+		r = open_state(&f, path);
 	if (r < 0) {
 		log_error_code(r, "cannot open %s", path);
 		return 2;
