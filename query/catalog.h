@@ -54,6 +54,7 @@ struct local_catalog {
 	int open_fd; /* of the journal last read */
 	uint32_t open_journal;
 	uint32_t n_unusable; /* tails that could not be read */
+	uint64_t n_damaged;  /* places in the others that could not be read */
 };
 
 _must_check_ int local_catalog_build(struct local_catalog *c, const struct state *s);

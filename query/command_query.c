@@ -272,13 +272,15 @@ static int write_out(void *arg, const void *data, size_t n)
 	return r;
 }
 
-static void remark(const struct asked *a, const struct answer *answer, uint32_t unusable)
+static void remark(const struct asked *a, const struct answer *answer,
+		   const struct local_catalog *catalog)
 {
-	unsigned long long damaged = answer->stats.frames_damaged;
+	unsigned long long damaged = answer->stats.frames_damaged + catalog->n_damaged;
+	unsigned unusable = catalog->n_unusable;
 
 	if (!a->quiet && damaged > 0)
 		log_warning("%llu damaged %s passed over; bulla verify tells more", damaged,
-			    damaged == 1 ? "frame was" : "frames were");
+			    damaged == 1 ? "place was" : "places were");
 	if (!a->quiet && unusable > 0)
 		log_warning("%u %s cannot be read; bulla verify tells more", unusable,
 			    unusable == 1 ? "journal" : "journals");
@@ -337,7 +339,7 @@ static int ask_here(struct asked *a)
 	if (r >= 0)
 		r = answer_query(&answer, &catalog.catalog);
 	if (r >= 0)
-		remark(a, &answer, catalog.n_unusable);
+		remark(a, &answer, &catalog);
 	if (r >= 0 && a->request.follow)
 		r = follow(&follower, &answer);
 	if (r < 0)
