@@ -144,6 +144,20 @@ static int step_sealed(struct archive_follower *f)
 	}
 }
 
+static void piece_free(struct live_piece *p)
+{
+	contexts_done(&p->contexts);
+	free(p->frame);
+	free(p);
+}
+
+/* Called with the lock held. */
+static void piece_release(struct live_piece *p)
+{
+	if (--p->users == 0)
+		piece_free(p);
+}
+
 static int show_live(struct archive_follower *f, const struct live_piece *p, const struct id *id)
 {
 	struct catalog_journal j = { .id = *id, .contexts = &p->contexts };
@@ -151,7 +165,7 @@ static int show_live(struct archive_follower *f, const struct live_piece *p, con
 	struct tail_rows rows;
 	struct frame frame;
 
-	if (frame_parse(p->frame, p->size, TAIL_RECORD_MAX, &frame) <= 0 ||
+	if (frame_parse(p->frame, p->frame_size, TAIL_RECORD_MAX, &frame) <= 0 ||
 	    tail_rows_decode(frame.payload, frame.size, &rows) < 0)
 		return 0;
 	/* Only what continues: a hole would be filled later, out of order. */
@@ -183,7 +197,7 @@ static int step_live(struct archive_follower *f)
 		r = show_live(f, p, &id);
 		output_forget_contexts(&f->answer->request->output);
 		pthread_mutex_lock(&a->lock);
-		p->users--;
+		piece_release(p);
 		pthread_mutex_unlock(&a->lock);
 		if (r < 0)
 			return r;
@@ -232,27 +246,40 @@ bool archive_wait_interest(struct archive *a, unsigned timeout_ms)
 
 /* Coming in. */
 
-static void piece_free(struct live_piece *p)
+static void drop_oldest(struct archive *a)
 {
-	contexts_done(&p->contexts);
-	free(p->frame);
-	free(p);
+	struct live_piece *oldest = a->live[a->live_first++ % LIVE_MAX];
+
+	a->live_bytes -= oldest->size;
+	piece_release(oldest);
 }
 
-/* Make room for one more; what a slow follower has not seen yet comes to it sealed.  Called with the lock held. */
-static bool make_room(struct archive *a, size_t size)
+void archive_drop_live(struct archive *a)
 {
-	while (a->live_first < a->live_next && (a->live_next - a->live_first >= LIVE_MAX ||
-						a->live_bytes + size > LIVE_BYTES_MAX)) {
-		struct live_piece *oldest = a->live[a->live_first % LIVE_MAX];
+	while (a->live_first < a->live_next)
+		drop_oldest(a);
+}
 
-		if (oldest->users > 0)
-			return false;
-		a->live_first++;
-		a->live_bytes -= oldest->size;
-		piece_free(oldest);
+/*
+ * The journal that rows are of.  Only origins that have sealed something have any, and what was never sealed is bounded:
+ * nobody vouches for it.  Called with the lock held.  @return -ENOENT where it is not to be known.
+ */
+static int64_t live_journal(struct archive *a, const struct id *origin, const struct id *journal)
+{
+	struct held_origin *o = archive_origin(a, origin);
+	uint32_t before = a->n_journals;
+	int64_t number;
+
+	if (!o)
+		return -ENOENT;
+	if (o->live_journals >= LIVE_JOURNALS_MAX && archive_find_journal(a, origin, journal) < 0)
+		return -ENOENT;
+	number = archive_journal(a, origin, journal);
+	if (number >= before) {
+		o->live_journals++;
+		a->journals[number]->live_only = true;
 	}
-	return true;
+	return number;
 }
 
 static int publish(struct archive *a, const struct id *origin, const struct id *journal,
@@ -261,12 +288,17 @@ static int publish(struct archive *a, const struct id *origin, const struct id *
 	int64_t number;
 
 	pthread_mutex_lock(&a->lock);
-	number = archive_journal(a, origin, journal);
-	if (number < 0 || !make_room(a, p->size)) {
+	number = live_journal(a, origin, journal);
+	if (number < 0) {
 		pthread_mutex_unlock(&a->lock);
 		piece_free(p);
-		return number < 0 ? (int) number : 0;
+		return number == -ENOENT ? 0 : (int) number;
 	}
+	/* What a slow follower has not seen yet comes to it sealed. */
+	while (a->live_first < a->live_next && (a->live_next - a->live_first >= LIVE_MAX ||
+						a->live_bytes + p->size > LIVE_BYTES_MAX))
+		drop_oldest(a);
+	p->users = 1;
 	p->journal = (uint32_t) number;
 	p->number = a->live_next;
 	a->live[a->live_next++ % LIVE_MAX] = p;
@@ -287,6 +319,33 @@ static int copy_contexts(struct contexts *to, const struct contexts *from)
 	return 0;
 }
 
+/* The rows are what their head says: whoever follows counts by it. */
+static int check_rows(const struct frame *f, const struct contexts *contexts, struct buf *raw)
+{
+	struct field fields[FIELDS_MAX];
+	struct row_state state = { 0 };
+	struct tail_rows rows;
+	uint32_t context, n = 0;
+	struct entry e;
+	struct rd rd;
+	int r;
+
+	r = tail_rows_decode(f->payload, f->size, &rows);
+	if (r >= 0)
+		r = tail_rows_unpack(&rows, raw);
+	if (r < 0)
+		return r;
+	rd = rd_of(raw->data, raw->len);
+	while ((r = row_decode(&state, &rd, fields, &e, &context)) > 0) {
+		if (context >= contexts->n)
+			return BULLA_ECORRUPT;
+		n++;
+	}
+	if (r < 0)
+		return r;
+	return n == rows.count && rows.first_seq <= UINT64_MAX - n ? 0 : BULLA_ECORRUPT;
+}
+
 static int on_rows(struct archive *a, const struct id *origin, const struct id *journal,
 		   const struct contexts *contexts, const uint8_t *frame, size_t size)
 {
@@ -296,13 +355,14 @@ static int on_rows(struct archive *a, const struct id *origin, const struct id *
 	if (!p)
 		return -ENOMEM;
 	p->frame = malloc(size);
-	p->size = size;
+	p->size = size + contexts->size;
 	r = p->frame ? copy_contexts(&p->contexts, contexts) : -ENOMEM;
 	if (r < 0) {
 		piece_free(p);
 		return r;
 	}
 	memcpy(p->frame, frame, size);
+	p->frame_size = size;
 	return publish(a, origin, journal, p);
 }
 
@@ -314,6 +374,7 @@ static void contexts_clear(struct contexts *c)
 int archive_live(struct archive *a, const struct id *origin, const uint8_t *body, size_t size)
 {
 	_cleanup_(contexts_clear) struct contexts contexts = { 0 };
+	_cleanup_buf_ struct buf raw = { 0 };
 	struct wire_batch head;
 	bool begun = false;
 
@@ -331,7 +392,10 @@ int archive_live(struct archive *a, const struct id *origin, const uint8_t *body
 		} else if (f.type == TAIL_CONTEXT && begun) {
 			r = contexts_add(&contexts, f.payload, f.size);
 		} else if (f.type == TAIL_ROWS && begun) {
-			r = on_rows(a, origin, &head.journal, &contexts, body + at, (size_t) n);
+			r = check_rows(&f, &contexts, &raw);
+			if (r >= 0)
+				r = on_rows(a, origin, &head.journal, &contexts, body + at,
+					    (size_t) n);
 		} else {
 			return BULLA_ECORRUPT;
 		}

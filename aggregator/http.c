@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -25,8 +26,9 @@ enum {
 	CONNECTIONS_MAX = 1024,
 	CONNECTION_MEMORY = 64 << 10,
 	THREAD_STACK = 512 << 10,
-	CONNECTION_TIMEOUT_S = 300,
-	BODIES_MAX = 512 << 20, /* of all uploads together */
+	CONNECTION_TIMEOUT_S = 60, /* without a byte */
+	BODY_TIME_MAX_S = 120,	   /* of one upload, however it trickles */
+	BODIES_MAX = 512 << 20,	   /* of all uploads together */
 	LIVE_BODY_MAX = 8 << 20,
 	INTEREST_WAIT_MAX_MS = 30000,
 	FOLLOW_STEP_MS = 500,
@@ -46,7 +48,8 @@ struct call {
 	struct http_server *server;
 	uint8_t *body;
 	size_t size, cap;
-	bool too_much;
+	bool too_much, too_long;
+	uint64_t until_ns;
 };
 
 /* Plain answers. */
@@ -122,11 +125,16 @@ static int to_pipe(void *arg, const void *data, size_t n)
 	return io_write(w->out, data, n);
 }
 
-static bool hung_up(int socket)
+/* Nobody reads the pipe any more; or its reader waits for us, and the peer it reads for is gone. */
+static bool hung_up(const struct worker *w)
 {
-	struct pollfd p = { .fd = socket, .events = POLLRDHUP };
+	struct pollfd p[] = {
+		{ .fd = w->out },
+		{ .fd = w->socket, .events = POLLRDHUP },
+	};
 
-	return poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+	return poll(p, ELEMENTS(p), 0) > 0 &&
+	       ((p[0].revents & POLLERR) || (p[1].revents & (POLLRDHUP | POLLHUP | POLLERR)));
 }
 
 static int follow(struct worker *w, struct answer *answer, struct archive_follower *f)
@@ -135,10 +143,10 @@ static int follow(struct worker *w, struct answer *answer, struct archive_follow
 
 	while (r >= 0) {
 		r = archive_follow_step(f, FOLLOW_STEP_MS);
-		if (hung_up(w->socket))
+		if (hung_up(w))
 			r = -EPIPE;
 	}
-	return r == -ESHUTDOWN || r == -EPIPE ? 0 : r;
+	return r;
 }
 
 static void *work(void *arg)
@@ -156,10 +164,10 @@ static void *work(void *arg)
 		r = w->follow ? follow(w, &answer, f) : archive_query(w->server->archive, &answer);
 	archive_unfollow(f);
 	answer_done(&answer);
-	if (r < 0 && r != -EPIPE) {
+	if (r < 0 && r != -EPIPE && r != -ESHUTDOWN)
 		log_error_code(r, "a query failed");
-		w->failed = true;
-	}
+	/* Who follows is told by a broken connection that this was not the end of the logs. */
+	w->failed = r < 0;
 	close(w->out);
 	atomic_fetch_sub(&w->server->workers, 1);
 	worker_release(w);
@@ -287,6 +295,8 @@ static enum MHD_Result on_put(struct call *call, struct MHD_Connection *c, const
 	*dash = '\0';
 	if (text_to_u64(text, &from) < 0 || text_to_u64(dash + 1, &to) < 0)
 		return answer_sentence(c, MHD_HTTP_BAD_REQUEST, "commits/{from}-{to} is wanted");
+	if (call->too_long)
+		return answer_sentence(c, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
 	if (call->too_much)
 		return answer_sentence(c, MHD_HTTP_SERVICE_UNAVAILABLE, "too much at once");
 	r = archive_put(call->server->archive, origin, from, to, call->body, call->size, &result);
@@ -317,7 +327,7 @@ static enum MHD_Result on_interest(struct call *call, struct MHD_Connection *c)
 
 static enum MHD_Result on_live(struct call *call, struct MHD_Connection *c, const struct id *origin)
 {
-	int r = call->too_much
+	int r = call->too_much || call->too_long
 			? BULLA_ELIMIT
 			: archive_live(call->server->archive, origin, call->body, call->size);
 
@@ -391,7 +401,7 @@ static void take_body(struct call *call, const char *data, size_t n)
 {
 	struct http_server *s = call->server;
 
-	if (call->too_much)
+	if (call->too_much || call->too_long)
 		return;
 	if (call->size + n > call->cap) {
 		size_t cap = MAX_OF(call->cap * 2, MAX_OF(call->size + n, (size_t) 64 << 10));
@@ -399,7 +409,7 @@ static void take_body(struct call *call, const char *data, size_t n)
 
 		cap = MIN_OF(cap, (size_t) WIRE_BODY_MAX);
 		if (call->size + n > cap) {
-			call->too_much = true;
+			call->too_long = true;
 			return;
 		}
 		more = atomic_fetch_add(&s->body_bytes, cap - call->cap) + cap > BODIES_MAX
@@ -429,10 +439,13 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 		if (!call)
 			return MHD_NO;
 		call->server = arg;
+		call->until_ns = clock_monotonic_ns() + BODY_TIME_MAX_S * NS_PER_S;
 		*state = call;
 		return MHD_YES;
 	}
 	if (*n > 0) {
+		if (clock_monotonic_ns() > call->until_ns)
+			return MHD_NO;
 		take_body(call, data, *n);
 		*n = 0;
 		return MHD_YES;

@@ -15,6 +15,8 @@
 #include "bulla/error.h"
 #include "forwarder/wire.h"
 
+uint64_t lane_object_size = 64 << 20;
+
 unsigned lane_of(const struct id *origin)
 {
 	return origin->b[0] % LANES;
@@ -30,6 +32,7 @@ static void object_name(uint64_t seq, char ret[24])
 struct scan {
 	struct lane *lane;
 	uint64_t seq;
+	bool doubtful; /* damage has been stepped over in this object */
 	lane_block_fn each;
 	void *arg;
 };
@@ -37,10 +40,9 @@ struct scan {
 /* @return bytes of the block at `p`; 0 when there is no whole one; an error of the callback. */
 static ssize_t scan_block(const struct scan *s, const uint8_t *base, size_t at, size_t n)
 {
+	struct lane_block b = { .seq = s->seq, .doubtful = s->doubtful };
 	struct frame f;
 	ssize_t head = frame_parse(base + at, n - at, LANE_BLOCK_SIZE, &f);
-	struct id origin;
-	uint64_t commit;
 	uint32_t size;
 	struct rd r;
 	size_t end;
@@ -49,8 +51,8 @@ static ssize_t scan_block(const struct scan *s, const uint8_t *base, size_t at, 
 	if (head <= 0 || f.type != LANE_BLOCK || f.size != LANE_BLOCK_SIZE)
 		return 0;
 	r = rd_of(f.payload, f.size);
-	rd_copy(&r, origin.b, ID_SIZE);
-	commit = rd_u64(&r);
+	rd_copy(&r, b.origin.b, ID_SIZE);
+	b.commit = rd_u64(&r);
 	size = rd_u32(&r);
 	end = at + (size_t) head;
 	if (size > n - end)
@@ -63,16 +65,34 @@ static ssize_t scan_block(const struct scan *s, const uint8_t *base, size_t at, 
 			return 0;
 		p += (size_t) k2;
 	}
-	k = s->each(s->arg, s->lane, s->seq, &origin, commit, base + end, size, end);
+	b.frames = base + end;
+	b.size = size;
+	b.offset = end;
+	k = s->each(s->arg, s->lane, &b);
 	return k < 0 ? k : head + (ssize_t) size;
 }
 
-/* @return bytes of whole blocks in an object. */
-static int64_t scan_object(const struct scan *s, int fd)
+/*
+ * Step over damage to what looks like a block.  It may be content of a damaged one, written there by whoever logs: what is
+ * found from here on is doubtful.
+ */
+static size_t next_block(struct scan *s, const uint8_t *base, size_t at, size_t n)
+{
+	struct frame f;
+
+	s->doubtful = true;
+	for (at += FRAME_ALIGN; at + FRAME_HEADER_SIZE <= n; at += FRAME_ALIGN)
+		if (frame_parse(base + at, n - at, LANE_BLOCK_SIZE, &f) > 0 && f.type == LANE_BLOCK)
+			return at;
+	return n;
+}
+
+/* @return where the last whole block of an object ends. */
+static int64_t scan_object(struct scan *s, int fd)
 {
 	struct stat st;
 	uint8_t *base;
-	size_t at = 0;
+	size_t at = 0, end = 0;
 	ssize_t r = 0;
 
 	if (fstat(fd, &st) < 0)
@@ -82,14 +102,16 @@ static int64_t scan_object(const struct scan *s, int fd)
 	base = mmap(NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (base == MAP_FAILED)
 		return -errno;
-	while (at < (size_t) st.st_size) {
+	s->doubtful = false;
+	while (at < (size_t) st.st_size && r >= 0) {
 		r = scan_block(s, base, at, (size_t) st.st_size);
-		if (r <= 0)
-			break;
-		at += (size_t) r;
+		if (r > 0)
+			end = at += (size_t) r;
+		else if (r == 0)
+			at = next_block(s, base, at, (size_t) st.st_size);
 	}
 	munmap(base, (size_t) st.st_size);
-	return r < 0 ? r : (int64_t) at;
+	return r < 0 ? r : (int64_t) end;
 }
 
 static int open_next(struct lane *l)
@@ -171,9 +193,12 @@ static int rotate(struct lane *l)
 
 	while (l->syncing)
 		pthread_cond_wait(&l->synced_more, &l->lock);
+	/* Somebody else may have done it meanwhile. */
+	if (l->failed < 0 || l->fd < 0 || l->end < lane_object_size)
+		return l->failed;
 	r = io_sync(l->fd);
 	if (r < 0)
-		return r;
+		return l->failed = r;
 	l->synced = l->written;
 	object_name(l->seq, name);
 	r = objstore_publish(l->prefix, name);
@@ -190,15 +215,18 @@ int lane_append(struct lane *l, const struct id *origin, uint64_t commit, const 
 	uint8_t head[FRAME_HEADER_SIZE + LANE_BLOCK_SIZE + FRAME_ALIGN];
 	struct wr w = wr_of(head + FRAME_HEADER_SIZE, LANE_BLOCK_SIZE);
 	size_t space;
-	int r = 0;
+	int r;
 
 	wr_bytes(&w, origin->b, ID_SIZE);
 	wr_u64(&w, commit);
 	wr_u32(&w, (uint32_t) size);
 	space = frame_finish(head, LANE_BLOCK, LANE_BLOCK_SIZE);
 	pthread_mutex_lock(&l->lock);
-	if (l->end >= LANE_OBJECT_SIZE)
+	r = l->failed;
+	if (r >= 0 && l->end >= lane_object_size)
 		r = rotate(l);
+	if (r >= 0 && l->fd < 0)
+		r = open_next(l); /* there was no room for it before */
 	if (r >= 0)
 		r = io_pwrite(l->fd, head, space, l->end);
 	if (r >= 0)
@@ -208,6 +236,8 @@ int lane_append(struct lane *l, const struct id *origin, uint64_t commit, const 
 		*ret_offset = l->end + space;
 		l->end += space + size;
 		l->written += space + size;
+	} else if (l->fd >= 0 && ftruncate(l->fd, (off_t) l->end) < 0) {
+		l->failed = r;
 	}
 	pthread_mutex_unlock(&l->lock);
 	return r;
@@ -224,6 +254,11 @@ int lane_sync(struct lane *l)
 	while (l->synced < want && r >= 0) {
 		uint64_t upto;
 
+		/* The kernel tells of a failure once; a second try would succeed with the data lost. */
+		r = l->failed;
+		if (r < 0)
+			break;
+
 		if (l->syncing) {
 			pthread_cond_wait(&l->synced_more, &l->lock);
 			continue;
@@ -234,7 +269,9 @@ int lane_sync(struct lane *l)
 		r = io_sync(l->fd);
 		pthread_mutex_lock(&l->lock);
 		l->syncing = false;
-		if (r >= 0)
+		if (r < 0)
+			l->failed = r;
+		else
 			l->synced = MAX_OF(l->synced, upto);
 		pthread_cond_broadcast(&l->synced_more);
 	}

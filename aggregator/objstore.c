@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -17,7 +18,14 @@ int objstore_open(struct objstore *s, const char *path)
 	if (r < 0)
 		return r;
 	s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return s->root < 0 ? -errno : 0;
+	if (s->root < 0)
+		return -errno;
+	/* Two that append to the same objects would overwrite each other. */
+	if (flock(s->root, LOCK_EX | LOCK_NB) < 0) {
+		r = errno == EWOULDBLOCK ? -EBUSY : -errno;
+		close_fd(&s->root);
+	}
+	return r;
 }
 
 void objstore_close(struct objstore *s)
@@ -69,16 +77,19 @@ int objstore_publish(int prefix_fd, const char *name)
 int objstore_read(int prefix_fd, const char *name)
 {
 	char under_way[128];
-	int fd = openat(prefix_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	int r;
+	int r = open_name(name, under_way);
 
-	if (fd >= 0)
-		return fd;
-	if (errno != ENOENT)
-		return -errno;
-	r = open_name(name, under_way);
 	if (r < 0)
 		return r;
-	fd = openat(prefix_fd, under_way, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	return fd < 0 ? -errno : fd;
+	/* It may be published between two looks, but only once: the third is at the name it then has. */
+	for (int look = 0; look < 3; look++) {
+		const char *at = look == 1 ? under_way : name;
+		int fd = openat(prefix_fd, at, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+		if (fd >= 0)
+			return fd;
+		if (errno != ENOENT)
+			return -errno;
+	}
+	return -ENOENT;
 }

@@ -18,6 +18,7 @@ struct objstore {
 	int root; /* directory, owned */
 };
 
+/** Open a store, creating it, for this process alone.  @return 0; -EBUSY: another has it open; a negated errno. */
 _must_check_ int objstore_open(struct objstore *s, const char *path);
 void objstore_close(struct objstore *s);
 

@@ -37,7 +37,8 @@ enum {
 	PUT_TIMEOUT_S = 120,
 	ASK_TIMEOUT_S = 30,
 	ANSWER_MAX = 64 << 10,
-	IDLE_MS = 1000
+	IDLE_MS = 1000,
+	RETRY_AFTER_MAX_S = 300,
 };
 
 struct forwarder {
@@ -51,16 +52,20 @@ struct forwarder {
 	struct buf body;
 	struct pack_options packed_as;
 	uint64_t body_from, body_to; /* commits in `body`; from > to: none */
+	struct hash body_root;	     /* before them */
 	int inotify;
 	struct live *live;
 };
 
 static volatile sig_atomic_t told_to_stop;
+static struct http_client *to_break_off; /* what may be under way when a signal comes */
 
 static void on_stop(int signal_number)
 {
 	(void) signal_number;
 	told_to_stop = 1;
+	if (to_break_off)
+		http_client_stop(to_break_off);
 }
 
 static void set_url(struct forwarder *f, const char *format, uint64_t from, uint64_t to)
@@ -97,6 +102,22 @@ static int keep_receipt(struct forwarder *f, const struct wire_head *h)
 	return receipts_keep(&f->state, &receipt, h->receipt, strlen(h->receipt));
 }
 
+/* The root of the first `size` commits here.  Going back is expensive, and rarely needed: the usual answers are to a PUT. */
+static int root_at(struct forwarder *f, uint64_t size, struct hash *ret)
+{
+	int r = 0;
+
+	if (f->body_from <= f->body_to && size == f->body_from) {
+		*ret = f->body_root;
+		return 0;
+	}
+	if (size != packer_position(f->packer))
+		r = packer_seek(f->packer, size);
+	if (r >= 0)
+		*ret = packer_root(f->packer);
+	return r;
+}
+
 /* An answer with a head in it.  The root must be ours: else one of the two histories is not what was sealed here. */
 static int take_head(struct forwarder *f, const struct http_answer *a, struct send_input *in)
 {
@@ -108,12 +129,15 @@ static int take_head(struct forwarder *f, const struct http_answer *a, struct se
 	if (r < 0)
 		return log_error_code(r, "%s answers what is no head", f->base);
 	in->head = h.received;
-	if (h.received > f->sender.size)
-		return 0;
-	r = packer_seek(f->packer, h.durable);
+	/* Another forwarder of the same directory may have been ahead of us. */
+	if (h.received > f->sender.size) {
+		r = packer_size(f->packer, &f->sender.size);
+		if (r < 0 || h.received > f->sender.size)
+			return r;
+	}
+	r = root_at(f, h.durable, &ours);
 	if (r < 0)
 		return r;
-	ours = packer_root(f->packer);
 	if (h.durable > 0 && !hash_same(&ours, &h.root)) {
 		in->event = SEND_FORK;
 		return 0;
@@ -124,7 +148,7 @@ static int take_head(struct forwarder *f, const struct http_answer *a, struct se
 static int on_answer(struct forwarder *f, int r, const struct http_answer *a, struct send_input *in)
 {
 	if (r < 0) {
-		if (f->sender.backoff_ms == 0)
+		if (f->sender.backoff_ms == 0 && !told_to_stop)
 			log_error_code(r, "cannot reach %s; trying on", f->base);
 		in->event = SEND_LOST;
 		return 0;
@@ -153,7 +177,7 @@ static int on_answer(struct forwarder *f, int r, const struct http_answer *a, st
 		return 0;
 	case 503:
 		in->event = SEND_OVERLOAD;
-		in->retry_ms = (uint32_t) MIN_OF(a->retry_after_s, 3600L) * 1000;
+		in->retry_ms = (uint32_t) MIN_OF(a->retry_after_s, (long) RETRY_AFTER_MAX_S) * 1000;
 		return 0;
 	default:
 		log_warning("%s answers %ld", f->base, a->status);
@@ -197,6 +221,7 @@ static int pack(struct forwarder *f)
 	f->body_from = 1;
 	buf_clear(&f->body);
 	r = packer_seek(f->packer, f->sender.next);
+	f->body_root = packer_root(f->packer);
 	for (uint64_t n = 0; r >= 0 && n < WIRE_COMMITS_MAX && f->sender.next + n < f->sender.size;
 	     n++) {
 		r = packer_next(f->packer, &o, &f->body);
@@ -268,11 +293,10 @@ static int act(struct forwarder *f, enum send_action action, struct send_input *
 		break;
 	case SEND_DO_PUT:
 		r = put(f, in);
-		if (r == -EAGAIN) {
-			in->event = SEND_MORE;
-			in->size = f->sender.next;
-			r = 0;
-		}
+		/* What was counted can be read: only damage in between keeps it from being packed. */
+		if (r == -EAGAIN)
+			r = log_error_code(BULLA_ECORRUPT, "commit %" PRIu64 " of %s",
+					   f->sender.next, f->state.path);
 		break;
 	case SEND_DO_WAIT:
 		r = wait_whole(f->sender.wait_ms);
@@ -343,6 +367,7 @@ static int run(struct forwarder *f)
 	if (f->inotify < 0 || inotify_add_watch(f->inotify, path, IN_MODIFY | IN_CREATE) < 0)
 		return -errno;
 	r = http_client_new(&f->client);
+	to_break_off = f->client;
 	if (r >= 0)
 		r = open_packer(f, f->sender.once);
 	if (r >= 0 && !f->sender.once)
@@ -453,6 +478,7 @@ int main(int argc, char **argv)
 	r = run(&f);
 	f.live = live_stop(f.live);
 	packer_free(f.packer);
+	to_break_off = NULL;
 	http_client_free(f.client);
 	buf_done(&f.body);
 	close_fd(&f.inotify);

@@ -133,6 +133,11 @@ int packer_origin(struct packer *p, struct id *ret)
 	return 0;
 }
 
+uint64_t packer_position(const struct packer *p)
+{
+	return history_size(p->history);
+}
+
 struct hash packer_root(const struct packer *p)
 {
 	return frontier_root(history_tree(p->history));

@@ -26,6 +26,8 @@ struct packer *packer_free(struct packer *p);
 _must_check_ int packer_size(struct packer *p, uint64_t *ret);
 /** Stand before commit `number`.  @return 0; -ENOENT when the ledger has fewer. */
 _must_check_ int packer_seek(struct packer *p, uint64_t number);
+/** Number of the commit before which the packer stands. */
+uint64_t packer_position(const struct packer *p);
 /** Root of the tree of all commits before the one where the packer stands. */
 struct hash packer_root(const struct packer *p);
 /** The origin; only where the ledger has a commit. */

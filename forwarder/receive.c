@@ -16,20 +16,14 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "bulla/error.h"
+#include "forwarder/told.h"
 #include "store/batchroot.h"
-
-/* What is kept of a journal, by its handle. */
-struct kept {
-	struct contexts *contexts; /* published; never changed */
-	struct seeds seeds;
-};
 
 /* A batch of the commit that is coming in. */
 struct staged {
 	struct wire_batch wire;
-	int64_t handle;		/* or -ENOENT: opened by this very commit */
-	struct contexts *draft; /* NULL: the published ones do */
-	struct seeds seeds;	/* those of before and the new ones */
+	int64_t handle; /* or -ENOENT: opened by this very commit */
+	struct told_draft draft;
 	bool begun;
 	uint64_t first_seq;
 	uint32_t entries;
@@ -40,11 +34,9 @@ struct staged {
 
 struct receiver {
 	struct history *history;
-	struct kept *kept;
-	uint32_t n_kept, kept_cap;
-	/* Tables that readers may still use. */
-	struct contexts **retired;
-	size_t n_retired, retired_cap;
+	struct told **told; /* by handle */
+	uint32_t n_told, told_cap;
+	struct buried *buried;
 	struct hash *remembered; /* ring of record hashes, by commit number */
 	/* The commit that is coming in. */
 	struct staged *staged;
@@ -55,17 +47,15 @@ struct receiver {
 	struct buf raw;
 	struct hash record;
 	bool offered, has_header;
-	/* The last keys record, for when its commit was refused and it comes again. */
+	uint64_t content; /* bytes of entries */
+	/*
+	 * Keys outlive the refusal of the commit that they came with.  They come again with it then, and must: what is kept of
+	 * a commit has to make sense without what was refused before it.
+	 */
 	struct hash keys;
+	bool keys_pending; /* came since the last commit that was kept */
+	bool keys_here;	   /* came with the commit that is coming in */
 };
-
-static struct contexts *contexts_free(struct contexts *c)
-{
-	if (c)
-		contexts_done(c);
-	free(c);
-	return NULL;
-}
 
 struct receiver *receiver_new(void)
 {
@@ -85,15 +75,13 @@ struct receiver *receiver_free(struct receiver *r)
 	if (!r)
 		return NULL;
 	receiver_reset(r);
-	for (uint32_t i = 0; i < r->n_kept; i++) {
-		contexts_free(r->kept[i].contexts);
-		seeds_done(&r->kept[i].seeds);
+	for (uint32_t i = 0; i < r->n_told; i++) {
+		told_done(r->told[i]);
+		free(r->told[i]);
 	}
-	for (size_t i = 0; i < r->n_retired; i++)
-		contexts_free(r->retired[i]);
+	buried_free(r->buried);
 	history_free(r->history);
-	free(r->kept);
-	free(r->retired);
+	free(r->told);
 	free(r->remembered);
 	free(r->staged);
 	free(r->rows);
@@ -110,11 +98,11 @@ const struct history *receiver_history(const struct receiver *r)
 
 void receiver_reset(struct receiver *r)
 {
-	for (size_t i = 0; i < r->n_staged; i++) {
-		contexts_free(r->staged[i].draft);
-		seeds_done(&r->staged[i].seeds);
-	}
+	for (size_t i = 0; i < r->n_staged; i++)
+		draft_drop(&r->staged[i].draft);
 	r->n_staged = r->n_rows = 0;
+	r->content = 0;
+	r->keys_here = false;
 	r->offered = false;
 }
 
@@ -138,36 +126,6 @@ static int grow(void *array, size_t *cap, size_t need, size_t size)
 
 /* Staging. */
 
-static const struct contexts *contexts_of(const struct receiver *r, const struct staged *s)
-{
-	static const struct contexts none;
-
-	if (s->draft)
-		return s->draft;
-	return s->handle >= 0 ? r->kept[s->handle].contexts : &none;
-}
-
-/* Work on a copy: the published table may be in a reader's hands. */
-static int begin_draft(struct receiver *r, struct staged *s, bool from_nothing)
-{
-	const struct contexts *old = contexts_of(r, s);
-	struct contexts *draft = calloc(1, sizeof *draft);
-
-	if (!draft)
-		return -ENOMEM;
-	for (uint32_t i = 0; !from_nothing && i < old->n; i++) {
-		int64_t k = contexts_add(draft, old->at[i].leaf, old->at[i].leaf_size);
-
-		if (k < 0) {
-			contexts_free(draft);
-			return (int) k;
-		}
-	}
-	contexts_free(s->draft);
-	s->draft = draft;
-	return 0;
-}
-
 static void end_batch(struct receiver *r)
 {
 	struct staged *s = r->n_staged > 0 ? &r->staged[r->n_staged - 1] : NULL;
@@ -178,6 +136,7 @@ static void end_batch(struct receiver *r)
 	if (!s->begun)
 		return;
 	s->bytes = r->root.bytes;
+	r->content += s->bytes;
 	s->time_min = r->root.time_min;
 	s->time_max = r->root.time_max;
 	s->root = batchroot_get(&r->root);
@@ -190,7 +149,7 @@ static int on_batch(struct receiver *r, const struct frame *f)
 	int k;
 
 	end_batch(r);
-	if (r->n_staged >= BATCHES_MAX)
+	if (r->n_staged >= BATCHES_MAX || r->content > RECEIVER_CONTENT_MAX)
 		return BULLA_ELIMIT;
 	k = grow(&r->staged, &r->staged_cap, r->n_staged + 1, sizeof *r->staged);
 	if (k < 0)
@@ -204,29 +163,23 @@ static int on_batch(struct receiver *r, const struct frame *f)
 		return BULLA_ENOTCANON;
 	r->n_staged++;
 	s->handle = history_find_journal(r->history, &s->wire.journal);
-	if (s->wire.flags & WIRE_BATCH_ALL)
-		return begin_draft(r, s, true);
-	if (s->wire.absent == ABSENT_NOT && contexts_of(r, s)->n != s->wire.contexts)
-		return -ENOKEY;
-	for (uint32_t i = 0; s->handle >= 0 && i < r->kept[s->handle].seeds.n; i++) {
-		k = seeds_add(&s->seeds, &r->kept[s->handle].seeds.at[i]);
-		if (k < 0)
-			return k;
-	}
-	return s->wire.absent == ABSENT_NOT && s->seeds.n != s->wire.seeds ? -ENOKEY : 0;
+	draft_begin(&s->draft, s->handle >= 0 ? r->told[s->handle] : NULL,
+		    s->wire.flags & WIRE_BATCH_ALL);
+	if (s->wire.absent != ABSENT_NOT)
+		return s->wire.flags & WIRE_BATCH_ALL ? BULLA_ECORRUPT : 0;
+	if (s->draft.whole)
+		return 0;
+	return s->draft.n_contexts != s->wire.contexts || s->draft.n_seeds != s->wire.seeds
+		       ? -ENOKEY
+		       : 0;
 }
 
+/* What comes with an absent batch nothing would vouch for. */
 static int on_context(struct receiver *r, struct staged *s, const struct frame *f)
 {
-	int64_t k;
-
-	if (!s->draft) {
-		k = begin_draft(r, s, false);
-		if (k < 0)
-			return (int) k;
-	}
-	k = contexts_add(s->draft, f->payload, f->size);
-	return k < 0 ? (int) k : 0;
+	if (s->wire.absent != ABSENT_NOT)
+		return BULLA_ECORRUPT;
+	return draft_context(&s->draft, &r->buried, f->payload, f->size);
 }
 
 static int on_seed(struct staged *s, const struct frame *f)
@@ -234,13 +187,15 @@ static int on_seed(struct staged *s, const struct frame *f)
 	struct tail_seed seed;
 	int k;
 
+	if (s->wire.absent != ABSENT_NOT)
+		return BULLA_ECORRUPT;
 	k = tail_seed_decode(f->payload, f->size, &seed);
-	return k < 0 ? k : seeds_add(&s->seeds, &seed);
+	return k < 0 ? k : draft_seed(&s->draft, &seed);
 }
 
-static int hash_rows(struct receiver *r, const struct staged *s, const struct tail_rows *rows)
+static int hash_rows(struct receiver *r, struct staged *s, const struct tail_rows *rows)
 {
-	const struct contexts *contexts = contexts_of(r, s);
+	const struct contexts *contexts = draft_contexts(&s->draft);
 	uint64_t min = UINT64_MAX, max = 0;
 	struct field fields[FIELDS_MAX];
 	struct row_state state = { 0 };
@@ -258,6 +213,7 @@ static int hash_rows(struct receiver *r, const struct staged *s, const struct ta
 		if (context >= contexts->n)
 			return -ENOKEY;
 		e.context = contexts->at[context].hash;
+		draft_use(&s->draft, context);
 		k = batchroot_add(&r->root, &e);
 		if (k < 0)
 			return k;
@@ -268,10 +224,23 @@ static int hash_rows(struct receiver *r, const struct staged *s, const struct ta
 	}
 	if (k < 0)
 		return k;
+	if (r->root.bytes > RECOVERED_SIZE_MAX)
+		return BULLA_ELIMIT;
 	/* What queries will believe of this frame. */
 	if (n != rows->count || min != rows->time_min || max != rows->time_max ||
 	    own_fields != rows->own_fields)
 		return BULLA_ETAMPERED;
+	return 0;
+}
+
+/* Which contexts the rows mean is not looked up again: any. */
+static int use_all(struct staged *s)
+{
+	uint32_t n = draft_contexts(&s->draft)->n;
+
+	if (n == 0)
+		return BULLA_ECORRUPT;
+	draft_use(&s->draft, n - 1);
 	return 0;
 }
 
@@ -285,7 +254,7 @@ static int begin_rows(struct receiver *r, struct staged *s, const struct tail_ro
 	s->first_seq = rows->first_seq;
 	if (trust == RECEIVE_OWN)
 		return 0;
-	seed = seeds_of(&s->seeds, s->wire.batch_no);
+	seed = seeds_of(draft_seeds(&s->draft), s->wire.batch_no);
 	if (!seed)
 		return -ENOKEY;
 	batchroot_begin(&r->root, seed, s->wire.batch_no, s->wire.flags & WIRE_BATCH_RECOVERED);
@@ -304,8 +273,8 @@ static int on_rows(struct receiver *r, struct staged *s, const struct frame *f, 
 	k = tail_rows_decode(f->payload, f->size, &rows);
 	if (k >= 0)
 		k = begin_rows(r, s, &rows, trust);
-	if (k >= 0 && trust == RECEIVE_VERIFY)
-		k = hash_rows(r, s, &rows);
+	if (k >= 0)
+		k = trust == RECEIVE_VERIFY ? hash_rows(r, s, &rows) : use_all(s);
 	if (k >= 0)
 		k = grow(&r->rows, &r->rows_cap, r->n_rows + 1, sizeof *r->rows);
 	if (k < 0)
@@ -352,7 +321,8 @@ static const struct ledger_journal *opened_by(const struct sealed_commit *c,
 static int check_identity(const struct receiver *r, const struct sealed_commit *c,
 			  const struct staged *s)
 {
-	const struct contexts *contexts = contexts_of(r, s);
+	const struct contexts *contexts = draft_contexts(&s->draft);
+	const struct seeds *seeds = draft_seeds(&s->draft);
 	const struct ledger_journal *j;
 	struct ledger_journal room;
 	struct hash commitment;
@@ -361,28 +331,13 @@ static int check_identity(const struct receiver *r, const struct sealed_commit *
 			   : opened_by(c, &s->wire.journal, &room);
 	if (!j)
 		return BULLA_EORDER;
-	if (contexts->n == 0 || s->seeds.n == 0)
+	if (contexts->n == 0 || seeds->n == 0)
 		return -ENOKEY;
-	commitment = seed_commitment(&s->wire.journal, s->seeds.at[0].seed);
+	commitment = seed_commitment(&s->wire.journal, seeds->at[0].seed);
 	if (!hash_same(&contexts->at[0].hash, &j->identity) ||
 	    !hash_same(&commitment, &j->seed_commitment))
 		return BULLA_ETAMPERED;
 	return 0;
-}
-
-/* A whole list sent again begins with what was published: rows already kept go on meaning the same contexts. */
-static bool continues_published(const struct receiver *r, const struct staged *s)
-{
-	const struct contexts *old = s->handle >= 0 ? r->kept[s->handle].contexts : NULL;
-
-	if (!s->draft || !old)
-		return true;
-	if (s->draft->n < old->n)
-		return false;
-	for (uint32_t i = 0; i < old->n; i++)
-		if (!hash_same(&old->at[i].hash, &s->draft->at[i].hash))
-			return false;
-	return true;
 }
 
 static int check_batch(const struct receiver *r, const struct sealed_commit *c,
@@ -401,8 +356,6 @@ static int check_batch(const struct receiver *r, const struct sealed_commit *c,
 	k = check_identity(r, c, s);
 	if (k < 0)
 		return k;
-	if (!continues_published(r, s))
-		return BULLA_ECORRUPT;
 	if (!hash_same(&s->root, &b->root) || s->bytes != b->bytes || s->time_min != b->time_min ||
 	    s->time_max != b->time_max || b->recovered != !!(s->wire.flags & WIRE_BATCH_RECOVERED))
 		return BULLA_ETAMPERED;
@@ -416,6 +369,8 @@ static int on_commit(struct receiver *r, const struct frame *f, enum receive_tru
 	int k;
 
 	end_batch(r);
+	if (r->keys_pending && !r->keys_here)
+		return BULLA_EORDER;
 	k = history_preview(r->history, f->payload, f->size,
 			    trust == RECEIVE_OWN ? HISTORY_SKIP_SIGNATURE : HISTORY_CHECK_ALL, &c);
 	if (k < 0)
@@ -427,12 +382,14 @@ static int on_commit(struct receiver *r, const struct frame *f, enum receive_tru
 		const struct staged *s = &r->staged[i];
 
 		k = check_batch(r, &c, s, &c.batches[i], trust);
+		if (k >= 0)
+			k = draft_settle(&r->staged[i].draft);
 		if (k < 0)
 			return k;
 		for (size_t n = s->rows_from; n < s->rows_to; n++) {
 			r->rows[n].boot = c.batches[i].boot;
 			r->rows[n].ref.mono_offset = c.batches[i].mono_offset;
-			r->rows[n].contexts = contexts_of(r, s);
+			r->rows[n].contexts = draft_snapshot(&s->draft);
 		}
 		ret->entries += s->entries;
 		ret->absent += s->wire.absent != ABSENT_NOT;
@@ -450,12 +407,14 @@ static int on_keys(struct receiver *r, const struct frame *f)
 	struct hash h = sha256(f->payload, f->size);
 	int k;
 
-	if (history_keys_ready(r->history) && hash_same(&h, &r->keys))
-		return 0;
-	k = history_keys(r->history, f->payload, f->size);
-	if (k >= 0)
-		r->keys = h;
-	return k;
+	if (!r->keys_pending || !hash_same(&h, &r->keys)) {
+		k = history_keys(r->history, f->payload, f->size);
+		if (k < 0)
+			return k;
+	}
+	r->keys = h;
+	r->keys_pending = r->keys_here = true;
+	return 0;
 }
 
 static int begin_history(struct receiver *r)
@@ -508,42 +467,19 @@ int receiver_frame(struct receiver *r, const struct frame *f, uint64_t offset,
 	return k;
 }
 
-/* Publish a draft; the table before it stays for whoever reads with it. */
-static int publish(struct receiver *r, struct kept *kept, struct staged *s)
-{
-	if (s->draft) {
-		if (kept->contexts) {
-			int k = grow(&r->retired, &r->retired_cap, r->n_retired + 1,
-				     sizeof *r->retired);
-
-			if (k < 0)
-				return k;
-			r->retired[r->n_retired++] = kept->contexts;
-		}
-		kept->contexts = TAKE_PTR(s->draft);
-	}
-	if (s->seeds.n > 0) {
-		seeds_done(&kept->seeds);
-		kept->seeds = s->seeds;
-		s->seeds = (struct seeds){ 0 };
-	}
-	return 0;
-}
-
 static int keep_journals(struct receiver *r)
 {
 	uint32_t n = history_n_journals(r->history);
-	size_t cap = r->kept_cap;
+	size_t cap = r->told_cap;
 	int k;
 
-	k = grow(&r->kept, &cap, n, sizeof *r->kept);
+	k = grow(&r->told, &cap, n, sizeof(struct told *));
 	if (k < 0)
 		return k;
-	r->kept_cap = (uint32_t) cap;
-	for (; r->n_kept < n; r->n_kept++) {
-		r->kept[r->n_kept] =
-			(struct kept){ .contexts = calloc(1, sizeof(struct contexts)) };
-		if (!r->kept[r->n_kept].contexts)
+	r->told_cap = (uint32_t) cap;
+	for (; r->n_told < n; r->n_told++) {
+		r->told[r->n_told] = calloc(1, sizeof(struct told));
+		if (!r->told[r->n_told])
 			return -ENOMEM;
 	}
 	return 0;
@@ -555,13 +491,14 @@ int receiver_accept(struct receiver *r)
 
 	assert(r->offered);
 	r->remembered[history_size(r->history) % RECEIVER_REMEMBERS] = r->record;
+	r->keys_pending = false;
 	history_commit_sealed(r->history);
 	k = keep_journals(r);
 	for (size_t i = 0; i < r->n_staged && k >= 0; i++) {
 		int64_t handle = history_find_journal(r->history, &r->staged[i].wire.journal);
 
-		assert(handle >= 0 && handle < r->n_kept);
-		k = publish(r, &r->kept[handle], &r->staged[i]);
+		assert(handle >= 0 && handle < r->n_told);
+		draft_keep(&r->staged[i].draft, r->told[handle], &r->buried);
 	}
 	receiver_reset(r);
 	return k;

@@ -24,6 +24,9 @@
 
 struct receiver;
 
+/** Bytes of entries that may come before their commit: what recovery may have to seal at once, of many journals. */
+enum { RECEIVER_CONTENT_MAX = 256 << 20 };
+
 /** Rows of a commit that has come in. */
 struct received_rows {
 	struct id journal;

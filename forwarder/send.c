@@ -30,7 +30,6 @@ static enum send_action on_head(struct sender *s, uint64_t head)
 {
 	s->next = head;
 	s->known = true;
-	s->backoff_ms = 0;
 	return head > s->size ? SEND_DO_BEHIND : go_on(s);
 }
 
@@ -42,14 +41,21 @@ enum send_action sender_step(struct sender *s, const struct send_input *in)
 		s->known = false;
 		return SEND_DO_ASK;
 	case SEND_HEAD:
+		/* That it answers is no progress yet; only what it takes ends the waiting. */
+		if (in->head >= s->size)
+			s->backoff_ms = 0;
 		return on_head(s, in->head);
 	case SEND_ACCEPTED:
+		/* A lie would have us send the same for ever. */
+		if (in->head <= s->next)
+			return wait_longer(s, 0);
 		s->full = s->careful = false;
-		s->refusals = 0;
+		s->refusals = s->rewinds = 0;
+		s->backoff_ms = 0;
 		return on_head(s, in->head);
 	case SEND_REWIND:
 		s->known = false;
-		return SEND_DO_ASK;
+		return ++s->rewinds > 1 ? wait_longer(s, 0) : SEND_DO_ASK;
 	case SEND_CONTEXTS:
 		/* Once is an answer; twice is a peer that wants something else. */
 		if (s->full)
@@ -68,7 +74,7 @@ enum send_action sender_step(struct sender *s, const struct send_input *in)
 	case SEND_LOST:
 		return wait_longer(s, 0);
 	case SEND_MORE:
-		s->size = in->size;
+		s->size = MAX_OF(s->size, in->size);
 		return go_on(s);
 	default:
 		return SEND_DO_STOP;

@@ -9,6 +9,9 @@
  *
  *	ASK ──head──▶ SEND ──201──▶ SEND ... until all is there, then IDLE ──more──▶ SEND
  *	any lost connection, 5xx ──▶ wait (doubling, with jitter) ──▶ ASK      409 ──▶ STOP      412 ──▶ ASK
+ *
+ * Waits grow until something is accepted, or nothing is left to send: a peer that answers and takes nothing is not asked
+ * more often than one that does not answer.
  */
 
 #include <stdbool.h>
@@ -27,7 +30,7 @@ enum send_event {
 	SEND_OVERLOAD, /* 503; `retry_ms` is what it asked for, or 0 */
 	SEND_LOST,     /* no answer */
 	SEND_WAITED,   /* the time of SEND_DO_WAIT is over */
-	SEND_MORE,     /* the ledger has grown to `size` */
+	SEND_MORE,     /* the ledger is `size` long, perhaps as long as before */
 };
 
 enum send_action {
@@ -50,8 +53,8 @@ struct sender {
 	bool careful;  /* the next PUT leaves out batches that do not verify here */
 	bool known;    /* `next` is what the aggregator said */
 	uint32_t wait_ms, backoff_ms;
-	uint32_t jitter; /* state of the generator; any seed */
-	unsigned refusals;
+	uint32_t jitter;	    /* state of the generator; any seed */
+	unsigned refusals, rewinds; /* since the last progress */
 };
 
 struct send_input {
