@@ -4,7 +4,8 @@
  * commit-latency and the sealer's part of hash-share: origin_commit() on disk, beside one pwrite() and fdatasync() of as
  * many bytes into a file that has its space already.  The two take turns, so that what else the disk does hits both.
  *
- * A commit is two such writes, one after the other: the ledger, then the key.
+ * A commit is three such writes, one after the other: the ledger, then each of the two copies of the key, so that a seed
+ * that has signed is nowhere any more.
  */
 
 #include <fcntl.h>
