@@ -75,10 +75,10 @@ static size_t space_wanted(const struct frame_reader *r)
 	return size > r->size_max ? FRAME_HEADER_SIZE : frame_space(size);
 }
 
-int frame_reader_next(struct frame_reader *r, struct frame *ret, uint64_t *ret_offset)
+/* Parse the frame at hand, with as much of the file as it needs. */
+static ssize_t parse_next(struct frame_reader *r, struct frame *ret)
 {
 	size_t want;
-	ssize_t n;
 
 	/* At most three rounds: for a header, for the frame, and once more where another process wrote in between. */
 	for (int round = 0; (want = space_wanted(r)) > r->len && round < 3; round++) {
@@ -87,12 +87,24 @@ int frame_reader_next(struct frame_reader *r, struct frame *ret, uint64_t *ret_o
 		if (k < 0)
 			return k;
 	}
-	n = frame_parse(r->buf + r->at, r->len, r->size_max, ret);
+	return frame_parse(r->buf + r->at, r->len, r->size_max, ret);
+}
+
+int frame_reader_next(struct frame_reader *r, struct frame *ret, uint64_t *ret_offset)
+{
+	bool stale = r->len > 0;
+	ssize_t n = parse_next(r, ret);
+
 	if (n <= 0) {
-		/* What lies ahead may be written meanwhile: look at the file again next time. */
+		/* What lies ahead may have been written since it was read: look at the file itself. */
 		r->len = 0;
-		return (int) n;
+		if (stale) {
+			n = parse_next(r, ret);
+			r->len = n > 0 ? r->len : 0;
+		}
 	}
+	if (n <= 0)
+		return (int) n;
 	if (ret_offset)
 		*ret_offset = r->offset;
 	r->at += (size_t) n;

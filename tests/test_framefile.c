@@ -133,6 +133,28 @@ Test(framefile, what_is_appended_is_seen_by_the_next_call)
 	frame_reader_done(&r);
 }
 
+/* The end of the first piece that is read is long past when it is reached. */
+Test(framefile, what_was_read_ahead_and_written_since_is_seen)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	_cleanup_close_ int fd = -1;
+	struct frame_reader r;
+	struct frame f;
+	size_t first;
+
+	add_frame(&b, TYPE, 100, 1);
+	first = b.len;
+	add_frame(&b, TYPE, 200, 2);
+	fd = memory_file(&(struct buf){ .data = b.data, .len = first });
+	cr_assert(eq(int, ftruncate(fd, 4096), 0), "space ahead");
+	frame_reader_init(&r, fd, 0, LIMIT);
+	cr_assert(eq(int, frame_reader_next(&r, &f, NULL), 1));
+	cr_assert(eq(int, io_pwrite(fd, b.data, b.len, 0), 0));
+	cr_assert(eq(int, frame_reader_next(&r, &f, NULL), 1));
+	cr_expect(eq(u32, f.size, 200));
+	frame_reader_done(&r);
+}
+
 Test(framefile, a_search_finds_the_next_whole_frame)
 {
 	static const size_t gaps[] = { 8, 16, 4096, 262136, 262144, 262152, 600000 };
