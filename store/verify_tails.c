@@ -70,32 +70,50 @@ static uint32_t free_slot(struct verifier *v)
 	return slot;
 }
 
+static int open_again(struct verifier *v, const struct ledger_journal *j, struct progress *p)
+{
+	char name[TAIL_NAME_SIZE];
+	int r;
+
+	tail_name(&j->id, name);
+	if (!p->begun) {
+		r = tail_reader_open(&p->reader, v->state->journals, name);
+		p->begun = r >= 0;
+		return r;
+	}
+	r = io_open_regular(v->state->journals, name, O_RDONLY);
+	if (r < 0)
+		return r;
+	p->reader.fd = r;
+	frame_reader_init(&p->reader.frames, r, p->offset, TAIL_RECORD_MAX);
+	return 0;
+}
+
 int verify_reopen(struct verifier *v, uint32_t handle)
 {
 	const struct ledger_journal *j = history_journal(v->history, handle);
 	struct progress *p = &v->at[handle];
-	char name[TAIL_NAME_SIZE];
 	uint32_t slot;
 	int r;
 
 	if (p->reader.fd >= 0)
 		return 0;
 	slot = free_slot(v);
-	tail_name(&j->id, name);
-	if (!p->begun) {
-		r = tail_reader_open(&p->reader, v->state->journals, name);
-		if (r < 0)
-			return r;
-		p->begun = true;
-	} else {
-		r = io_open_regular(v->state->journals, name, O_RDONLY);
-		if (r < 0)
-			return r;
-		p->reader.fd = r;
-		frame_reader_init(&p->reader.frames, r, p->offset, TAIL_RECORD_MAX);
+	r = open_again(v, j, p);
+	while (r == -EMFILE && v->n_open > READERS_MIN) {
+		/* Others have files open, too: do with fewer from now on. */
+		v->n_slots = v->n_open;
+		v->n_slots--;
+		v->n_open--;
+		if (slot == v->n_open)
+			slot = free_slot(v);
+		else if (v->open[v->n_open] != 0)
+			park(&v->at[v->open[v->n_open] - 1]);
+		r = open_again(v, j, p);
 	}
-	v->open[slot] = handle + 1;
-	return 0;
+	if (r >= 0)
+		v->open[slot] = handle + 1;
+	return r;
 }
 
 int verify_tails_reserve(struct verifier *v, uint32_t n)
@@ -297,7 +315,9 @@ static int read_batch(struct verifier *v, struct progress *p, const struct batch
 			if (p->astray || (b->recovered && item.batch.batch_no == b->batch_no))
 				continue;
 			return verify_problem(ret, VERDICT_TAMPERED, item.offset,
-					      "a batch record is out of place");
+					      item.batch.batch_no == b->batch_no
+						      ? "entries are missing"
+						      : "a batch record is out of place");
 		}
 		r = take_rows(v, p, b, j, &item, &count, ret);
 		if (r < 0 || ret->what)
