@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * What a dead writer left durable and unsealed becomes one batch, which verify takes; what is not that journal's, or never
+ * was lawful, does not.
+ */
+
+#include "store/recover.h"
+
+#include "tests/builder.h"
+#include "tests/harness.h"
+#include "tests/surgery.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+
+Suite(recover);
+
+static unsigned n_syncs;
+static int sync_error;
+
+int fdatasync(int fd)
+{
+	n_syncs++;
+	errno = sync_error;
+	return sync_error ? -1 : (int) syscall(SYS_fdatasync, fd);
+}
+
+static struct builder b;
+static size_t web;
+static struct vkey pin;
+static char tail[64];
+static struct surgery surgery;
+
+/* Two sealed batches of `web`, one cut, and two frames of the next. */
+static void make(void)
+{
+	struct batch_item unsealed;
+
+	setenv("TMPDIR", builder_parent(), 1);
+	builder_init(&b, tempdir(), (struct kes_params){ 2, 2 });
+	pin = builder_pin(&b);
+	web = builder_open(&b, "web");
+	for (unsigned i = 0; i < 2; i++) {
+		builder_log_many(&b, web, 3);
+		builder_commit(&b);
+	}
+	builder_log_many(&b, web, 4);
+	builder_cut(&b, web, &unsealed);
+	for (unsigned i = 0; i < 2; i++) {
+		builder_log_many(&b, web, 5);
+		builder_flush(&b, web);
+	}
+	builder_tail(&b, web, tail);
+}
+
+static struct ledger_journal sealed(void)
+{
+	return *history_journal(origin_history(b.origin), 0);
+}
+
+static int recover(struct batch_item *ret)
+{
+	struct ledger_journal j = sealed();
+
+	return recover_batch(b.state.journals, &j, ret);
+}
+
+Test(recover, cut_and_filling_rows_become_one_batch)
+{
+	struct verified v = { 0 };
+	struct batch_item item;
+
+	make();
+	n_syncs = 0;
+	cr_assert(eq(int, recover(&item), 1));
+	cr_expect(ge(uint, n_syncs, 1), "sealed without being durable");
+	cr_expect(eq(u32, item.entries, 14));
+	cr_expect(item.recovered);
+	cr_expect(le(u64, item.time_min, item.time_max));
+	builder_crash(&b);
+	builder_verify(b.path, &pin, &v);
+	cr_expect(eq(int, v.report.verdict, VERDICT_UNSEALED));
+	builder_restart(&b, true);
+	builder_verify(b.path, &pin, &v);
+	cr_expect(eq(int, v.report.verdict, VERDICT_OK), "%s", (char *) v.findings.data);
+	cr_expect(eq(u64, v.report.entries, 20));
+	cr_expect(eq(u64, v.report.unsealed_entries, 0));
+	verified_done(&v);
+	builder_done(&b);
+}
+
+Test(recover, every_torn_end_leaves_what_is_whole)
+{
+	_cleanup_buf_ struct buf whole = { 0 };
+	uint64_t ends[8], end = 0;
+	unsigned n_ends = 0, k = 0;
+	struct batch_item item;
+
+	make();
+	surgery_open(&surgery, b.path, tail);
+	for (size_t i = 0; i < surgery.n; i++) {
+		end += frame_space(surgery.piece[i].payload.len);
+		if (surgery.piece[i].type == TAIL_ROWS)
+			ends[n_ends++] = end;
+	}
+	surgery_close(&surgery);
+	cr_assert(eq(uint, n_ends, 5));
+	builder_load(b.path, tail, &whole);
+	for (size_t n = ends[1]; n <= whole.len; n++) {
+		static const uint32_t entries[] = { 0, 4, 9, 14 };
+		int r;
+
+		while (k < 3 && n >= ends[2 + k])
+			k++;
+		builder_store(b.path, tail, whole.data, n);
+		r = recover(&item);
+		cr_assert(eq(int, r, k > 0), "cut at %zu", n);
+		if (r > 0)
+			cr_expect(eq(u32, item.entries, entries[k]), "cut at %zu", n);
+	}
+	for (size_t n = 0; n < ends[1]; n += 5) {
+		builder_store(b.path, tail, whole.data, n);
+		cr_expect(lt(int, recover(&item), 0), "sealed entries are missing at %zu", n);
+	}
+	builder_done(&b);
+}
+
+Test(recover, nothing_unsealed_is_nothing_to_seal)
+{
+	struct batch_item item;
+
+	setenv("TMPDIR", builder_parent(), 1);
+	builder_init(&b, tempdir(), (struct kes_params){ 2, 2 });
+	web = builder_open(&b, "web");
+	cr_expect(eq(int, recover(&item), 0), "not a single entry");
+	builder_log(&b, web, "x");
+	builder_commit(&b);
+	cr_expect(eq(int, recover(&item), 0), "all sealed");
+	builder_done(&b);
+}
+
+Test(recover, what_cannot_be_made_durable_is_not_sealed)
+{
+	struct batch_item item;
+
+	make();
+	sync_error = EIO;
+	cr_expect(eq(int, recover(&item), -EIO));
+	sync_error = 0;
+	builder_done(&b);
+}
+
+Test(recover, another_journals_tail_is_refused)
+{
+	struct ledger_journal j;
+	struct batch_item item;
+	struct id stranger = { "a stranger" };
+
+	make();
+	j = sealed();
+	j.identity.b[3] ^= 1;
+	cr_expect(eq(int, recover_batch(b.state.journals, &j, &item), BULLA_ECORRUPT));
+	j = sealed();
+	j.entries -= 1;
+	cr_expect(eq(int, recover_batch(b.state.journals, &j, &item), BULLA_ECORRUPT));
+	j = sealed();
+	j.id = stranger;
+	cr_expect(eq(int, recover_batch(b.state.journals, &j, &item), -ENOENT));
+	/* The header says whose it is. */
+	surgery_open(&surgery, b.path, tail);
+	surgery.piece[0].payload.data[16] ^= 1;
+	surgery_close(&surgery);
+	cr_expect(eq(int, recover(&item), BULLA_ECORRUPT));
+	builder_done(&b);
+}
+
+Test(recover, frames_that_were_never_lawful_are_not_sealed)
+{
+	struct batch_item item;
+
+	for (unsigned i = 0; i < 3; i++) {
+		static const int want[] = { BULLA_ECORRUPT, BULLA_EVERSION, BULLA_ECORRUPT };
+		struct piece *p;
+
+		make();
+		surgery_open(&surgery, b.path, tail);
+		p = &surgery.piece[surgery_find(&surgery, TAIL_ROWS, 2)];
+		if (i == 0)
+			surgery_insert(&surgery, surgery.n, TAIL_SEED, "x", 1);
+		else if (i == 1)
+			surgery_insert(&surgery, surgery.n, 0x77, "x", 1);
+		else
+			surgery_insert(&surgery, surgery.n, TAIL_ROWS, p->payload.data,
+				       p->payload.len); /* a seq again */
+		surgery_close(&surgery);
+		cr_expect(eq(int, recover(&item), want[i]), "case %u", i);
+		builder_done(&b);
+	}
+}
+
+Test(recover, more_than_a_crash_can_leave_is_refused)
+{
+	char *line = malloc((1 << 20) + 1);
+	struct batch_item item;
+
+	cr_assert(line != NULL);
+	memset(line, 'x', 1 << 20);
+	line[1 << 20] = '\0';
+	make();
+	for (unsigned i = 0; i < 7; i++) {
+		builder_log(&b, web, line);
+		builder_flush(&b, web);
+	}
+	cr_expect(eq(int, recover(&item), 1));
+	builder_log(&b, web, line);
+	builder_flush(&b, web);
+	cr_expect(eq(int, recover(&item), BULLA_ELIMIT));
+	free(line);
+	builder_done(&b);
+}
+
+Test(recover, a_journal_that_is_written_is_left_alone)
+{
+	_cleanup_close_ int first = -1;
+	struct id stranger = { "a stranger" };
+
+	make();
+	first = recover_lock(b.state.journals, &b.journal[web].id);
+	cr_assert(ge(int, first, 0));
+	cr_expect(eq(int, recover_lock(b.state.journals, &b.journal[web].id), -EWOULDBLOCK));
+	cr_expect(eq(int, recover_lock(b.state.journals, &stranger), -ENOENT));
+	builder_done(&b);
+}
