@@ -35,12 +35,26 @@ int pins_path(char ret[4096])
 	return n < 0 || n >= 4096 ? -ENAMETOOLONG : 0;
 }
 
-int pins_find(const struct id *origin, struct vkey *ret)
+/* A line without the blanks around it; people edit this file. */
+static char *trim(char *line)
+{
+	size_t n;
+
+	line += strspn(line, " \t\r");
+	n = strlen(line);
+	while (n > 0 && strchr(" \t\r", line[n - 1]))
+		line[--n] = '\0';
+	return line;
+}
+
+/* `*ret_open` says whether the last line lacks its end. */
+static int find(const struct id *origin, struct vkey *ret, bool *ret_open)
 {
 	_cleanup_buf_ struct buf text = { 0 };
 	char path[4096];
 	int r;
 
+	*ret_open = false;
 	r = pins_path(path);
 	if (r >= 0)
 		r = io_read_file(AT_FDCWD, path, PINS_SIZE_MAX, &text);
@@ -48,6 +62,7 @@ int pins_find(const struct id *origin, struct vkey *ret)
 		return 0;
 	if (r < 0)
 		return r;
+	*ret_open = text.len > 0 && text.data[text.len - 1] != '\n';
 	buf_char(&text, '\0');
 	if (text.bad)
 		return -ENOMEM;
@@ -55,7 +70,8 @@ int pins_find(const struct id *origin, struct vkey *ret)
 	     line = strtok_r(NULL, "\n", &save)) {
 		struct vkey k;
 
-		if (*line == '#')
+		line = trim(line);
+		if (*line == '#' || *line == '\0')
 			continue;
 		if (vkey_parse(line, &k) < 0)
 			return BULLA_EPARSE;
@@ -67,14 +83,22 @@ int pins_find(const struct id *origin, struct vkey *ret)
 	return 0;
 }
 
+int pins_find(const struct id *origin, struct vkey *ret)
+{
+	bool open;
+
+	return find(origin, ret, &open);
+}
+
 int pins_add(const struct vkey *key)
 {
 	_cleanup_close_ int fd = -1;
-	char path[4096], line[VKEY_SIZE + 1], *slash;
+	char path[4096], text[VKEY_SIZE], line[VKEY_SIZE + 2], *slash;
 	struct vkey have;
+	bool open_line;
 	int r;
 
-	r = pins_find(&key->origin, &have);
+	r = find(&key->origin, &have, &open_line);
 	if (r < 0)
 		return r;
 	if (r > 0)
@@ -95,8 +119,8 @@ int pins_add(const struct vkey *key)
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	vkey_write(key, line);
-	strcat(line, "\n");
+	vkey_write(key, text);
+	snprintf(line, sizeof line, "%s%s\n", open_line ? "\n" : "", text);
 	r = io_write(fd, line, strlen(line));
 	return r < 0 ? r : io_sync(fd);
 }
