@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_AGGREGATOR_ARCHIVE_H
+#define BULLA_AGGREGATOR_ARCHIVE_H
+
+/**
+ * All that an aggregator holds: origins and how far each has come, journals and where their rows lie, what arrives.
+ *
+ * Commits are verified under their origin's lock, appended to its lane, indexed, made durable, and only then acknowledged.
+ * Everything in memory is rebuilt from the lanes at start: there is no second truth.
+ *
+ * Locks, in the order in which they are taken: an origin's, a lane's, the archive's.
+ */
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "aggregator/lane.h"
+#include "base/attr.h"
+#include "forwarder/receive.h"
+#include "forwarder/wire.h"
+#include "query/catalog.h"
+#include "query/request.h"
+#include "seal/cosign.h"
+
+struct archive;
+
+_must_check_ int archive_open(struct archive **ret, const char *path, const char *name);
+struct archive *archive_close(struct archive *a);
+
+/** What the aggregator has of an origin; zeroes for one it does not know. */
+_must_check_ int archive_head(struct archive *a, const struct id *origin, struct wire_head *ret);
+
+/** How a PUT ended; the HTTP status of it. */
+enum put_status {
+	PUT_ACCEPTED = 201,
+	PUT_FORK = 409,
+	PUT_REWIND = 412,
+	PUT_REFUSED = 422,
+	PUT_CONTEXTS = 424,
+	PUT_OVERLOAD = 503,
+};
+
+struct put_result {
+	enum put_status status;
+	const char *why; /* a sentence, for a refusal */
+};
+
+/** Take the commits from..to.  @return 0 and a result; < 0: the archive itself is broken and must not go on. */
+_must_check_ int archive_put(struct archive *a, const struct id *origin, uint64_t from, uint64_t to,
+			     const uint8_t *body, size_t size, struct put_result *ret);
+
+/** Answer a query from what is held. */
+_must_check_ int archive_query(struct archive *a, struct answer *answer);
+
+/** Somebody who follows: gets what is held now, then what arrives. */
+struct archive_follower;
+_must_check_ int archive_follow(struct archive *a, struct answer *answer,
+				struct archive_follower **ret);
+/** Wait until there is more, at most `timeout_ms`, and answer with it.  @return 0, an error of the answer, -ESHUTDOWN. */
+_must_check_ int archive_follow_step(struct archive_follower *f, unsigned timeout_ms);
+struct archive_follower *archive_unfollow(struct archive_follower *f);
+
+/** Wait until somebody follows, at most `timeout_ms`.  @return whether. */
+bool archive_wait_interest(struct archive *a, unsigned timeout_ms);
+/** Unsealed rows, for followers only: nothing of it is kept or acknowledged.  @return 0; BULLA_ECORRUPT; -ENOMEM. */
+_must_check_ int archive_live(struct archive *a, const struct id *origin, const uint8_t *body,
+			      size_t size);
+
+/** Append what `bulla status --at` shows. */
+_must_check_ int archive_status(struct archive *a, struct buf *to);
+/** Let everybody who waits go: the aggregator ends. */
+void archive_shut_down(struct archive *a);
+
+#endif

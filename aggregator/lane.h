@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_AGGREGATOR_LANE_H
+#define BULLA_AGGREGATOR_LANE_H
+
+/**
+ * Lanes: the logs of what was received.
+ *
+ * Every origin belongs to one lane for ever.  A lane is a sequence of objects lanes/<lane>/<seq>; each is a sequence of
+ * blocks, a block is one commit of one origin as it travelled:
+ *
+ *	block   frame { origin[16] | u64 commit | u32 size } | size bytes of frames (forwarder/wire.h)
+ *
+ * The object under way takes appends; lane_sync() makes all of them durable with one call, however many threads wait.
+ */
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include "aggregator/objstore.h"
+#include "base/attr.h"
+#include "seal/statement.h"
+
+enum { LANES = 16, LANE_BLOCK = 0x31, LANE_BLOCK_SIZE = ID_SIZE + 8 + 4 };
+
+/** An object is full from this size on; tests make it small. */
+extern uint64_t lane_object_size;
+
+struct lane {
+	unsigned number;
+	int prefix;	  /* directory */
+	int fd;		  /* object under way; -1 until there is room for it */
+	uint64_t seq;	  /* its number */
+	uint64_t end;	  /* its size so far */
+	uint64_t written; /* bytes appended since start, over all objects */
+	uint64_t synced;  /* of those, durable */
+	bool syncing;
+	int failed; /* < 0 from the first write or sync on that could not be undone: nothing is taken any more */
+	pthread_mutex_t lock; /* guards all of the above */
+	pthread_cond_t synced_more;
+};
+
+unsigned lane_of(const struct id *origin);
+
+/** One block found while opening. */
+struct lane_block {
+	uint64_t seq; /* of its object */
+	struct id origin;
+	uint64_t commit;
+	const uint8_t *frames; /* valid during the call */
+	size_t size;
+	uint64_t offset; /* of the frames */
+	bool doubtful;	 /* found behind damage: it may be no block of ours */
+};
+
+/** Takes a block.  A negative return ends the opening. */
+typedef int (*lane_block_fn)(void *arg, const struct lane *l, const struct lane_block *b);
+
+/**
+ * Open a lane, giving each of its whole blocks; what is damaged is stepped over, and behind the last whole block the object
+ * under way is cut off.
+ */
+_must_check_ int lane_open(struct lane *l, struct objstore *store, unsigned number,
+			   lane_block_fn each, void *arg);
+void lane_close(struct lane *l);
+/** Append a block.  @return 0, and where its frames begin; -ENOSPC, -EDQUOT: nothing has happened; a negated errno. */
+_must_check_ int lane_append(struct lane *l, const struct id *origin, uint64_t commit,
+			     const uint8_t *frames, size_t size, uint64_t *ret_seq,
+			     uint64_t *ret_offset);
+/** Return when all that was appended before the call is durable.  After one failure every call fails. */
+_must_check_ int lane_sync(struct lane *l);
+/** Open an object of the lane for reading. */
+_must_check_ int lane_read(struct lane *l, uint64_t seq);
+
+#endif

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * For each batch of a commit the journal's tail is read on from where the last batch ended: contexts, seeds and rows up to
+ * the sealed number of entries go into the body as they lie.  A tail that is gone or damaged there makes the batch absent,
+ * so that one bad block never stops a host.
+ */
+
+#include "forwarder/pack.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/framefile.h"
+#include "base/io.h"
+#include "bulla/error.h"
+#include "seal/ledger.h"
+#include "store/batchroot.h"
+#include "store/tail_reader.h"
+
+enum { TAILS_OPEN = 64, SEARCH_BUDGET = 64 << 20 };
+
+/* How far a tail has been read. */
+struct place {
+	uint64_t offset;
+	uint64_t next_seq;
+	uint32_t contexts, seeds;
+	int fd; /* -1 while closed */
+};
+
+struct packer {
+	const struct state *state;
+	struct history *history; /* at the packer's place */
+	int ledger;
+	struct frame_reader records;
+	bool has_header;
+	struct place *places; /* by handle */
+	uint32_t n_places, places_cap;
+	uint32_t open[TAILS_OPEN]; /* handles + 1, a ring */
+	uint32_t turn;
+	struct history *ahead; /* at the ledger's end */
+	struct ledger ahead_ledger;
+	struct ledger_scan ahead_scan;
+	bool synced; /* what `ahead` has read is durable */
+};
+
+static int start_over(struct packer *p)
+{
+	history_free(p->history);
+	p->history = history_new();
+	if (!p->history)
+		return -ENOMEM;
+	frame_reader_seek(&p->records, 0);
+	p->has_header = false;
+	for (uint32_t i = 0; i < p->n_places; i++)
+		close_fd(&p->places[i].fd);
+	p->n_places = 0;
+	memset(p->open, 0, sizeof p->open);
+	return 0;
+}
+
+int packer_new(struct packer **ret, const struct state *s)
+{
+	struct packer *p = calloc(1, sizeof *p);
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->state = s;
+	p->ahead_ledger.fd = -1;
+	p->ahead = history_new();
+	p->ledger = openat(s->ledger, LEDGER_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	r = p->ledger < 0 ? -errno : 0;
+	frame_reader_init(&p->records, p->ledger, 0, LEDGER_RECORD_MAX);
+	if (r >= 0)
+		r = p->ahead ? start_over(p) : -ENOMEM;
+	if (r >= 0)
+		r = ledger_open(&p->ahead_ledger, s->ledger, O_RDONLY, p->ahead,
+				HISTORY_SKIP_SIGNATURE, NULL, NULL, &p->ahead_scan);
+	if (r < 0) {
+		packer_free(p);
+		return r;
+	}
+	*ret = p;
+	return 0;
+}
+
+struct packer *packer_free(struct packer *p)
+{
+	if (!p)
+		return NULL;
+	for (uint32_t i = 0; i < p->n_places; i++)
+		close_fd(&p->places[i].fd);
+	free(p->places);
+	history_free(p->history);
+	history_free(p->ahead);
+	ledger_close(&p->ahead_ledger);
+	frame_reader_done(&p->records);
+	close_fd(&p->ledger);
+	free(p);
+	return NULL;
+}
+
+int packer_size(struct packer *p, uint64_t *ret)
+{
+	uint64_t before = history_size(p->ahead);
+	int r = ledger_catch_up(&p->ahead_ledger, p->ahead, HISTORY_SKIP_SIGNATURE, NULL, NULL,
+				&p->ahead_scan);
+
+	/*
+	 * A commit can be read before its sealer has made it durable.  Shipped then, and lost here by a power cut, it would
+	 * look like an attack: so nothing is counted that is not on disk.
+	 */
+	if (r >= 0 && (history_size(p->ahead) > before || !p->synced))
+		r = io_sync(p->ahead_ledger.fd);
+	if (r < 0)
+		return r;
+	p->synced = true;
+	*ret = history_size(p->ahead);
+	return 0;
+}
+
+int packer_origin(struct packer *p, struct id *ret)
+{
+	if (history_size(p->ahead) == 0)
+		return -ENOENT;
+	*ret = history_vkey(p->ahead).origin;
+	return 0;
+}
+
+uint64_t packer_position(const struct packer *p)
+{
+	return history_size(p->history);
+}
+
+struct hash packer_root(const struct packer *p)
+{
+	return frontier_root(history_tree(p->history));
+}
+
+/* Tails. */
+
+static int grow_places(struct packer *p, uint32_t n)
+{
+	if (n > p->places_cap) {
+		uint32_t cap = MAX_OF(n, 2 * p->places_cap);
+		struct place *more = reallocarray(p->places, cap, sizeof *more);
+
+		if (!more)
+			return -ENOMEM;
+		p->places = more;
+		p->places_cap = cap;
+	}
+	for (; p->n_places < n; p->n_places++)
+		p->places[p->n_places] = (struct place){ .fd = -1 };
+	return 0;
+}
+
+static int open_place(struct packer *p, uint32_t handle, const struct id *journal)
+{
+	struct place *at = &p->places[handle];
+	uint32_t *slot = &p->open[p->turn % TAILS_OPEN];
+	char name[TAIL_NAME_SIZE];
+
+	if (at->fd >= 0)
+		return 0;
+	if (*slot != 0)
+		close_fd(&p->places[*slot - 1].fd);
+	tail_name(journal, name);
+	at->fd = openat(p->state->journals, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (at->fd < 0)
+		return -errno;
+	*slot = handle + 1;
+	p->turn++;
+	return 0;
+}
+
+/* Frames from the reader's place up to the last row of a batch.  What was before the batch counts, but is not copied. */
+static int copy_frames(struct frame_reader *reader, struct place *at, const struct batch *b,
+		       struct wire_batch *head, bool full, struct buf *body, size_t head_at)
+{
+	uint64_t end = b->first_seq + b->entries;
+	size_t from = head_at + frame_space(WIRE_BATCH_SIZE);
+	uint64_t budget = SEARCH_BUDGET;
+	struct tail_rows rows;
+	struct frame f;
+	int r;
+
+	while (at->next_seq < end) {
+		r = frame_reader_next(reader, &f, NULL);
+		if (r == BULLA_ECORRUPT || r == BULLA_ETRUNCATED || r == BULLA_ELIMIT) {
+			/* What lies behind the damage may be whole: rows say themselves where they belong. */
+			r = frame_reader_search(reader, reader->offset + FRAME_ALIGN, TAIL_CONTEXT,
+						TAIL_BATCH, &budget);
+			if (r == 1)
+				continue;
+			return BULLA_ECORRUPT;
+		}
+		if (r <= 0)
+			return r < 0 ? r : BULLA_ETRUNCATED;
+		if (f.type == TAIL_CONTEXT || f.type == TAIL_SEED) {
+			at->contexts += f.type == TAIL_CONTEXT;
+			at->seeds += f.type == TAIL_SEED;
+			wire_frame(body, f.type, f.payload, f.size);
+			continue;
+		}
+		if (f.type != TAIL_ROWS)
+			continue;
+		r = tail_rows_decode(f.payload, f.size, &rows);
+		if (r < 0)
+			return r;
+		/* Rows of an absent batch may be missing before this one, but none of its own. */
+		if (rows.first_seq < at->next_seq ||
+		    rows.first_seq > MAX_OF(at->next_seq, b->first_seq) ||
+		    rows.first_seq + rows.count > end)
+			return BULLA_ECORRUPT;
+		at->next_seq = rows.first_seq + rows.count;
+		if (at->next_seq > b->first_seq) {
+			wire_frame(body, f.type, f.payload, f.size);
+			continue;
+		}
+		/* Still before the batch. */
+		head->contexts = at->contexts;
+		head->seeds = at->seeds;
+		if (!full)
+			body->len = from;
+	}
+	return body->bad ? -ENOMEM : 0;
+}
+
+/* Hash what was copied: does it make the sealed root? */
+static bool copy_is_sound(const struct state *s, const struct batch *b)
+{
+	_cleanup_(tail_reader_close) struct tail_reader t = { .fd = -1 };
+	_cleanup_(batchroot_done) struct batchroot root = { 0 };
+	_cleanup_buf_ struct buf raw = { 0 };
+	struct field fields[FIELDS_MAX];
+	struct tail_item item;
+	char name[TAIL_NAME_SIZE];
+	bool begun = false;
+	struct hash h;
+
+	tail_name(&b->journal, name);
+	if (tail_reader_open(&t, s->journals, name) < 0)
+		return false;
+	while (!begun || batchroot_count(&root) < b->entries) {
+		struct row_state state = { 0 };
+		const uint8_t *seed;
+		struct entry e;
+		uint32_t context;
+		struct rd rd;
+		int r;
+
+		if (tail_reader_next(&t, &item) != 1)
+			return false;
+		if (item.type != TAIL_ROWS || item.rows.first_seq < b->first_seq)
+			continue;
+		seed = seeds_of(&t.seeds, b->batch_no);
+		if (!seed || tail_rows_unpack(&item.rows, &raw) < 0)
+			return false;
+		if (!begun)
+			batchroot_begin(&root, seed, b->batch_no, b->recovered);
+		begun = true;
+		rd = rd_of(raw.data, raw.len);
+		while ((r = row_decode(&state, &rd, fields, &e, &context)) > 0) {
+			if (context >= t.contexts.n)
+				return false;
+			e.context = t.contexts.at[context].hash;
+			if (batchroot_add(&root, &e) < 0)
+				return false;
+		}
+		if (r < 0)
+			return false;
+	}
+	h = batchroot_get(&root);
+	return hash_same(&h, &b->root);
+}
+
+static void put_head(struct buf *body, size_t head_at, const struct wire_batch *head)
+{
+	struct wr w = wr_of(body->data + head_at + FRAME_HEADER_SIZE, WIRE_BATCH_SIZE);
+
+	wire_batch_encode(head, &w);
+	assert(!w.bad && w.len == WIRE_BATCH_SIZE);
+	frame_finish(body->data + head_at, WIRE_BATCH, WIRE_BATCH_SIZE);
+}
+
+static int copy_batch(struct packer *p, const struct batch *b, uint32_t handle,
+		      const struct pack_options *o, struct buf *body)
+{
+	struct wire_batch head = { .journal = b->journal, .batch_no = b->batch_no };
+	size_t head_at = body->len, space = frame_space(WIRE_BATCH_SIZE);
+	struct place *at = &p->places[handle];
+	struct frame_reader reader;
+	struct place before;
+	int r;
+
+	if (!buf_room(body, space))
+		return -ENOMEM;
+	buf_add(body, space);
+	head.flags = (uint8_t) ((b->recovered ? WIRE_BATCH_RECOVERED : 0) |
+				(o->full ? WIRE_BATCH_ALL : 0));
+	r = open_place(p, handle, &b->journal);
+	if (o->full)
+		*at = (struct place){ .fd = at->fd };
+	before = *at;
+	if (r >= 0) {
+		head.contexts = at->contexts;
+		head.seeds = at->seeds;
+		frame_reader_init(&reader, at->fd, at->offset, TAIL_RECORD_MAX);
+		r = copy_frames(&reader, at, b, &head, o->full, body, head_at);
+		at->offset = reader.offset;
+		frame_reader_done(&reader);
+	}
+	if (r >= 0 && o->careful && !copy_is_sound(p->state, b))
+		r = BULLA_ECORRUPT;
+	if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+		return r;
+	if (r < 0) {
+		/* Left out; the next batch looks for its own rows from here on. */
+		body->len = head_at + space;
+		before.fd = at->fd;
+		*at = before;
+		head.absent = ABSENT_DAMAGED;
+		head.flags &= (uint8_t) ~WIRE_BATCH_ALL;
+	}
+	put_head(body, head_at, &head);
+	return 0;
+}
+
+/* The ledger. */
+
+/* Read the next record.  @return its type; 0 at the end; an error. */
+static int next_record(struct packer *p, struct frame *f)
+{
+	int r = frame_reader_next(&p->records, f, NULL);
+
+	if (r == BULLA_ETRUNCATED || r == BULLA_ECORRUPT)
+		return 0; /* being written */
+	if (r <= 0)
+		return r;
+	if (p->has_header)
+		return (int) f->type;
+	if (f->type != LEDGER_HEADER)
+		return BULLA_EVERSION;
+	p->has_header = true;
+	r = history_header(p->history, f->payload, f->size);
+	return r < 0 ? r : LEDGER_HEADER;
+}
+
+int packer_seek(struct packer *p, uint64_t number)
+{
+	struct frame f;
+	int r;
+
+	if (number < history_size(p->history)) {
+		r = start_over(p);
+		if (r < 0)
+			return r;
+	}
+	while (history_size(p->history) < number) {
+		r = next_record(p, &f);
+		if (r == 0)
+			return -ENOENT;
+		if (r == LEDGER_KEYS)
+			r = history_keys(p->history, f.payload, f.size);
+		else if (r == LEDGER_COMMIT)
+			r = history_commit(p->history, f.payload, f.size, HISTORY_SKIP_SIGNATURE,
+					   NULL);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int pack_commit(struct packer *p, const struct frame *f, const struct pack_options *o,
+		       struct buf *body)
+{
+	struct sealed_commit c;
+	int r;
+
+	r = history_commit(p->history, f->payload, f->size, HISTORY_SKIP_SIGNATURE, &c);
+	if (r >= 0)
+		r = grow_places(p, history_n_journals(p->history));
+	for (uint32_t i = 0; i < c.commit.n_batches && r >= 0; i++)
+		r = copy_batch(p, &c.batches[i], c.handles[i], o, body);
+	if (r < 0)
+		return r;
+	wire_frame(body, WIRE_COMMIT, f->payload, f->size);
+	return body->bad ? -ENOMEM : 1;
+}
+
+int packer_next(struct packer *p, const struct pack_options *o, struct buf *body)
+{
+	struct frame f;
+	int r;
+
+	for (;;) {
+		uint64_t before = p->records.offset;
+
+		r = next_record(p, &f);
+		if (r <= 0)
+			return r;
+		if (r == LEDGER_COMMIT)
+			return pack_commit(p, &f, o, body);
+		if (r != LEDGER_KEYS)
+			continue;
+		/* Keys without their commit are not there yet: stay before them. */
+		if (history_size(p->ahead) <= history_size(p->history)) {
+			frame_reader_seek(&p->records, before);
+			return 0;
+		}
+		wire_frame(body, WIRE_KEYS, f.payload, f.size);
+		r = history_keys(p->history, f.payload, f.size);
+		if (r < 0)
+			return r;
+	}
+}
