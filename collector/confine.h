@@ -6,10 +6,15 @@
  * What a process that reads hostile bytes may still ask of the kernel.
  *
  * Both filters kill the process at any other system call: no open, no socket, no exec, no signal to others.  Builds with a
- * sanitizer are not confined (its runtime needs the calls), and say so in `bulla --version`.
+ * sanitizer are not confined: its runtime needs the calls.
  */
 
+#include <stdbool.h>
+
 #include "base/attr.h"
+
+/** Whether this build confines at all. */
+bool confine_is_on(void);
 
 /** A collector: its descriptors are open, it reads, writes and waits. */
 _must_check_ int confine_collector(void);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
@@ -37,7 +38,7 @@ int message_send(int socket_fd, const struct message *m, int fd)
 	return 0;
 }
 
-/* The one descriptor that a message may carry; there is room for no more, so the kernel closes any other. */
+/* The one descriptor that a message may carry. */
 static int take_fd(struct msghdr *h)
 {
 	int fd = -1;
@@ -60,7 +61,8 @@ int message_receive(int socket_fd, int flags, struct message *ret, int *ret_fd)
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.space,
-		.msg_controllen = sizeof control.space,
+		/* Not CMSG_SPACE(): its padding has room for a second descriptor.  So the kernel closes any other. */
+		.msg_controllen = CMSG_LEN(sizeof(int)),
 	};
 	_cleanup_close_ int fd = -1;
 	ssize_t n;
@@ -84,6 +86,8 @@ int sealer_connect(int seal_dirfd)
 {
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct ucred peer;
+	socklen_t size = sizeof peer;
 
 	if (fd < 0)
 		return -errno;
@@ -92,5 +96,9 @@ int sealer_connect(int seal_dirfd)
 		 seal_dirfd);
 	if (connect(fd, (struct sockaddr *) &address, sizeof address) < 0)
 		return -errno;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+		return -errno;
+	if (peer.uid != geteuid() && peer.uid != 0)
+		return -EPERM;
 	return TAKE_FD(fd);
 }

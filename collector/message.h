@@ -12,8 +12,8 @@
  *	sealer    -> collector   WELCOME, TICK, SEALED, CLOSED
  *	collector -> sealer      DIRTY, BATCH, NOTHING, CLOSE
  *	sealer    -> recovery    RECOVER, then end of file;   recovery -> sealer   BATCH, CLOSE
- *	holder    -> collector   START, CONSUMED, EXITED, CHANNEL (with a new channel to the sealer)
- *	collector -> holder      CONSUME, DONE
+ *	holder    -> collector   EXITED, CHANNEL (with a new channel to the sealer), DONE (it is closed already)
+ *	collector -> holder      CHANNEL (it has lost its own), DONE
  */
 
 #include <stdbool.h>
@@ -37,11 +37,8 @@ enum message_type {
 	MESSAGE_NOTHING,
 	MESSAGE_CLOSE,
 	MESSAGE_RECOVER,
-	MESSAGE_START,
-	MESSAGE_CONSUMED,
 	MESSAGE_EXITED,
 	MESSAGE_CHANNEL,
-	MESSAGE_CONSUME,
 	MESSAGE_DONE,
 };
 
@@ -52,7 +49,7 @@ enum urgency {
 	URGENCY_ENTRY = 2, /* an important entry: within the sender's allowance */
 };
 
-enum { MESSAGE_SIZE = 128, SOURCES_MAX = 2 };
+enum { MESSAGE_SIZE = 128 };
 
 struct message {
 	uint32_t type;
@@ -81,14 +78,6 @@ struct message {
 			uint32_t urgency;
 		} dirty;
 		struct {
-			uint64_t consumed[SOURCES_MAX];
-		} start;
-		struct {
-			uint32_t source;
-			uint32_t unused;
-			uint64_t upto;
-		} consume; /* CONSUME, CONSUMED */
-		struct {
 			int32_t wait_status; /* as waitpid() gives it */
 		} exited;
 		uint8_t room[MESSAGE_SIZE - 8];
@@ -111,7 +100,11 @@ _must_check_ int message_receive(int socket, int flags, struct message *ret, int
 /** Name of the file whose lock says that a sealer is at work. */
 #define SEALER_LOCK "lock"
 
-/** Connect to the sealer of a state directory.  @return fd; -ENOENT or -ECONNREFUSED when none is listening. */
+/**
+ * Connect to the sealer of a state directory.
+ *
+ * @return fd; -ENOENT or -ECONNREFUSED when none is listening; -EPERM when who listens is another user and not root.
+ */
 _must_check_ int sealer_connect(int seal_dirfd);
 
 #endif

@@ -117,7 +117,8 @@ int64_t local_catalog_take(struct local_catalog *c, const struct id *journal)
 	if (r < 0)
 		return r;
 	close_fd(&j->tail.fd);
-	frame_reader_seek(&j->tail.frames, j->tail.frames.offset);
+	frame_reader_done(&j->tail.frames);
+	c->n_damaged += j->rows.n_damaged;
 	c->journals[c->n++] = TAKE_PTR(j);
 	return c->n - 1;
 }

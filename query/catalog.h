@@ -32,6 +32,8 @@ struct catalog {
 	/** Read one rows frame of a journal; `frame` is scratch.  Errors as rows_ref_read(). */
 	int (*read)(void *arg, const struct catalog_journal *j, const struct rows_ref *ref,
 		    struct buf *frame, struct tail_rows *ret);
+	/** Called once a query has copied what it needs of `rows`, which may change from then on; or NULL. */
+	void (*copied)(void *arg);
 	void *arg;
 };
 
@@ -52,6 +54,7 @@ struct local_catalog {
 	int open_fd; /* of the journal last read */
 	uint32_t open_journal;
 	uint32_t n_unusable; /* tails that could not be read */
+	uint64_t n_damaged;  /* places in the others that could not be read */
 };
 
 _must_check_ int local_catalog_build(struct local_catalog *c, const struct state *s);

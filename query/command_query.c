@@ -19,6 +19,7 @@
 #include "bulla/error.h"
 #include "query/commands.h"
 #include "query/follow.h"
+#include "query/local.h"
 #include "query/pager.h"
 #include "query/request.h"
 #include "query/when.h"
@@ -42,18 +43,20 @@ static void usage(FILE *to, const char *command)
 		"  FIELD!=value  entries without it\n"
 		"  A + B         entries that match A or B\n"
 		"  unit= host= container= image= pod= namespace= stream= level= pid= msg= "
-		"identifier=\n"
-		"                short names; a word without '=' is a container\n"
+		"tenant= identifier=\n"
+		"                short names, most of them take patterns as web*; a word without "
+		"'=' is a container\n"
 		"\n"
 		"Options:\n"
-		"  -u, --unit UNIT          of this systemd unit\n"
+		"  -u, --unit UNIT          of this systemd unit, or pattern of units\n"
 		"  -t, --identifier STRING  with this SYSLOG_IDENTIFIER\n"
 		"  -p, --priority RANGE     of this priority or worse, or within A..B\n"
 		"  -g, --grep PATTERN       whose message matches (PCRE2; no capitals: in any "
 		"case)\n"
 		"  -S, --since TIME         not older than this\n"
 		"  -U, --until TIME         not newer than this\n"
-		"  -n, --lines [N]          the newest N (10; \"all\" for all)\n"
+		"  -n, --lines [N]          the newest N (10; \"all\" for all), or with +N the "
+		"oldest\n"
 		"  -r, --reverse            newest first\n"
 		"  -f, --follow             go on with what arrives\n"
 		"  -o, --output FORMAT      short, short-iso, json, export, cat, verbose\n"
@@ -120,13 +123,24 @@ static int set_time(struct asked *a, const char *key, const char *value)
 
 static int set_lines(struct asked *a, const char *value)
 {
+	bool oldest = value && *value == '+';
+
 	a->limited = true;
+	a->request.query.newest = false;
 	if (value && strcmp(value, "all") == 0) {
 		a->request.query.limit = UINT64_MAX;
 		return 0;
 	}
-	a->request.query.newest = true;
-	return set(a, "limit", value ? value : "10");
+	a->request.query.newest = !oldest;
+	return set(a, "limit", value ? value + oldest : "10");
+}
+
+static bool is_lines(const char *text)
+{
+	size_t n = *text == '+';
+
+	return strcmp(text, "all") == 0 ||
+	       (text[n] != '\0' && strspn(text + n, "0123456789") == strlen(text + n));
 }
 
 /* `-n` may stand alone; "-n 20" and "-n20" both mean twenty. */
@@ -134,10 +148,15 @@ static const char *optional_number(int argc, char **argv)
 {
 	if (optarg)
 		return optarg;
-	if (optind < argc && (strcmp(argv[optind], "all") == 0 ||
-			      strspn(argv[optind], "0123456789") == strlen(argv[optind])))
-		return argv[optind++];
-	return NULL;
+	return optind < argc && is_lines(argv[optind]) ? argv[optind++] : NULL;
+}
+
+/* -t takes names as they are, as programs give them. */
+static int set_identifier(struct asked *a, const char *value)
+{
+	int r = match_require_field(a->request.match, "SYSLOG_IDENTIFIER", value, strlen(value));
+
+	return r < 0 ? log_error_code(r, "-t %s", value) : 0;
 }
 
 static int on_option(struct asked *a, int c, int argc, char **argv)
@@ -150,8 +169,7 @@ static int on_option(struct asked *a, int c, int argc, char **argv)
 	case 'F':
 		return set(a, key_of(c), optarg);
 	case 't':
-		return match_add_field(a->request.match, "SYSLOG_IDENTIFIER", optarg,
-				       strlen(optarg));
+		return set_identifier(a, optarg);
 	case 'S':
 		return set_time(a, "since", optarg);
 	case 'U':
@@ -189,6 +207,27 @@ static int on_option(struct asked *a, int c, int argc, char **argv)
 	}
 }
 
+/* What cannot be asked. */
+static int check(const struct asked *a)
+{
+	const struct request *q = &a->request;
+	const char *why = NULL;
+
+	if (q->follow && q->query.reverse)
+		why = "--follow and --reverse cannot both be";
+	else if (q->follow && (q->list_field || q->list_names))
+		why = "a list of values or names has an end: not with --follow";
+	else if (q->list_field && q->list_names)
+		why = "either --field or --fields";
+	else if (q->follow && a->limited && !q->query.newest && q->query.limit != UINT64_MAX)
+		why = "--follow goes on from the newest entries: not with --lines +N";
+	else if (q->query.since_ns > q->query.until_ns)
+		why = "--since is later than --until";
+	if (why)
+		log_error("%s", why);
+	return why ? -EINVAL : 0;
+}
+
 static int parse(struct asked *a, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -220,11 +259,7 @@ static int parse(struct asked *a, int argc, char **argv)
 		r = on_option(a, c, argc, argv);
 	for (; r >= 0 && optind < argc; optind++)
 		r = set(a, "match", argv[optind]);
-	if (a->request.follow && a->request.query.reverse) {
-		log_error("--follow and --reverse cannot both be");
-		return -EINVAL;
-	}
-	return r;
+	return r < 0 || a->help ? r : check(a);
 }
 
 /* Output. */
@@ -237,14 +272,18 @@ static int write_out(void *arg, const void *data, size_t n)
 	return r;
 }
 
-static int remark(const struct asked *a, const struct answer *answer, uint32_t unusable)
+static void remark(const struct asked *a, const struct answer *answer,
+		   const struct local_catalog *catalog)
 {
-	if (!a->quiet && answer->stats.frames_damaged > 0)
-		log_warning("%llu damaged frames were passed over; bulla verify tells more",
-			    (unsigned long long) answer->stats.frames_damaged);
+	unsigned long long damaged = answer->stats.frames_damaged + catalog->n_damaged;
+	unsigned unusable = catalog->n_unusable;
+
+	if (!a->quiet && damaged > 0)
+		log_warning("%llu damaged %s passed over; bulla verify tells more", damaged,
+			    damaged == 1 ? "place was" : "places were");
 	if (!a->quiet && unusable > 0)
-		log_warning("%u journals cannot be read; bulla verify tells more", unusable);
-	return 0;
+		log_warning("%u %s cannot be read; bulla verify tells more", unusable,
+			    unusable == 1 ? "journal" : "journals");
 }
 
 static int follow(struct follower *f, struct answer *answer)
@@ -258,11 +297,26 @@ static int follow(struct follower *f, struct answer *answer)
 
 		if (poll(p, ELEMENTS(p), -1) < 0 && errno != EINTR)
 			return -errno;
-		if (p[1].revents & (POLLERR | POLLHUP))
+		if (p[1].revents & (POLLERR | POLLHUP | POLLNVAL))
 			return -EPIPE;
 		r = follower_step(f, answer);
 		if (r < 0)
 			return r;
+	}
+}
+
+static int say_what_stopped(const struct state *s, int r)
+{
+	switch (r) {
+	case -EPIPE: /* whoever reads has seen enough */
+		return 0;
+	case BULLA_ELIMIT:
+		return log_error_code(
+			r, "the pattern is too expensive for an entry; the answer is not complete");
+	case -E2BIG:
+		return log_error_code(r, "there are too many different values to list");
+	default:
+		return log_error_code(r, "%s", s->path);
 	}
 }
 
@@ -272,14 +326,11 @@ static int ask_here(struct asked *a)
 	struct follower follower = { .inotify = -1 };
 	struct answer answer;
 	struct state state;
-	char path[4096];
 	int r;
 
-	r = state_path(a->state, path);
-	if (r >= 0)
-		r = state_open(&state, path, false);
+	r = local_open(a->state, &state);
 	if (r < 0)
-		return log_error_code(r, "cannot open %s", path);
+		return r;
 	answer_init(&answer, &a->request, write_out, NULL);
 	if (a->request.follow)
 		r = follower_open(&follower, &catalog, &state);
@@ -288,17 +339,16 @@ static int ask_here(struct asked *a)
 	if (r >= 0)
 		r = answer_query(&answer, &catalog.catalog);
 	if (r >= 0)
-		r = remark(a, &answer, catalog.n_unusable);
+		remark(a, &answer, &catalog);
 	if (r >= 0 && a->request.follow)
 		r = follow(&follower, &answer);
+	if (r < 0)
+		r = say_what_stopped(&state, r);
 	follower_close(&follower);
 	local_catalog_done(&catalog);
 	answer_done(&answer);
 	state_close(&state);
-	if (r == BULLA_ELIMIT)
-		return log_error_code(
-			r, "the pattern is too expensive for an entry; the answer is not complete");
-	return r < 0 && r != -EPIPE ? log_error_code(r, "%s", path) : 0;
+	return r;
 }
 
 static int ask_there(struct asked *a)
@@ -375,6 +425,7 @@ static int start(const char *command, bool follows, int argc, char **argv)
 	int r;
 
 	snprintf(name, sizeof name, "bulla %s", command);
+	argv[0] = name; /* getopt's complaints begin with it */
 	log_setup(name, LOG_LEVEL_INFO);
 	if (request_init(&a.request) < 0)
 		return EXIT_USAGE;

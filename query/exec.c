@@ -14,12 +14,13 @@
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
+#include "query/newest.h"
 
 enum { JUDGED_MAX = 64 };
 
 /* A frame that may hold entries of the answer. */
 struct candidate {
-	const struct rows_ref *ref;
+	struct rows_ref ref; /* a copy: the index may grow meanwhile */
 	uint32_t journal;
 };
 
@@ -39,11 +40,18 @@ struct opened {
 	size_t n, at;
 };
 
+/* What contexts alone say, worked out when first asked: of[2 * context + own_fields] is tri + 1, or 0 for not yet. */
+struct judgement {
+	uint8_t *of;
+	uint32_t n; /* contexts that there is room for */
+};
+
 struct run {
 	const struct catalog *catalog;
 	const struct query *query;
 	struct query_stats *stats;
 	bool backward;
+	struct judgement *judgements; /* one a journal */
 	struct candidate *candidates;
 	size_t n, next;
 	struct opened **heap;
@@ -53,19 +61,16 @@ struct run {
 
 /* Judging rows. */
 
-/* What the context alone says, worked out once per context of a frame. */
-struct judgement {
-	uint8_t of[JUDGED_MAX]; /* tri + 1; 0: not yet */
-};
-
 static enum tri judge_context(struct judgement *jd, const struct query *q, const struct contexts *c,
 			      uint32_t context, bool own_fields)
 {
-	if (context >= JUDGED_MAX)
+	uint8_t *of = context < jd->n ? &jd->of[2 * context + own_fields] : NULL;
+
+	if (!of)
 		return match_context(q->match, c, context, own_fields);
-	if (jd->of[context] == 0)
-		jd->of[context] = (uint8_t) (match_context(q->match, c, context, own_fields) + 1);
-	return (enum tri)(jd->of[context] - 1);
+	if (*of == 0)
+		*of = (uint8_t) (match_context(q->match, c, context, own_fields) + 1);
+	return (enum tri)(*of - 1);
 }
 
 static struct shown shown_of(const struct catalog_journal *j, const struct rows_ref *ref,
@@ -94,11 +99,11 @@ static int judge(struct judgement *jd, const struct query *q, const struct catal
 	return tri == TRI_MAYBE ? match_entry(q->match, s) : tri == TRI_YES;
 }
 
-int query_rows(const struct query *q, const struct catalog_journal *j, const struct rows_ref *ref,
-	       const struct tail_rows *rows, struct buf *raw, query_row_fn row, void *arg)
+static int judge_rows(struct judgement *jd, const struct query *q, const struct catalog_journal *j,
+		      const struct rows_ref *ref, const struct tail_rows *rows, struct buf *raw,
+		      query_row_fn row, void *arg)
 {
 	struct field fields[FIELDS_MAX];
-	struct judgement jd = { 0 };
 	struct row_state state = { 0 };
 	uint64_t seq = rows->first_seq;
 	struct entry e;
@@ -115,13 +120,22 @@ int query_rows(const struct query *q, const struct catalog_journal *j, const str
 
 		if (context >= j->contexts->n)
 			return BULLA_ECORRUPT;
-		r = judge(&jd, q, j, ref, &s);
+		r = judge(jd, q, j, ref, &s);
 		if (r > 0)
 			r = row(arg, &s);
 		if (r != 0)
 			return r;
 	}
 	return r;
+}
+
+int query_rows(const struct query *q, const struct catalog_journal *j, const struct rows_ref *ref,
+	       const struct tail_rows *rows, struct buf *raw, query_row_fn row, void *arg)
+{
+	uint8_t of[2 * JUDGED_MAX] = { 0 };
+	struct judgement jd = { of, JUDGED_MAX };
+
+	return judge_rows(&jd, q, j, ref, rows, raw, row, arg);
 }
 
 /* Opening frames. */
@@ -176,7 +190,6 @@ static void order_rows(struct opened *o, bool backward)
 struct keeper {
 	struct opened *opened;
 	size_t n_fields, fields_cap, cap;
-	struct query_stats *stats;
 };
 
 static int keep(void *arg, const struct shown *s)
@@ -218,20 +231,21 @@ static int open_frame(struct run *run, const struct candidate *c, struct opened 
 {
 	const struct catalog_journal *j = &run->catalog->journals[c->journal];
 	_cleanup_(opened_freep) struct opened *o = calloc(1, sizeof *o);
-	struct keeper k = { .opened = o, .stats = run->stats };
+	struct keeper k = { .opened = o };
 	struct tail_rows rows;
 	int r;
 
 	if (!o)
 		return -ENOMEM;
 	o->candidate = c;
-	r = run->catalog->read(run->catalog->arg, j, c->ref, &run->frame, &rows);
+	r = run->catalog->read(run->catalog->arg, j, &c->ref, &run->frame, &rows);
 	if (r < 0)
 		return r == BULLA_ELIMIT ? BULLA_ECORRUPT
 					 : r; /* the frame's limit, not the pattern's */
 	run->stats->frames_read++;
 	run->stats->rows_seen += rows.count;
-	r = query_rows(run->query, j, c->ref, &rows, &o->raw, keep, &k);
+	r = judge_rows(&run->judgements[c->journal], run->query, j, &c->ref, &rows, &o->raw, keep,
+		       &k);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < o->n; i++)
@@ -320,48 +334,77 @@ static int compare_candidates(const void *a, const void *b, void *arg)
 {
 	const struct candidate *x = a, *y = b;
 	const struct run *run = arg;
-	int c = compare_u64(first_time(run, x->ref), first_time(run, y->ref));
+	int c = compare_u64(first_time(run, &x->ref), first_time(run, &y->ref));
 
 	return run->backward ? -c : c;
 }
 
 /* Whether any context of a journal can match; where all rows are told by contexts this spares its frames. */
-static bool journal_may_match(const struct query *q, const struct catalog_journal *j,
-			      bool own_fields)
+static bool journal_may_match(struct judgement *jd, const struct query *q,
+			      const struct catalog_journal *j, bool own_fields)
 {
 	for (uint32_t i = 0; i < j->contexts->n; i++)
-		if (match_context(q->match, j->contexts, i, own_fields) != TRI_NO)
+		if (judge_context(jd, q, j->contexts, i, own_fields) != TRI_NO)
 			return true;
 	return false;
 }
 
+static void find_in_journal(struct run *run, uint32_t number)
+{
+	const struct catalog_journal *j = &run->catalog->journals[number];
+	struct judgement *jd = &run->judgements[number];
+	bool plain = journal_may_match(jd, run->query, j, false),
+	     own = journal_may_match(jd, run->query, j, true);
+
+	for (size_t k = 0; k < j->rows->n; k++) {
+		const struct rows_ref *ref = &j->rows->at[k];
+
+		if (ref->time_max < run->query->since_ns || ref->time_min > run->query->until_ns)
+			continue;
+		if (ref->own_fields ? own : plain)
+			run->candidates[run->n++] = (struct candidate){ *ref, number };
+	}
+}
+
 static int find_candidates(struct run *run)
 {
+	const struct catalog *c = run->catalog;
 	size_t cap = 0;
 
-	for (uint32_t i = 0; i < run->catalog->n; i++)
-		cap += run->catalog->journals[i].rows->n;
+	for (uint32_t i = 0; i < c->n; i++)
+		cap += c->journals[i].rows->n;
 	run->candidates = reallocarray(NULL, cap + 1, sizeof *run->candidates);
-	if (!run->candidates)
+	run->judgements = calloc((size_t) c->n + 1, sizeof *run->judgements);
+	if (!run->candidates || !run->judgements)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < run->catalog->n; i++) {
-		const struct catalog_journal *j = &run->catalog->journals[i];
-		bool plain = journal_may_match(run->query, j, false),
-		     own = journal_may_match(run->query, j, true);
+	for (uint32_t i = 0; i < c->n; i++) {
+		uint32_t n = c->journals[i].contexts->n;
 
-		for (size_t k = 0; k < j->rows->n; k++) {
-			const struct rows_ref *ref = &j->rows->at[k];
-
-			if (ref->time_max < run->query->since_ns ||
-			    ref->time_min > run->query->until_ns)
-				continue;
-			if (ref->own_fields ? own : plain)
-				run->candidates[run->n++] = (struct candidate){ ref, i };
-		}
+		run->judgements[i].of = calloc((size_t) n + 1, 2);
+		if (!run->judgements[i].of)
+			return -ENOMEM;
+		run->judgements[i].n = n;
+		find_in_journal(run, i);
 	}
-	if (run->n > 1)
-		qsort_r(run->candidates, run->n, sizeof *run->candidates, compare_candidates, run);
 	return 0;
+}
+
+static void run_done(struct run *run)
+{
+	for (size_t i = 0; i < run->n_open; i++)
+		opened_free(run->heap[i]);
+	for (uint32_t i = 0; run->judgements && i < run->catalog->n; i++)
+		free(run->judgements[i].of);
+	free(run->judgements);
+	free(run->heap);
+	free(run->candidates);
+	buf_done(&run->frame);
+}
+
+/* What cannot be read is passed over, if that is this frame's own trouble. */
+static bool is_damage(int r)
+{
+	return r == BULLA_ECORRUPT || r == BULLA_ETRUNCATED || r == -EIO || r == -ENOENT;
 }
 
 /* Open every frame that may hold an entry before the one on top. */
@@ -369,7 +412,7 @@ static int open_due(struct run *run)
 {
 	while (run->next < run->n) {
 		const struct candidate *c = &run->candidates[run->next];
-		uint64_t first = first_time(run, c->ref);
+		uint64_t first = first_time(run, &c->ref);
 		struct opened *o;
 		int r;
 
@@ -382,7 +425,7 @@ static int open_due(struct run *run)
 		}
 		run->next++;
 		r = open_frame(run, c, &o);
-		if (r == BULLA_ECORRUPT || r == BULLA_ETRUNCATED) {
+		if (is_damage(r)) {
 			run->stats->frames_damaged++;
 			continue;
 		}
@@ -401,10 +444,25 @@ static int open_due(struct run *run)
 	return 0;
 }
 
-static int merge(struct run *run, query_row_fn row, void *arg)
+static struct shown shown_on_top(const struct run *run)
 {
+	const struct opened *top = run->heap[0];
+	const struct row *row = &top->rows[top->at];
+
+	return shown_of(&run->catalog->journals[top->candidate->journal], &top->candidate->ref,
+			&row->entry, row->context, row->seq);
+}
+
+/* Give out the entries in one direction, from the first again if need be. */
+static int merge(struct run *run, bool backward, query_row_fn row, void *arg)
+{
+	run->backward = backward;
+	run->next = 0;
+	while (run->n_open > 0)
+		opened_free(run->heap[--run->n_open]);
+	if (run->n > 1)
+		qsort_r(run->candidates, run->n, sizeof *run->candidates, compare_candidates, run);
 	for (uint64_t given = 0; given < run->query->limit; given++) {
-		struct opened *top;
 		struct shown s;
 		int r;
 
@@ -413,11 +471,7 @@ static int merge(struct run *run, query_row_fn row, void *arg)
 			return r;
 		if (run->n_open == 0)
 			return 0;
-		top = run->heap[0];
-		s = shown_of(&run->catalog->journals[top->candidate->journal], top->candidate->ref,
-			     &top->rows[top->at].entry, top->rows[top->at].context,
-			     top->rows[top->at].seq);
-		run->stats->rows_matched++;
+		s = shown_on_top(run);
 		r = row(arg, &s);
 		if (r != 0)
 			return MIN_OF(r, 0);
@@ -426,96 +480,77 @@ static int merge(struct run *run, query_row_fn row, void *arg)
 	return 0;
 }
 
-static int merge_in(const struct catalog *c, const struct query *q, bool backward, query_row_fn row,
-		    void *arg, struct query_stats *stats)
-{
-	struct run run = { .catalog = c, .query = q, .stats = stats, .backward = backward };
-	int r;
+/*
+ * The newest N in order of time: found backwards, copied, and given out in reverse.  Where they are too many to be copied,
+ * going backwards only finds the place of the first, and they are read again from there.
+ */
 
-	r = find_candidates(&run);
-	if (r >= 0)
-		r = merge(&run, row, arg);
-	for (size_t i = 0; i < run.n_open; i++)
-		opened_free(run.heap[i]);
-	free(run.heap);
-	free(run.candidates);
-	buf_done(&run.frame);
-	return r;
+/* Passes on the entries from a place on. */
+struct skipper {
+	const struct newest *from;
+	query_row_fn row;
+	void *arg;
+};
+
+static int skip(void *arg, const struct shown *s)
+{
+	const struct skipper *k = arg;
+	int c = compare_u64(s->entry->time_ns, k->from->first.time_ns);
+
+	if (c == 0)
+		c = id_compare(&s->journal, &k->from->first.journal);
+	if (c == 0)
+		c = compare_u64(s->seq, k->from->first.seq);
+	return c < 0 ? 0 : k->row(k->arg, s);
 }
 
-/* The newest N in order of time: found backwards, copied, and given out in reverse. */
-
-struct saved {
-	struct shown shown;
-	struct entry entry;
-	void *memory;
-};
-
-struct saver {
-	struct saved *at;
-	size_t n, cap;
-};
-
-static int save(void *arg, const struct shown *s)
+static int give_newest(struct run *run, const struct newest *v, query_row_fn row, void *arg)
 {
-	struct saver *v = arg;
-	const struct entry *e = s->entry;
-	size_t fields = e->n_fields * sizeof *e->fields;
-	struct saved *saved;
-	uint8_t *p;
+	struct query from_there = *run->query;
+	struct skipper k = { v, row, arg };
 
-	if (v->n == v->cap) {
-		size_t cap = v->cap ? 2 * v->cap : 64;
-		struct saved *more = reallocarray(v->at, cap, sizeof *more);
+	if (!v->too_large)
+		return newest_give(v, row, arg);
+	from_there.since_ns = v->first.time_ns;
+	from_there.limit = UINT64_MAX;
+	run->query = &from_there;
+	return merge(run, false, skip, &k);
+}
 
-		if (!more)
-			return -ENOMEM;
-		v->at = more;
-		v->cap = cap;
-	}
-	saved = &v->at[v->n];
-	*saved = (struct saved){ .shown = *s,
-				 .entry = *e,
-				 .memory = malloc(fields + entry_bytes(e) + 1) };
-	if (!saved->memory)
-		return -ENOMEM;
-	v->n++;
-	saved->entry.fields = saved->memory;
-	p = (uint8_t *) saved->memory + fields;
-	if (e->message_len > 0)
-		memcpy(p, e->message, e->message_len);
-	saved->entry.message = p;
-	p += e->message_len;
-	for (size_t i = 0; i < e->n_fields; i++) {
-		struct field *f = (struct field *) saved->memory + i;
+struct counter {
+	query_row_fn row;
+	void *arg;
+	struct query_stats *stats;
+};
 
-		*f = e->fields[i];
-		memcpy(p, f->name, f->name_len);
-		f->name = p;
-		p += f->name_len;
-		memcpy(p, f->value, f->value_len);
-		f->value = p;
-		p += f->value_len;
-	}
-	return 0;
+static int count(void *arg, const struct shown *s)
+{
+	struct counter *k = arg;
+
+	k->stats->rows_matched++;
+	return k->row(k->arg, s);
 }
 
 int query_run(const struct catalog *c, const struct query *q, query_row_fn row, void *arg,
 	      struct query_stats *ret_stats)
 {
-	struct saver v = { 0 };
+	struct run run = { .catalog = c, .query = q, .stats = ret_stats };
+	struct counter k = { row, arg, ret_stats };
+	struct newest v = { 0 };
 	int r;
 
 	*ret_stats = (struct query_stats){ 0 };
-	if (!q->newest || q->reverse)
-		return merge_in(c, q, q->reverse, row, arg, ret_stats);
-	r = merge_in(c, q, true, save, &v, ret_stats);
-	for (size_t i = v.n; i > 0; i--) {
-		v.at[i - 1].shown.entry = &v.at[i - 1].entry;
-		if (r == 0)
-			r = row(arg, &v.at[i - 1].shown);
-		free(v.at[i - 1].memory);
+	r = find_candidates(&run);
+	if (c->copied)
+		c->copied(c->arg);
+	if (r >= 0 && (!q->newest || q->reverse))
+		r = merge(&run, q->reverse, count, &k);
+	else if (r >= 0) {
+		r = merge(&run, true, newest_add, &v);
+		if (r >= 0)
+			r = give_newest(&run, &v, count, &k);
 	}
-	free(v.at);
-	return MIN_OF(r, 0);
+	newest_done(&v);
+	run_done(&run);
+	return r;
 }

@@ -22,7 +22,7 @@ int follower_open(struct follower *f, struct local_catalog *catalog, const struc
 	if (f->inotify < 0)
 		return -errno;
 	snprintf(path, sizeof path, "/proc/self/fd/%d", s->journals);
-	if (inotify_add_watch(f->inotify, path, IN_MODIFY | IN_CREATE) < 0)
+	if (inotify_add_watch(f->inotify, path, IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
 		return -errno;
 	return 0;
 }
@@ -33,33 +33,56 @@ void follower_close(struct follower *f)
 	buf_done(&f->raw);
 }
 
+/* Trouble of one frame or one tail, which is no reason to stop following the others. */
+static bool is_local(int r)
+{
+	return r < 0 && r != -ENOMEM && r != -EMFILE && r != -ENFILE;
+}
+
+static int show_frame(struct follower *f, const struct catalog_journal *j,
+		      const struct rows_ref *ref, const struct tail_rows *rows, struct answer *a)
+{
+	int r = answer_rows(a, j, ref, rows, &f->raw);
+
+	if (r != BULLA_ECORRUPT)
+		return MIN_OF(r, 0);
+	a->stats.frames_damaged++;
+	return 0;
+}
+
 /* Read one tail to its end.  A frame that is not whole yet will be, and then the kernel tells again. */
 static int catch_up(struct follower *f, uint32_t number, struct answer *a)
 {
 	struct local_journal *j = f->catalog->journals[number];
 	const struct catalog_journal *cj = &f->catalog->catalog.journals[number];
 	char name[TAIL_NAME_SIZE];
+	uint32_t n_contexts = j->tail.contexts.n;
 	struct tail_item item;
-	int r;
+	int r, shown = 0;
 
 	tail_name(&cj->id, name);
 	j->tail.fd = openat(f->catalog->state->journals, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (j->tail.fd < 0)
-		return errno == ENOENT ? 0 : -errno;
+		return is_local(-errno) ? 0 : -errno;
 	j->tail.frames.fd = j->tail.fd;
 	frame_reader_seek(&j->tail.frames, j->tail.frames.offset);
-	while ((r = tail_reader_next(&j->tail, &item)) > 0) {
-		struct rows_ref ref = { .offset = item.offset, .own_fields = true };
+	for (;;) {
+		struct rows_ref ref = { .own_fields = true };
 
-		if (item.type != TAIL_ROWS)
-			continue;
-		r = answer_rows(a, cj, &ref, &item.rows, &f->raw);
-		if (r < 0 && r != BULLA_ECORRUPT)
+		r = tail_reader_next(&j->tail, &item);
+		if (r <= 0)
+			break;
+		while (j->rows.contexts_lost && j->tail.contexts.n > n_contexts)
+			contexts_remove_last(&j->tail.contexts);
+		ref.offset = item.offset;
+		if (item.type == TAIL_ROWS)
+			shown = show_frame(f, cj, &ref, &item.rows, a);
+		if (shown < 0)
 			break;
 	}
 	close_fd(&j->tail.fd);
 	frame_reader_done(&j->tail.frames);
-	return r == BULLA_ETRUNCATED || r == BULLA_ECORRUPT ? 0 : MIN_OF(r, 0);
+	return shown < 0 ? shown : is_local(r) ? 0 : MIN_OF(r, 0);
 }
 
 /* A journal that is new: all that its index already has. */
@@ -73,9 +96,13 @@ static int show_indexed(struct follower *f, uint32_t number, struct answer *a)
 		struct tail_rows rows;
 		int r = c->read(c->arg, j, &j->rows->at[i], &frame, &rows);
 
+		if (is_local(r)) {
+			a->stats.frames_damaged++;
+			continue;
+		}
 		if (r >= 0)
-			r = answer_rows(a, j, &j->rows->at[i], &rows, &f->raw);
-		if (r < 0 && r != BULLA_ECORRUPT)
+			r = show_frame(f, j, &j->rows->at[i], &rows, a);
+		if (r < 0)
 			return r;
 	}
 	return 0;
@@ -92,22 +119,31 @@ static int on_file(struct follower *f, const char *name, struct answer *a)
 	for (uint32_t i = 0; i < f->catalog->n; i++)
 		if (id_equal(&f->catalog->catalog.journals[i].id, &id))
 			return catch_up(f, i, a);
+	/* One that is just being made will be told of again. */
 	k = local_catalog_take(f->catalog, &id);
 	if (k < 0)
-		return k == BULLA_ETRUNCATED || k == -ENOENT ? 0 : (int) k;
+		return is_local((int) k) ? 0 : (int) k;
 	r = show_indexed(f, (uint32_t) k, a);
 	return r < 0 ? r : catch_up(f, (uint32_t) k, a);
 }
 
+struct all {
+	struct follower *follower;
+	struct answer *answer;
+};
+
+static int on_journal(void *arg, const struct id *journal, const char *name)
+{
+	struct all *all = arg;
+
+	(void) journal;
+	return on_file(all->follower, name, all->answer);
+}
+
+/* The kernel gave up counting: look at every tail, old and new. */
 static int catch_up_all(struct follower *f, struct answer *a)
 {
-	for (uint32_t i = 0; i < f->catalog->n; i++) {
-		int r = catch_up(f, i, a);
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
+	return state_each_journal(f->catalog->state, on_journal, &(struct all){ f, a });
 }
 
 int follower_step(struct follower *f, struct answer *a)

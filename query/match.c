@@ -2,7 +2,7 @@
 
 /**
  * A match is a list of groups joined by or; a group is a list of terms joined by and; a term is one or more field names
- * and one or more values, any of which will do.
+ * and one or more values, any of which will do.  Beside them stands one more group, of what is required.
  */
 
 #include "query/match.h"
@@ -10,6 +10,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <ctype.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <pcre2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,16 +19,23 @@
 #include "base/cleanup.h"
 #include "bulla/error.h"
 
-enum { TERMS_MAX = 256, VALUES_MAX = 1024, GREP_MATCH_LIMIT = 10000000 };
+enum {
+	TERMS_MAX = 256,
+	VALUES_MAX = 1024,
+	GREP_MATCH_LIMIT = 10000000,
+	PATTERN_SUBJECT_MAX = 1024, /* names of units, hosts and containers end long before */
+	SHORT_ID = 12,		    /* digits of a container's id that runtimes show */
+};
 
 struct value {
-	uint8_t *p; /* owned */
+	uint8_t *p; /* owned; a NUL follows */
 	uint32_t n;
+	bool is_pattern, is_short_id;
 };
 
 struct term {
-	char *name;		  /* owned; as it was given */
-	const char *const *names; /* what a short name stands for, or NULL */
+	char *name;			/* owned; as it was given */
+	const struct short_name *brief; /* if it is one */
 	bool negate;
 	struct value *values;
 	size_t n_values;
@@ -39,6 +47,7 @@ struct group {
 };
 
 struct match {
+	struct group required;
 	struct group *groups; /* the last one is being filled */
 	size_t n;
 	size_t n_terms, n_values;
@@ -50,31 +59,59 @@ struct match {
 
 /* Short names. */
 
-static const struct {
+enum habit { PLAIN, PATTERN, UNIT, CONTAINER, LEVEL };
+
+struct short_name {
 	const char *name;
+	enum habit habit;
 	const char *const *fields;
-} short_names[] = {
-	{ "unit", (const char *const[]){ "_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", NULL } },
-	{ "host", (const char *const[]){ "_HOSTNAME", NULL } },
-	{ "container", (const char *const[]){ "_CONTAINER_NAME", "_CONTAINER_ID", NULL } },
-	{ "image", (const char *const[]){ "_IMAGE_NAME", NULL } },
-	{ "pod", (const char *const[]){ "_POD_NAME", NULL } },
-	{ "namespace", (const char *const[]){ "_POD_NAMESPACE", NULL } },
-	{ "stream", (const char *const[]){ "_STREAM", NULL } },
-	{ "level", (const char *const[]){ "PRIORITY", NULL } },
-	{ "pid", (const char *const[]){ "_PID", NULL } },
-	{ "msg", (const char *const[]){ "MESSAGE", NULL } },
-	{ "tenant", (const char *const[]){ "_TENANT", NULL } },
-	{ "identifier", (const char *const[]){ "SYSLOG_IDENTIFIER", NULL } },
 };
 
-const char *const *match_short_name(const char *name, size_t len)
+static const struct short_name short_names[] = {
+	{ "unit", UNIT, (const char *const[]){ "_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", NULL } },
+	{ "host", PATTERN, (const char *const[]){ "_HOSTNAME", NULL } },
+	{ "container", CONTAINER,
+	  (const char *const[]){ "_CONTAINER_NAME", "_CONTAINER_ID", NULL } },
+	{ "image", PATTERN, (const char *const[]){ "_IMAGE_NAME", NULL } },
+	{ "pod", PATTERN, (const char *const[]){ "_POD_NAME", NULL } },
+	{ "namespace", PATTERN, (const char *const[]){ "_POD_NAMESPACE", NULL } },
+	{ "stream", PLAIN, (const char *const[]){ "_STREAM", NULL } },
+	{ "level", LEVEL, (const char *const[]){ "PRIORITY", NULL } },
+	{ "pid", PLAIN, (const char *const[]){ "_PID", NULL } },
+	{ "msg", PLAIN, (const char *const[]){ "MESSAGE", NULL } },
+	{ "tenant", PLAIN, (const char *const[]){ "_TENANT", NULL } },
+	{ "identifier", PLAIN, (const char *const[]){ "SYSLOG_IDENTIFIER", NULL } },
+};
+
+static const struct short_name *find_short_name(const char *name, size_t len)
 {
 	for (size_t i = 0; i < ELEMENTS(short_names); i++)
 		if (strlen(short_names[i].name) == len &&
 		    memcmp(short_names[i].name, name, len) == 0)
-			return short_names[i].fields;
+			return &short_names[i];
 	return NULL;
+}
+
+const char *const *match_short_name(const char *name, size_t len)
+{
+	const struct short_name *s = find_short_name(name, len);
+
+	return s ? s->fields : NULL;
+}
+
+int match_level(const void *text, size_t n)
+{
+	static const char *const names[] = { "emerg",  "alert", "crit",	 "err",	  "warning",
+					     "notice", "info",	"debug", "panic", NULL,
+					     NULL,     "error", "warn" };
+	const char *p = text;
+
+	if (n == 1 && *p >= '0' && *p <= '7')
+		return *p - '0';
+	for (size_t i = 0; i < ELEMENTS(names); i++)
+		if (names[i] && strlen(names[i]) == n && memcmp(names[i], p, n) == 0)
+			return (int) (i & 7);
+	return -EINVAL;
 }
 
 /* Building. */
@@ -96,21 +133,26 @@ int match_new(struct match **ret)
 	return 0;
 }
 
+static void group_done(struct group *g)
+{
+	for (size_t t = 0; t < g->n; t++) {
+		struct term *term = &g->terms[t];
+
+		for (size_t v = 0; v < term->n_values; v++)
+			free(term->values[v].p);
+		free(term->values);
+		free(term->name);
+	}
+	free(g->terms);
+}
+
 struct match *match_free(struct match *m)
 {
 	if (!m)
 		return NULL;
-	for (size_t g = 0; g < m->n; g++) {
-		for (size_t t = 0; t < m->groups[g].n; t++) {
-			struct term *term = &m->groups[g].terms[t];
-
-			for (size_t v = 0; v < term->n_values; v++)
-				free(term->values[v].p);
-			free(term->values);
-			free(term->name);
-		}
-		free(m->groups[g].terms);
-	}
+	for (size_t g = 0; g < m->n; g++)
+		group_done(&m->groups[g]);
+	group_done(&m->required);
 	free(m->groups);
 	pcre2_code_free(m->grep);
 	pcre2_match_data_free(m->grep_data);
@@ -145,9 +187,9 @@ static struct term *find_term(struct group *g, const char *name, size_t len, boo
 	return NULL;
 }
 
-static int add_term(struct match *m, const char *name, size_t len, bool negate, struct term **ret)
+static int add_term(struct match *m, struct group *g, const char *name, size_t len, bool negate,
+		    struct term **ret)
 {
-	struct group *g = &m->groups[m->n - 1];
 	struct term *more;
 
 	*ret = find_term(g, name, len, negate);
@@ -163,16 +205,29 @@ static int add_term(struct match *m, const char *name, size_t len, bool negate, 
 	**ret = (struct term){ .negate = negate, .name = strndup(name, len) };
 	if (!(*ret)->name)
 		return -ENOMEM;
-	(*ret)->names = match_short_name(name, len);
+	(*ret)->brief = find_short_name(name, len);
 	g->n++;
 	m->n_terms++;
 	return 0;
 }
 
+static bool is_pattern(const uint8_t *p, size_t n)
+{
+	return !memchr(p, '\0', n) && (memchr(p, '*', n) || memchr(p, '?', n) || memchr(p, '[', n));
+}
+
+static bool is_short_id(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!(p[i] >= '0' && p[i] <= '9') && !(p[i] >= 'a' && p[i] <= 'f'))
+			return false;
+	return n >= SHORT_ID;
+}
+
 static int add_value(struct match *m, struct term *t, const void *value, size_t n)
 {
-	struct value *more;
-	uint8_t *copy;
+	enum habit habit = t->brief ? t->brief->habit : PLAIN;
+	struct value *more, *v;
 
 	if (m->n_values >= VALUES_MAX || n > ENTRY_SIZE_MAX)
 		return BULLA_ELIMIT;
@@ -180,60 +235,105 @@ static int add_value(struct match *m, struct term *t, const void *value, size_t 
 	if (!more)
 		return -ENOMEM;
 	t->values = more;
-	copy = malloc(n + 1);
-	if (!copy)
+	v = &more[t->n_values];
+	*v = (struct value){ malloc(n + 1), (uint32_t) n, false, false };
+	if (!v->p)
 		return -ENOMEM;
-	memcpy(copy, value, n);
-	t->values[t->n_values++] = (struct value){ copy, (uint32_t) n };
+	memcpy(v->p, value, n);
+	v->p[n] = '\0';
+	v->is_pattern = habit != PLAIN && habit != LEVEL && is_pattern(v->p, n);
+	v->is_short_id = habit == CONTAINER && is_short_id(v->p, n);
+	t->n_values++;
 	m->n_values++;
 	return 0;
 }
 
-/* A unit without a type is a service, to journalctl's users. */
-static int add_unit_value(struct match *m, struct term *t, const char *value, size_t n)
+static bool has_unit_type(const char *value, size_t n)
 {
-	char unit[256];
-	int k;
+	static const char *const types[] = { "service",	  "socket", "device", "mount",
+					     "automount", "swap",   "target", "path",
+					     "timer",	  "slice",  "scope" };
+	const char *dot = memrchr(value, '.', n);
+	size_t len = dot ? n - (size_t) (dot + 1 - value) : 0;
 
-	if (memchr(value, '.', n))
-		return add_value(m, t, value, n);
-	k = snprintf(unit, sizeof unit, "%.*s.service", (int) MIN_OF(n, sizeof unit), value);
-	return k < 0 || (size_t) k >= sizeof unit ? -EINVAL : add_value(m, t, unit, (size_t) k);
+	for (size_t i = 0; len > 0 && i < ELEMENTS(types); i++)
+		if (strlen(types[i]) == len && memcmp(types[i], dot + 1, len) == 0)
+			return true;
+	return false;
 }
 
-static int add(struct match *m, const char *name, size_t len, bool negate, const char *value,
-	       size_t n)
+/* A unit without a type is a service, to journalctl's users; a pattern is taken as it is. */
+static int add_unit(struct match *m, struct term *t, const char *value, size_t n)
+{
+	char unit[512];
+
+	if (n == 0 || has_unit_type(value, n) || is_pattern((const uint8_t *) value, n))
+		return add_value(m, t, value, n);
+	if (n + STRLEN(".service") > sizeof unit)
+		return -EINVAL;
+	memcpy(unit, value, n);
+	memcpy(unit + n, ".service", STRLEN(".service"));
+	return add_value(m, t, unit, n + STRLEN(".service"));
+}
+
+static int add_level(struct match *m, struct term *t, const char *value, size_t n)
+{
+	int level = match_level(value, n);
+	char digit = (char) ('0' + level);
+
+	return level < 0 ? level : add_value(m, t, &digit, 1);
+}
+
+static int add(struct match *m, struct group *g, const char *name, size_t len, bool negate,
+	       const char *value, size_t n)
 {
 	struct term *t;
 	int r;
 
-	if (len == 0 || len > FIELD_NAME_MAX)
+	if (len == 0 || len > FIELD_NAME_MAX || memchr(name, '\0', len))
 		return -EINVAL;
-	r = add_term(m, name, len, negate, &t);
+	r = add_term(m, g, name, len, negate, &t);
 	if (r < 0)
 		return r;
-	if (len == 4 && memcmp(name, "unit", 4) == 0)
-		return add_unit_value(m, t, value, n);
-	return add_value(m, t, value, n);
+	switch (t->brief ? t->brief->habit : PLAIN) {
+	case UNIT:
+		return add_unit(m, t, value, n);
+	case LEVEL:
+		return add_level(m, t, value, n);
+	default:
+		return add_value(m, t, value, n);
+	}
 }
 
-int match_add_field(struct match *m, const char *name, const char *value, size_t value_len)
+static int add_word(struct match *m, struct group *g, const char *word, size_t n)
 {
-	return add(m, name, strlen(name), false, value, value_len);
-}
-
-int match_add(struct match *m, const char *word)
-{
-	const char *equals = strchr(word, '=');
+	const char *equals = memchr(word, '=', n);
 	bool negate = equals && equals > word && equals[-1] == '!';
+	size_t name_len;
 
-	if (strcmp(word, "+") == 0)
-		return new_group(m);
+	if (n == 0)
+		return -EINVAL;
 	if (!equals)
-		return *word == '\0' ? -EINVAL
-				     : match_add_field(m, "container", word, strlen(word));
-	return add(m, word, (size_t) (equals - word) - negate, negate, equals + 1,
-		   strlen(equals + 1));
+		return add(m, g, "container", STRLEN("container"), false, word, n);
+	name_len = (size_t) (equals - word);
+	return add(m, g, word, name_len - negate, negate, equals + 1, n - name_len - 1);
+}
+
+int match_add(struct match *m, const void *word, size_t n)
+{
+	if (n == 1 && *(const char *) word == '+')
+		return new_group(m);
+	return add_word(m, &m->groups[m->n - 1], word, n);
+}
+
+int match_require(struct match *m, const void *word, size_t n)
+{
+	return add_word(m, &m->required, word, n);
+}
+
+int match_require_field(struct match *m, const char *name, const void *value, size_t n)
+{
+	return add(m, &m->required, name, strlen(name), false, value, n);
 }
 
 void match_set_priority(struct match *m, int from, int to)
@@ -275,10 +375,36 @@ static bool has_name(const struct term *t, const struct field *f)
 {
 	const char *const single[] = { t->name, NULL };
 
-	for (const char *const *n = t->names ? t->names : single; *n; n++)
+	for (const char *const *n = t->brief ? t->brief->fields : single; *n; n++)
 		if (strlen(*n) == f->name_len && memcmp(*n, f->name, f->name_len) == 0)
 			return true;
 	return false;
+}
+
+static bool fits_pattern(const struct value *v, const struct field *f)
+{
+	char subject[PATTERN_SUBJECT_MAX];
+
+	if (f->value_len >= sizeof subject || memchr(f->value, '\0', f->value_len))
+		return false;
+	memcpy(subject, f->value, f->value_len);
+	subject[f->value_len] = '\0';
+	return fnmatch((const char *) v->p, subject, FNM_NOESCAPE) == 0;
+}
+
+static bool is_id_of(const struct value *v, const struct field *f)
+{
+	static const char name[] = "_CONTAINER_ID";
+
+	return f->name_len == STRLEN(name) && memcmp(f->name, name, STRLEN(name)) == 0 &&
+	       f->value_len >= v->n && memcmp(f->value, v->p, v->n) == 0;
+}
+
+static bool fits(const struct value *v, const struct field *f)
+{
+	if (v->n == f->value_len && memcmp(v->p, f->value, v->n) == 0)
+		return true;
+	return (v->is_pattern && fits_pattern(v, f)) || (v->is_short_id && is_id_of(v, f));
 }
 
 static bool holds_for(const struct term *t, const struct field *f)
@@ -286,8 +412,7 @@ static bool holds_for(const struct term *t, const struct field *f)
 	if (!has_name(t, f))
 		return false;
 	for (size_t i = 0; i < t->n_values; i++)
-		if (t->values[i].n == f->value_len &&
-		    memcmp(t->values[i].p, f->value, f->value_len) == 0)
+		if (fits(&t->values[i], f))
 			return true;
 	return false;
 }
@@ -316,30 +441,42 @@ static enum tri term_in_context(const struct term *t, const struct contexts *c, 
 	return t->negate ? TRI_YES : TRI_NO;
 }
 
+static enum tri group_in_context(const struct group *g, const struct contexts *c, uint32_t context,
+				 bool own_fields)
+{
+	enum tri all = TRI_YES;
+
+	for (size_t t = 0; t < g->n && all != TRI_NO; t++) {
+		enum tri one = term_in_context(&g->terms[t], c, context, own_fields);
+
+		if (one != TRI_YES)
+			all = one;
+	}
+	return all;
+}
+
+/* An empty group but the first is a "+" with nothing behind it. */
+static bool is_idle(const struct match *m, size_t g)
+{
+	return g > 0 && m->groups[g].n == 0;
+}
+
 enum tri match_context(const struct match *m, const struct contexts *c, uint32_t context,
 		       bool own_fields)
 {
 	bool judged_later = m->grep || m->priority_from > 0 || m->priority_to < 7;
+	enum tri required = group_in_context(&m->required, c, context, own_fields);
 	enum tri any = TRI_NO;
 
-	for (size_t g = 0; g < m->n; g++) {
-		enum tri all = TRI_YES;
+	for (size_t g = 0; g < m->n && any != TRI_YES && required != TRI_NO; g++) {
+		enum tri one = TRI_NO;
 
-		if (g > 0 && m->groups[g].n == 0)
-			continue; /* a trailing "+" */
-		for (size_t t = 0; t < m->groups[g].n && all != TRI_NO; t++) {
-			enum tri one =
-				term_in_context(&m->groups[g].terms[t], c, context, own_fields);
-
-			if (one != TRI_YES)
-				all = one;
-		}
-		if (all == TRI_YES)
-			return judged_later ? TRI_MAYBE : TRI_YES;
-		if (all == TRI_MAYBE)
-			any = TRI_MAYBE;
+		if (!is_idle(m, g))
+			one = group_in_context(&m->groups[g], c, context, own_fields);
+		if (one != TRI_NO)
+			any = one;
 	}
-	return any;
+	return any == TRI_YES && (judged_later || required == TRI_MAYBE) ? TRI_MAYBE : any;
 }
 
 static bool term_holds(void *arg, const struct field *f)
@@ -347,22 +484,28 @@ static bool term_holds(void *arg, const struct field *f)
 	return holds_for(arg, f);
 }
 
+static bool group_holds(const struct group *g, const struct shown *s)
+{
+	for (size_t t = 0; t < g->n; t++)
+		if (shown_each_field(s, term_holds, &g->terms[t]) == g->terms[t].negate)
+			return false;
+	return true;
+}
+
 static bool groups_hold(const struct match *m, const struct shown *s)
 {
-	for (size_t g = 0; g < m->n; g++) {
-		bool all = true;
-
-		if (g > 0 && m->groups[g].n == 0)
-			continue;
-		for (size_t t = 0; t < m->groups[g].n && all; t++) {
-			struct term *term = &m->groups[g].terms[t];
-
-			all = shown_each_field(s, term_holds, term) != term->negate;
-		}
-		if (all)
+	if (!group_holds(&m->required, s))
+		return false;
+	for (size_t g = 0; g < m->n; g++)
+		if (!is_idle(m, g) && group_holds(&m->groups[g], s))
 			return true;
-	}
 	return false;
+}
+
+static int grep(struct match *m, const struct entry *e, uint32_t options)
+{
+	return pcre2_match(m->grep, e->message ? e->message : (PCRE2_SPTR) "", e->message_len, 0,
+			   options, m->grep_data, m->grep_context);
 }
 
 int match_entry(struct match *m, const struct shown *s)
@@ -374,27 +517,41 @@ int match_entry(struct match *m, const struct shown *s)
 		return 0;
 	if (!m->grep)
 		return 1;
-	r = pcre2_match(m->grep, e->message ? e->message : (PCRE2_SPTR) "", e->message_len, 0, 0,
-			m->grep_data, m->grep_context);
+	r = grep(m, e, 0);
+	/* Compiled patterns have a small stack; the interpreter takes its memory from the heap. */
+	if (r == PCRE2_ERROR_JIT_STACKLIMIT)
+		r = grep(m, e, PCRE2_NO_JIT);
 	if (r == PCRE2_ERROR_NOMATCH)
 		return 0;
 	return r < 0 ? BULLA_ELIMIT : 1;
 }
 
-void match_words(const struct match *m, struct buf *to)
+static void each_word_of(const struct group *g, bool required, struct buf *word, match_word_fn each,
+			 void *arg)
 {
-	for (size_t g = 0; g < m->n; g++) {
-		if (g > 0)
-			buf_str(to, "+\n");
-		for (size_t t = 0; t < m->groups[g].n; t++) {
-			const struct term *term = &m->groups[g].terms[t];
+	for (size_t t = 0; t < g->n; t++) {
+		const struct term *term = &g->terms[t];
 
-			for (size_t v = 0; v < term->n_values; v++) {
-				buf_str(to, term->name);
-				buf_str(to, term->negate ? "!=" : "=");
-				buf_append(to, term->values[v].p, term->values[v].n);
-				buf_char(to, '\n');
-			}
+		for (size_t v = 0; v < term->n_values; v++) {
+			buf_clear(word);
+			buf_str(word, term->name);
+			buf_str(word, term->negate ? "!=" : "=");
+			buf_append(word, term->values[v].p, term->values[v].n);
+			if (!word->bad)
+				each(arg, required, word->data, word->len);
 		}
 	}
+}
+
+int match_each_word(const struct match *m, match_word_fn each, void *arg)
+{
+	_cleanup_buf_ struct buf word = { 0 };
+
+	each_word_of(&m->required, true, &word, each, arg);
+	for (size_t g = 0; g < m->n; g++) {
+		if (g > 0)
+			each(arg, false, "+", 1);
+		each_word_of(&m->groups[g], false, &word, each, arg);
+	}
+	return word.bad ? -ENOMEM : 0;
 }

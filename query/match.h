@@ -6,8 +6,13 @@
  * Which entries are meant: journalctl's matches.
  *
  * FIELD=value; matches of one field are alternatives, different fields must all hold, "+" between groups means or.
- * FIELD!=value must not hold.  Short names (unit=, host=, container=...) stand for fields; a word without "=" is the name
- * or id of a container.
+ * FIELD!=value must not hold.  What is required (journalctl's -u, -t) must hold beside all groups.
+ *
+ * Short names (unit=, host=, container=...) stand for fields, with what people expect of them: a unit without a type is a
+ * service, a level may be a word, names of units, hosts, containers, images, pods and namespaces may be shell patterns, and
+ * twelve digits of a container's id are enough.  A word without "=" is a container.  Full names compare bytes.
+ *
+ * "One field" goes by the name as it was given: unit=a _SYSTEMD_UNIT=b must both hold.
  */
 
 #include <stdbool.h>
@@ -26,11 +31,13 @@ static inline void match_freep(struct match **m)
 	match_free(*m);
 }
 
-/** Add one word of the command line.  @return 0, -EINVAL (a bad name), -ENOMEM, BULLA_ELIMIT. */
-_must_check_ int match_add(struct match *m, const char *word);
-/** As match_add(), for a term given in two parts: what -u, -t and friends stand for. */
-_must_check_ int match_add_field(struct match *m, const char *name, const char *value,
-				 size_t value_len);
+/** Add one word of the command line, any bytes.  @return 0, -EINVAL (a bad name or level), -ENOMEM, BULLA_ELIMIT. */
+_must_check_ int match_add(struct match *m, const void *word, size_t n);
+/** Add a word that must hold whichever group does; "+" is none. */
+_must_check_ int match_require(struct match *m, const void *word, size_t n);
+/** The same in two parts: what -u, -t and friends stand for. */
+_must_check_ int match_require_field(struct match *m, const char *name, const void *value,
+				     size_t n);
 /** Only entries of priority lowest..highest, in addition to everything else. */
 void match_set_priority(struct match *m, int from, int to);
 /**
@@ -57,7 +64,16 @@ _must_check_ int match_entry(struct match *m, const struct shown *s);
 /** Fields that a short name stands for: NULL-terminated, or NULL for what is no short name. */
 const char *const *match_short_name(const char *name, size_t len);
 
-/** Append the terms as words that match_add() reads back, each behind a '\n'; how a query travels to an aggregator. */
-void match_words(const struct match *m, struct buf *to);
+/** A syslog level by name or digit.  @return 0 to 7, or -EINVAL. */
+int match_level(const void *text, size_t n);
+
+/** Called with each word. */
+typedef void (*match_word_fn)(void *arg, bool required, const void *word, size_t n);
+/**
+ * Give the terms as words that match_add() and match_require() read back: how a query travels to an aggregator.
+ *
+ * @return 0 or -ENOMEM.
+ */
+_must_check_ int match_each_word(const struct match *m, match_word_fn each, void *arg);
 
 #endif

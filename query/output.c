@@ -328,6 +328,13 @@ static size_t format_time(struct output *o, const struct tm *tm)
 	}
 }
 
+static void to_utc(time_t t, struct tm *ret)
+{
+	gmtime_r(&t, ret);
+	/* The C library calls it GMT, journalctl and everybody else UTC. */
+	ret->tm_zone = "UTC";
+}
+
 const char *output_time(struct output *o, uint64_t time_ns)
 {
 	int64_t second = (int64_t) (time_ns / NS_PER_S);
@@ -336,11 +343,11 @@ const char *output_time(struct output *o, uint64_t time_ns)
 
 	if (second == o->cached_second && o->cached_time[0] != '\0')
 		return o->cached_time;
-	if (!(o->utc ? gmtime_r(&t, &tm) : localtime_r(&t, &tm)))
-		gmtime_r(&t, &tm);
+	if (o->utc || !localtime_r(&t, &tm))
+		to_utc(t, &tm);
 	if (format_time(o, &tm) == 0) {
 		/* The zone's name is absurdly long. */
-		gmtime_r(&t, &tm);
+		to_utc(t, &tm);
 		format_time(o, &tm);
 	}
 	o->cached_second = second;

@@ -119,8 +119,10 @@ static void append_lines(struct buf *to, const uint8_t *p, size_t n, size_t inde
 		buf_append(to, p, line);
 		buf_str(to, off);
 		buf_char(to, '\n');
-		p += line + (end != NULL);
-		n -= line + (end != NULL);
+		if (!end)
+			break;
+		p = end + 1;
+		n -= line + 1;
 	}
 }
 

@@ -10,8 +10,7 @@
 
 #include "base/text.h"
 #include "bulla/error.h"
-
-enum { NAMES_MAX = 1 << 20 };
+#include "query/names.h"
 
 int request_init(struct request *r)
 {
@@ -32,28 +31,15 @@ void request_done(struct request *r)
 
 /* Priorities: "err", "3", or a range "crit..warning"; one alone means it and worse. */
 
-static int level_of(const char *text, size_t n)
-{
-	static const char *const names[] = { "emerg",	"alert",  "crit", "err",
-					     "warning", "notice", "info", "debug" };
-
-	if (n == 1 && *text >= '0' && *text <= '7')
-		return *text - '0';
-	for (int i = 0; i < (int) ELEMENTS(names); i++)
-		if (strlen(names[i]) == n && memcmp(names[i], text, n) == 0)
-			return i;
-	return -EINVAL;
-}
-
 static int set_priority(struct request *r, const char *value, char *why)
 {
 	const char *dots = strstr(value, "..");
-	int from = dots ? level_of(value, (size_t) (dots - value)) : 0;
-	int to = dots ? level_of(dots + 2, strlen(dots + 2)) : level_of(value, strlen(value));
+	int from = dots ? match_level(value, (size_t) (dots - value)) : 0;
+	int to = dots ? match_level(dots + 2, strlen(dots + 2)) : match_level(value, strlen(value));
 
 	if (from < 0 || to < 0) {
 		snprintf(why, 256,
-			 "%s is no priority: emerg, alert, crit, err, warning, notice, info, "
+			 "%.60s is no priority: emerg, alert, crit, err, warning, notice, info, "
 			 "debug, 0 to 7, "
 			 "or a range A..B",
 			 value);
@@ -86,23 +72,34 @@ static int set_grep(struct request *r, const char *value, char *why)
 static int set_number(const char *key, const char *value, uint64_t *ret, char *why)
 {
 	if (text_to_u64(value, ret) < 0) {
-		snprintf(why, 256, "%s is no number (%s)", value, key);
+		snprintf(why, 256, "%.100s is no number (%s)", value, key);
 		return -EINVAL;
 	}
 	return 0;
 }
 
-static int set_match(struct request *r, const char *value, char *why)
+static int say_match(int r, const void *value, size_t n, char *why)
 {
-	int k = match_add(r->match, value);
-
-	if (k == -EINVAL)
+	if (r == -EINVAL)
 		snprintf(why, 256,
-			 "%.150s is no match: FIELD=value, a short name as unit=, or a container",
-			 value);
-	else if (k == BULLA_ELIMIT)
+			 "%.*s is no match: FIELD=value, FIELD!=value, a short name as unit=, or a "
+			 "container",
+			 (int) MIN_OF(n, (size_t) 100), (const char *) value);
+	else if (r == BULLA_ELIMIT)
 		snprintf(why, 256, "too many matches");
-	return k == BULLA_ELIMIT ? -EINVAL : k;
+	return r == BULLA_ELIMIT ? -EINVAL : r;
+}
+
+/* Keys whose values are bytes.  @return 1 if it was none of them. */
+static int set_match(struct request *r, const char *key, const void *value, size_t n, char *why)
+{
+	if (strcmp(key, "match") == 0)
+		return say_match(match_add(r->match, value, n), value, n, why);
+	if (strcmp(key, "require") == 0)
+		return say_match(match_require(r->match, value, n), value, n, why);
+	if (strcmp(key, "unit") == 0)
+		return say_match(match_require_field(r->match, "unit", value, n), value, n, why);
+	return 1;
 }
 
 static int set_output(struct request *r, const char *value, char *why)
@@ -125,12 +122,19 @@ static int set_bool(const char *value, bool *ret)
 	return 0;
 }
 
-int request_set(struct request *r, const char *key, const char *value, char *why)
+static int set_field(struct request *r, const char *value, char *why)
 {
-	if (strcmp(key, "match") == 0)
-		return set_match(r, value, why);
-	if (strcmp(key, "unit") == 0)
-		return match_add_field(r->match, "unit", value, strlen(value));
+	if (*value == '\0') {
+		snprintf(why, 256, "an empty name of a field");
+		return -EINVAL;
+	}
+	free(r->list_field);
+	r->list_field = strdup(value);
+	return r->list_field ? 0 : -ENOMEM;
+}
+
+static int set_text(struct request *r, const char *key, const char *value, char *why)
+{
 	if (strcmp(key, "since") == 0)
 		return set_number(key, value, &r->query.since_ns, why);
 	if (strcmp(key, "until") == 0)
@@ -155,18 +159,47 @@ int request_set(struct request *r, const char *key, const char *value, char *why
 		return set_bool(value, &r->output.all);
 	if (strcmp(key, "names") == 0)
 		return set_bool(value, &r->list_names);
-	if (strcmp(key, "field") == 0) {
-		free(r->list_field);
-		r->list_field = strdup(value);
-		return r->list_field ? 0 : -ENOMEM;
-	}
+	if (strcmp(key, "field") == 0)
+		return set_field(r, value, why);
 	snprintf(why, 256, "unknown key %.100s", key);
 	return -ENOENT;
 }
 
+int request_set(struct request *r, const char *key, const char *value, char *why)
+{
+	int k = set_match(r, key, value, strlen(value), why);
+
+	return k <= 0 ? k : set_text(r, key, value, why);
+}
+
+int request_set_bytes(struct request *r, const char *key, const void *value, size_t n, char *why)
+{
+	int k = set_match(r, key, value, n, why);
+	char *text;
+
+	if (k <= 0)
+		return k;
+	if (n > 0 && memchr(value, '\0', n)) {
+		snprintf(why, 256, "a value with a zero byte (%.100s)", key);
+		return -EINVAL;
+	}
+	text = strndup(n > 0 ? value : "", n);
+	if (!text)
+		return -ENOMEM;
+	k = set_text(r, key, text, why);
+	free(text);
+	return k;
+}
+
 /* Sending. */
 
-static void url_value(const char *key, const char *value, size_t n, struct buf *to)
+static bool is_unreserved(uint8_t c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+static void url_value(const char *key, const void *value, size_t n, struct buf *to)
 {
 	static const char hex[] = "0123456789ABCDEF";
 
@@ -175,19 +208,21 @@ static void url_value(const char *key, const char *value, size_t n, struct buf *
 	buf_str(to, key);
 	buf_char(to, '=');
 	for (size_t i = 0; i < n; i++) {
-		uint8_t c = (uint8_t) value[i];
+		uint8_t c = ((const uint8_t *) value)[i];
 
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    strchr("-._~", c)) {
-			if (c != 0) {
-				buf_char(to, (char) c);
-				continue;
-			}
+		if (is_unreserved(c)) {
+			buf_char(to, (char) c);
+			continue;
 		}
 		buf_char(to, '%');
 		buf_char(to, hex[c >> 4]);
 		buf_char(to, hex[c & 15]);
 	}
+}
+
+static void url_word(void *arg, bool required, const void *word, size_t n)
+{
+	url_value(required ? "require" : "match", word, n, arg);
 }
 
 static void url_text(const char *key, const char *value, struct buf *to)
@@ -207,18 +242,11 @@ void request_url(const struct request *r, struct buf *to)
 {
 	static const char *const formats[] = { "short",	 "short-iso", "json",
 					       "export", "cat",	      "verbose" };
-	struct buf words = { 0 };
 	char range[8];
 
-	match_words(r->match, &words);
-	for (size_t at = 0; at < words.len;) {
-		const uint8_t *end = memchr(words.data + at, '\n', words.len - at);
-		size_t n = (size_t) (end - (words.data + at));
-
-		url_value("match", (const char *) words.data + at, n, to);
-		at += n + 1;
-	}
-	buf_done(&words);
+	_Static_assert(ELEMENTS(formats) == OUTPUT_VERBOSE + 1, "a format without a name");
+	if (match_each_word(r->match, url_word, to) < 0)
+		to->bad = true;
 	if (r->query.since_ns > 0)
 		url_number("since", r->query.since_ns, to);
 	if (r->query.until_ns != UINT64_MAX)
@@ -246,85 +274,6 @@ void request_url(const struct request *r, struct buf *to)
 	if (r->output.all)
 		url_text("all", "1", to);
 	url_text("output", formats[r->output.format], to);
-}
-
-/* Distinct values: an open-addressing set of byte strings, bounded. */
-
-struct name {
-	uint8_t *p;
-	uint32_t n;
-};
-
-struct names {
-	struct name *slot;
-	size_t n, n_slots;
-};
-
-static struct names *names_free(struct names *s)
-{
-	for (size_t i = 0; s && i < s->n_slots; i++)
-		free(s->slot[i].p);
-	if (s)
-		free(s->slot);
-	free(s);
-	return NULL;
-}
-
-static size_t names_slot(const struct names *s, const void *p, size_t n)
-{
-	uint64_t h = 1469598103934665603ull; /* FNV-1a */
-	size_t i;
-
-	for (size_t k = 0; k < n; k++)
-		h = (h ^ ((const uint8_t *) p)[k]) * 1099511628211ull;
-	for (i = h & (s->n_slots - 1); s->slot[i].p; i = (i + 1) & (s->n_slots - 1))
-		if (s->slot[i].n == n && memcmp(s->slot[i].p, p, n) == 0)
-			break;
-	return i;
-}
-
-static int names_grow(struct names *s)
-{
-	struct names more = { .n_slots = s->n_slots ? 4 * s->n_slots : 256 };
-
-	more.slot = calloc(more.n_slots, sizeof *more.slot);
-	if (!more.slot)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->n_slots; i++)
-		if (s->slot[i].p)
-			more.slot[names_slot(&more, s->slot[i].p, s->slot[i].n)] = s->slot[i];
-	free(s->slot);
-	s->slot = more.slot;
-	s->n_slots = more.n_slots;
-	return 0;
-}
-
-static int names_add(struct names *s, const void *p, size_t n)
-{
-	size_t i;
-
-	if (2 * s->n >= s->n_slots && names_grow(s) < 0)
-		return -ENOMEM;
-	i = names_slot(s, p, n);
-	if (s->slot[i].p)
-		return 0;
-	if (s->n >= NAMES_MAX)
-		return BULLA_ELIMIT;
-	s->slot[i].p = malloc(n + 1);
-	if (!s->slot[i].p)
-		return -ENOMEM;
-	memcpy(s->slot[i].p, p, n);
-	s->slot[i].n = (uint32_t) n;
-	s->n++;
-	return 0;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	const struct name *x = a, *y = b;
-	int c = memcmp(x->p, y->p, MIN_OF(x->n, y->n));
-
-	return c != 0 ? c : (x->n > y->n) - (x->n < y->n);
 }
 
 /* Answering. */
@@ -395,38 +344,22 @@ static int show_entry(void *arg, const struct shown *s)
 	return flush(a, ANSWER_PIECE);
 }
 
-static int list_names(struct answer *a)
-{
-	struct names *s = a->names;
-	size_t n = 0;
-
-	for (size_t i = 0; i < s->n_slots; i++)
-		if (s->slot[i].p)
-			s->slot[n++] = s->slot[i];
-	for (size_t i = n; i < s->n_slots; i++)
-		s->slot[i].p = NULL;
-	if (n > 1)
-		qsort(s->slot, n, sizeof *s->slot, compare_names);
-	for (size_t i = 0; i < n; i++) {
-		buf_append(&a->text, s->slot[i].p, s->slot[i].n);
-		buf_char(&a->text, '\n');
-	}
-	return 0;
-}
-
 int answer_query(struct answer *a, const struct catalog *c)
 {
 	bool list = a->request->list_field || a->request->list_names;
 	int r;
 
 	if (list) {
-		a->names = calloc(1, sizeof *a->names);
-		if (!a->names)
+		a->names = names_new();
+		if (!a->names) {
+			if (c->copied)
+				c->copied(c->arg);
 			return -ENOMEM;
+		}
 	}
 	r = query_run(c, &a->request->query, list ? list_entry : show_entry, a, &a->stats);
 	if (r >= 0 && list)
-		r = list_names(a);
+		names_write(a->names, &a->text);
 	else if (r >= 0 && !a->request->follow)
 		output_end(&a->request->output, &a->text);
 	if (r >= 0)
@@ -440,4 +373,14 @@ int answer_rows(struct answer *a, const struct catalog_journal *j, const struct 
 	int r = query_rows(&a->request->query, j, ref, rows, raw, show_entry, a);
 
 	return r < 0 ? r : flush(a, 0);
+}
+
+int answer_entry(struct answer *a, const struct shown *s)
+{
+	return show_entry(a, s);
+}
+
+int answer_flush(struct answer *a)
+{
+	return flush(a, 0);
 }

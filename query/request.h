@@ -34,13 +34,15 @@ _must_check_ int request_init(struct request *r);
 void request_done(struct request *r);
 
 /**
- * Set one key from text: match, unit, since, until (nanoseconds), limit, reverse, newest, priority, grep, output, colour,
- * utc, all, field, names.
+ * Set one key from text: match, require, unit, since, until (nanoseconds), limit, reverse, newest, priority, grep, output,
+ * colour, utc, all, field, names.  Values of match, require and unit may be any bytes.
  *
  * @return 0; -EINVAL, and `why` (256 bytes) is a sentence for the user; -ENOENT for an unknown key; -ENOMEM.
  */
+_must_check_ int request_set_bytes(struct request *r, const char *key, const void *value, size_t n,
+				   char *why);
 _must_check_ int request_set(struct request *r, const char *key, const char *value, char *why);
-/** Append the request as a URL query, without the '?'. */
+/** Append the request as a URL query, without the '?'.  Out of memory shows as `to->bad`. */
 void request_url(const struct request *r, struct buf *to);
 
 /** Takes a piece of the answer.  @return 0, or < 0 to stop. */
@@ -60,11 +62,15 @@ enum { ANSWER_PIECE = 64 << 10 };
 
 void answer_init(struct answer *a, struct request *r, answer_fn write, void *arg);
 void answer_done(struct answer *a);
-/** Answer from what is there.  @return 0; < 0: an error of query_run() or of `write`. */
+/** Answer from what is there.  @return 0; < 0: an error of query_run() or of `write`; -E2BIG: too many distinct values. */
 _must_check_ int answer_query(struct answer *a, const struct catalog *c);
 /** Answer with the rows of one frame, for followers; flushed before it returns. */
 _must_check_ int answer_rows(struct answer *a, const struct catalog_journal *j,
 			     const struct rows_ref *ref, const struct tail_rows *rows,
 			     struct buf *raw);
+
+/** Answer with one entry that was judged already, and write out what there is. */
+_must_check_ int answer_entry(struct answer *a, const struct shown *s);
+_must_check_ int answer_flush(struct answer *a);
 
 #endif

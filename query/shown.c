@@ -8,8 +8,9 @@
 
 #include "base/text.h"
 
-#define FIELD(text_name, text_value, len) \
-	((struct field) { (const uint8_t *) (text_name), (const uint8_t *) (text_value), (uint32_t) (len), STRLEN(text_name) })
+#define FIELD(text_name, text_value, len)                                               \
+	((struct field){ (const uint8_t *) (text_name), (const uint8_t *) (text_value), \
+			 (uint32_t) (len), STRLEN(text_name) })
 
 void shown_cursor(const struct shown *s, char ret[CURSOR_SIZE])
 {
@@ -18,13 +19,13 @@ void shown_cursor(const struct shown *s, char ret[CURSOR_SIZE])
 }
 
 /* The fixed parts of an entry, as fields.  @return how many. */
-static size_t fixed_fields(const struct entry *e, struct field ret[3], char priority[1])
+static size_t fixed_fields(const struct entry *e, struct field ret[3])
 {
+	static const char digits[] = "01234567";
 	size_t n = 0;
 
-	*priority = (char) ('0' + e->priority);
 	ret[n++] = FIELD("MESSAGE", e->message, e->message_len);
-	ret[n++] = FIELD("PRIORITY", priority, 1);
+	ret[n++] = FIELD("PRIORITY", &digits[e->priority], 1);
 	if (e->flags & ENTRY_CONTINUED)
 		ret[n++] = FIELD("_LINE_BREAK", "line-max", 8);
 	else if (e->flags & ENTRY_NO_NEWLINE)
@@ -35,8 +36,7 @@ static size_t fixed_fields(const struct entry *e, struct field ret[3], char prio
 bool shown_each_field(const struct shown *s, shown_field_fn each, void *arg)
 {
 	struct field fixed[3];
-	char priority[1];
-	size_t n = fixed_fields(s->entry, fixed, priority);
+	size_t n = fixed_fields(s->entry, fixed);
 
 	for (size_t i = 0; i < n; i++)
 		if (each(arg, &fixed[i]))
@@ -71,6 +71,5 @@ bool shown_lookup(const struct shown *s, const char *name, struct field *ret)
 {
 	struct wanted w = { name, strlen(name), ret };
 
-	/* PRIORITY's text lives in shown_each_field()'s frame; nobody looks that up by this way. */
 	return shown_each_field(s, is_wanted, &w);
 }

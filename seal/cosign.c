@@ -60,15 +60,15 @@ void cosigner_vkey(const struct cosigner *c, char ret[COSIGNER_VKEY_SIZE])
 int cosigner_parse(const char *vkey, struct cosigner *ret)
 {
 	const char *id_at = strchr(vkey, '+'), *key_at = id_at ? strchr(id_at + 1, '+') : NULL;
-	uint8_t typed[1 + COSIGN_PUBLIC_SIZE], id[KEY_ID_SIZE], want[KEY_ID_SIZE];
+	uint8_t typed[1 + COSIGN_PUBLIC_SIZE];
+	char again[COSIGNER_VKEY_SIZE];
 	struct cosigner c = { 0 };
 	size_t n;
 
 	if (!key_at || (size_t) (id_at - vkey) > COSIGNER_NAME_MAX)
 		return BULLA_EPARSE;
 	memcpy(c.name, vkey, (size_t) (id_at - vkey));
-	if (!cosigner_name_valid(c.name) ||
-	    text_unhex(id_at + 1, (size_t) (key_at - id_at - 1), id, KEY_ID_SIZE) < 0)
+	if (!cosigner_name_valid(c.name))
 		return BULLA_EPARSE;
 	key_at++;
 	if (sodium_base642bin(typed, sizeof typed, key_at, strlen(key_at), NULL, &n, NULL,
@@ -76,8 +76,9 @@ int cosigner_parse(const char *vkey, struct cosigner *ret)
 	    n != sizeof typed || typed[0] != ALGORITHM)
 		return BULLA_EPARSE;
 	memcpy(c.public_key, typed + 1, COSIGN_PUBLIC_SIZE);
-	key_id(&c, want);
-	if (memcmp(id, want, KEY_ID_SIZE) != 0)
+	/* The key id follows from the rest, and there is one spelling of all of it. */
+	cosigner_vkey(&c, again);
+	if (strcmp(again, vkey) != 0)
 		return BULLA_EPARSE;
 	*ret = c;
 	return 0;
@@ -130,14 +131,14 @@ static int check_line(const struct cosigner *c, const char *line, size_t n, cons
 {
 	size_t name_len = strlen(c->name), start = STRLEN(line_start), got;
 	uint8_t blob[BLOB_SIZE], id[KEY_ID_SIZE];
-	char text[64 + CHECKPOINT_SIZE_MAX];
+	char text[64 + CHECKPOINT_SIZE_MAX], again[BLOB64_SIZE];
 	uint64_t time_s;
 
-	if (n < start + name_len + 1 || memcmp(line, line_start, start) != 0)
+	if (n < start || memcmp(line, line_start, start) != 0)
 		return BULLA_EPARSE;
 	line += start;
 	n -= start;
-	if (memcmp(line, c->name, name_len) != 0 || line[name_len] != ' ')
+	if (n < name_len + 1 || memcmp(line, c->name, name_len) != 0 || line[name_len] != ' ')
 		return 0;
 	line += name_len + 1;
 	n -= name_len + 1;
@@ -145,6 +146,10 @@ static int check_line(const struct cosigner *c, const char *line, size_t n, cons
 			      sodium_base64_VARIANT_ORIGINAL) != 0 ||
 	    got != sizeof blob)
 		return 0;
+	/* The decoder takes some bytes beyond ASCII for letters; nobody writes them. */
+	sodium_bin2base64(again, sizeof again, blob, sizeof blob, sodium_base64_VARIANT_ORIGINAL);
+	if (n != strlen(again) || memcmp(line, again, n) != 0)
+		return BULLA_EPARSE;
 	key_id(c, id);
 	if (memcmp(blob, id, KEY_ID_SIZE) != 0)
 		return 0;

@@ -210,8 +210,8 @@ static void absorb(struct history *h)
 	}
 }
 
-int history_commit(struct history *h, const uint8_t *bytes, size_t n, enum history_check check,
-		   struct sealed_commit *ret)
+int history_preview(struct history *h, const uint8_t *bytes, size_t n, enum history_check check,
+		    struct sealed_commit *ret)
 {
 	struct parsed *p = &h->p;
 	uint64_t counter;
@@ -234,7 +234,6 @@ int history_commit(struct history *h, const uint8_t *bytes, size_t n, enum histo
 	r = check_pin(h);
 	if (r < 0)
 		return r;
-	absorb(h);
 	if (ret)
 		*ret = (struct sealed_commit){
 			.commit = p->commit,
@@ -245,6 +244,17 @@ int history_commit(struct history *h, const uint8_t *bytes, size_t n, enum histo
 			.root = p->root,
 			.sigma = p->sigma,
 		};
+	return 0;
+}
+
+int history_commit(struct history *h, const uint8_t *bytes, size_t n, enum history_check check,
+		   struct sealed_commit *ret)
+{
+	int r = history_preview(h, bytes, n, check, ret);
+
+	if (r < 0)
+		return r;
+	absorb(h);
 	return 0;
 }
 

@@ -102,6 +102,13 @@ enum history_check { HISTORY_CHECK_ALL, HISTORY_SKIP_SIGNATURE };
  */
 _must_check_ int history_commit(struct history *h, const uint8_t *p, size_t n,
 				enum history_check check, struct sealed_commit *ret);
+/**
+ * Check a commit without taking it: whoever must see more than the record (the content of its batches, say) looks first and
+ * then calls history_commit_sealed().  Handles at or above history_n_journals() are of journals that this commit opens, in
+ * the order of its `open` events.  Errors as history_commit().
+ */
+_must_check_ int history_preview(struct history *h, const uint8_t *p, size_t n,
+				 enum history_check check, struct sealed_commit *ret);
 /** Take a record of any type but the header. */
 _must_check_ int history_record(struct history *h, uint32_t type, const uint8_t *p, size_t n,
 				struct sealed_commit *ret);
@@ -143,7 +150,7 @@ _must_check_ int history_write_commit(struct history *h, uint64_t time_ns, struc
 _must_check_ ssize_t history_seal_message(struct history *h, const uint8_t *p, size_t n,
 					  char ret[SEAL_MESSAGE_SIZE_MAX]);
 
-/** Absorb the commit that history_seal_message() has just read.  Cannot fail, so it may come after the record is durable. */
+/** Absorb the commit that history_seal_message() or history_preview() has just read.  Cannot fail, so it may come after the record is durable. */
 void history_commit_sealed(struct history *h);
 
 /* Asking. */

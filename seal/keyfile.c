@@ -231,12 +231,21 @@ static int read_newest(int fd, uint8_t *slot, uint64_t *ret_sequence, struct key
 int keyfile_open(struct keyfile *f, int dirfd, const char *name, struct key_state *ret)
 {
 	_cleanup_close_ int fd = openat(dirfd, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-	uint8_t *slot;
 	int r;
 
 	if (fd < 0)
 		return -errno;
-	r = lock(fd);
+	r = keyfile_open_fd(f, fd, ret);
+	if (r >= 0)
+		fd = -1;
+	return r;
+}
+
+int keyfile_open_fd(struct keyfile *f, int fd, struct key_state *ret)
+{
+	uint8_t *slot;
+	int r = lock(fd);
+
 	if (r < 0)
 		return r;
 	slot = sodium_init() < 0 ? NULL : sodium_malloc(SLOT_SIZE);
@@ -246,7 +255,7 @@ int keyfile_open(struct keyfile *f, int dirfd, const char *name, struct key_stat
 	sodium_free(slot);
 	if (r < 0)
 		return r;
-	f->fd = TAKE_FD(fd);
+	f->fd = fd;
 	return 0;
 }
 

@@ -46,6 +46,8 @@ _must_check_ int keyfile_create(struct keyfile *f, int dirfd, const char *name,
  */
 _must_check_ int keyfile_open(struct keyfile *f, int dirfd, const char *name,
 			      struct key_state *ret);
+/** The same with a file that is open for reading and writing; it is taken on success. */
+_must_check_ int keyfile_open_fd(struct keyfile *f, int fd, struct key_state *ret);
 /** Make a state durable, and the one before it gone.  After a failure the same call may be repeated. */
 _must_check_ int keyfile_save(struct keyfile *f, const struct key_state *s);
 void keyfile_close(struct keyfile *f);

@@ -6,8 +6,8 @@
  * SHA-256, by the thousand.
  *
  * One hash is the base of every tree here.  The compression function is nettle's, which picks SHA-NI or ARMv8 code at
- * start; libsodium's portable code would cost five times as much.  Callers hand over many messages at once, so that a
- * provider that interleaves streams can take this one's place without a change above.
+ * start; libsodium's portable code would cost five times as much.  Callers hand over many messages at once: where the CPU
+ * has the SHA extensions of x86, two of them are hashed at the same time (sha256_ni.c).
  */
 
 #include <stddef.h>

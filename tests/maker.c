@@ -135,7 +135,8 @@ void maker_commit(struct maker *m, struct batch_item *items, size_t n_items,
 		return;
 	}
 	assert(n_events < ELEMENTS(more));
-	memcpy(more, events, n_events * sizeof *more);
+	if (n_events > 0)
+		memcpy(more, events, n_events * sizeof *more);
 	next = new_key(m, history_size(m->h) + 1);
 	root = kes_root(next, 0);
 	rekey = (struct event_rekey){ .levels = m->params.levels, .height = m->params.height };

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_COLLECTOR_PROGRESS_H
+#define BULLA_COLLECTOR_PROGRESS_H
+
+/**
+ * How many bytes have been taken out of each pipe: known exactly, whoever is killed, and whenever.
+ *
+ * Holder and collector share a page and a *scratch* pipe.  The collector takes bytes out of a source by moving them into the
+ * empty scratch pipe, which the kernel does as one: a byte is in the one pipe or in the other.  What the page says of a move
+ * before and after it, and what the scratch pipe holds in between, add up to the truth at any instant:
+ *
+ *	base = consumed; moving = source     a killed collector has consumed `base` + what lies in scratch
+ *	splice(source -> scratch)
+ *	consumed = base + moved              still so
+ *	moving = none                        from here on it is `consumed`, and what lies in scratch does not count
+ *	splice(scratch -> /dev/null)
+ *
+ * A killed holder changes nothing: the collector goes on alone.  With both gone the pipes are gone, and what the command
+ * wrote and no tail covers with them.
+ *
+ * The holder reads the page as a file, so that a hostile collector can make it wrong, of its own journal, and no worse.
+ */
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+enum { SOURCES_MAX = 2 };
+
+struct progress_page {
+	_Atomic uint64_t consumed[SOURCES_MAX]; /* of the streams, by finished moves */
+	_Atomic uint64_t base;			/* consumed[moving - 1] before the move */
+	_Atomic uint32_t moving;		/* 1 + source; 0: none */
+};
+
+struct progress {
+	int file;		    /* the page, as a memfd; owned */
+	int scratch[2];		    /* owned; both ends do not block */
+	struct progress_page *page; /* mapped; the collector's only */
+};
+
+#define PROGRESS_NONE ((struct progress){ .file = -1, .scratch = { -1, -1 } })
+
+/** Make page and pipe.  The holder's. */
+_must_check_ int progress_create(struct progress *p);
+/** Make the scratch pipe as large as the smallest source, if that is allowed: less is only slower. */
+void progress_resize(struct progress *p, const int source[SOURCES_MAX]);
+/** Map the page; the descriptors are in `p`.  The collector's. */
+_must_check_ int progress_map(struct progress *p);
+void progress_close(struct progress *p);
+
+/**
+ * Take `n` bytes, which are there, out of `source`, whose read end is `fd`; `null` is open for writing on /dev/null.
+ *
+ * @return 0; BULLA_ECORRUPT when there are fewer; a negated errno.
+ */
+_must_check_ int progress_consume(struct progress *p, unsigned source, int fd, int null,
+				  uint64_t n);
+/** What has been consumed of a source. */
+uint64_t progress_consumed(const struct progress *p, unsigned source);
+
+/**
+ * After a collector's death: settle what it was about, empty the scratch pipe, and leave a page for the next one.
+ *
+ * `*ret_total` is what all sources together have consumed.  @return 0, a negated errno.
+ */
+_must_check_ int progress_settle(struct progress *p, int null, uint64_t *ret_total);
+
+#endif

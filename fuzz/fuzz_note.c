@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Target: vkey_parse(), origin_parse(), checkpoint_write(), seal_message_write().
+ *
+ * A vkey that parses is written again as the very text that was read; so is an origin's name.  Checkpoints and seal
+ * messages of any numbers fit where they are written to.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "bulla/error.h"
+#include "fuzz/fuzz.h"
+#include "seal/note.h"
+
+static void try_vkey(const char *text)
+{
+	char again[VKEY_SIZE];
+	struct vkey k;
+	int r = vkey_parse(text, &k);
+
+	assert(r == 0 || r == BULLA_EPARSE);
+	if (r < 0)
+		return;
+	vkey_write(&k, again);
+	assert(strcmp(again, text) == 0);
+}
+
+static void try_origin(const char *text, size_t n)
+{
+	char again[ORIGIN_NAME_SIZE];
+	struct id id;
+	int r = origin_parse(text, n, &id);
+
+	assert(r == 0 || r == BULLA_EPARSE);
+	if (r < 0)
+		return;
+	origin_name(&id, again);
+	assert(n == strlen(again) && memcmp(again, text, n) == 0);
+}
+
+static void try_numbers(const uint8_t *data, size_t size)
+{
+	char checkpoint[CHECKPOINT_SIZE_MAX], message[SEAL_MESSAGE_SIZE_MAX];
+	struct rd r = rd_of(data, size);
+	uint64_t c = rd_u64(&r), time_ns = rd_u64(&r), tree_size = rd_u64(&r);
+	struct vkey k, again;
+	struct hash root;
+	char text[VKEY_SIZE];
+	size_t n, m;
+
+	rd_copy(&r, k.origin.b, ID_SIZE);
+	rd_copy(&r, k.public_key, KES_PUBLIC_SIZE);
+	rd_copy(&r, root.b, HASH_SIZE);
+	n = checkpoint_write(&k.origin, tree_size, &root, checkpoint);
+	m = seal_message_write(&k.origin, c, time_ns, tree_size, &root, message);
+	assert(n == strlen(checkpoint) && m == strlen(message));
+	assert(m > n && strcmp(message + m - n, checkpoint) == 0);
+	vkey_write(&k, text);
+	assert(vkey_parse(text, &again) == 0);
+	assert(memcmp(&again, &k, sizeof k) == 0);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	char *text = malloc(size + 1);
+
+	assert(text);
+	if (size > 0)
+		memcpy(text, data, size);
+	text[size] = '\0';
+	try_vkey(text);
+	try_origin((const char *) data, size);
+	try_numbers(data, size);
+	free(text);
+	return 0;
+}
