@@ -187,6 +187,8 @@ void draft_keep(struct told_draft *d, struct told *to, struct buried **all)
 		d->seeds = (struct seeds){ 0 };
 	}
 	to->used = MAX_OF(to->used, d->used);
+	d->of = NULL; /* nothing to take back any more */
+	draft_drop(d);
 }
 
 void draft_drop(struct told_draft *d)
