@@ -19,7 +19,7 @@
 #include "base/log.h"
 #include "bulla/error.h"
 
-enum { RETRY_MS = 500 };
+enum { RETRY_MS = 500, ENTRY_WEIGHT = 16 };
 
 /* Events. */
 
@@ -118,12 +118,20 @@ static void welcome(struct sealer *s, const struct id *journal)
 }
 
 /* To tell a peer may drop it, and that changes the list: so it is taken first. */
-static void tell_events(struct sealer *s)
+static void tell_events(struct sealer *s, size_t n)
 {
-	struct waiting *events = TAKE_PTR(s->events);
-	size_t n = s->n_events;
+	_cleanup_free_ struct waiting *events = TAKE_PTR(s->events);
+	size_t waiting = s->n_events - n;
 
+	/* Those that were not committed wait on. */
 	s->n_events = s->events_cap = 0;
+	if (waiting > 0) {
+		s->events = reallocarray(NULL, waiting, sizeof *events);
+		if (!s->events)
+			abort(); /* a close that is forgotten would leave its journal open for good */
+		memcpy(s->events, events + n, waiting * sizeof *events);
+		s->n_events = s->events_cap = waiting;
+	}
 	for (size_t i = 0; i < n; i++) {
 		const struct waiting *w = &events[i];
 		struct message m = { .type = w->kind == EVENT_OPEN ? MESSAGE_OPENED
@@ -137,7 +145,6 @@ static void tell_events(struct sealer *s)
 		if (w->kind == EVENT_OPEN)
 			welcome(s, &w->journal);
 	}
-	free(events);
 }
 
 static void tell_batches(struct sealer *s)
@@ -145,9 +152,9 @@ static void tell_batches(struct sealer *s)
 	for (struct peer *p = s->peers; p; p = p->next) {
 		struct message m = { .type = MESSAGE_SEALED };
 
-		if (p->kind != PEER_COLLECTOR || p->gone || !p->ready)
+		if (p->kind != PEER_COLLECTOR || p->gone || !p->chosen)
 			continue;
-		p->ready = false;
+		p->ready = p->chosen = false;
 		m.sealed.batch_no = p->batch_no;
 		m.sealed.commit = history_size(origin_history(s->origin)) - 1;
 		peer_tell(s, p, &m);
@@ -157,7 +164,7 @@ static void tell_batches(struct sealer *s)
 /* Committing. */
 
 static int write_it(struct sealer *s, struct batch_item *items, size_t n_items,
-		    const struct event *events, const volatile int *stop)
+		    const struct event *events, size_t n_events, const volatile int *stop)
 {
 	uint64_t now = clock_realtime_ns();
 	bool said = false;
@@ -167,7 +174,7 @@ static int write_it(struct sealer *s, struct batch_item *items, size_t n_items,
 		if (origin_is_pending(s->origin))
 			r = origin_retry(s->origin);
 		else
-			r = origin_commit(s->origin, now, items, n_items, events, s->n_events);
+			r = origin_commit(s->origin, now, items, n_items, events, n_events);
 		if ((r != -ENOSPC && r != -EDQUOT) || *stop)
 			break;
 		if (!said)
@@ -180,21 +187,81 @@ static int write_it(struct sealer *s, struct batch_item *items, size_t n_items,
 	return r;
 }
 
-static size_t gather(struct sealer *s, struct batch_item *items)
+/* What a commit may still hold: it travels as one piece, so its size has a limit. */
+struct room {
+	uint64_t left;
+	bool any;
+};
+
+/* An entry weighs something even when its message is empty.  The first one always fits. */
+static bool fits(struct room *room, const struct batch_item *i)
 {
-	size_t n = 0;
+	uint64_t weight = i->bytes + (uint64_t) i->entries * ENTRY_WEIGHT;
+
+	if (room->any && weight > room->left)
+		return false;
+	room->any = true;
+	room->left -= MIN_OF(weight, room->left);
+	return true;
+}
+
+/* Choose what goes into this commit; the rest is ready for the next.  @return how many items, the recovered ones last. */
+static size_t choose(struct sealer *s, struct batch_item *items, size_t *ret_recovered)
+{
+	struct room room = { .left = COMMIT_SIZE_MAX };
+	size_t n = 0, recovered = 0;
 
 	for (struct peer *p = s->peers; p; p = p->next) {
 		p->awaited = false;
-		if (p->kind != PEER_COLLECTOR || p->gone || !p->ready)
-			continue;
-		if (items)
-			items[n] = p->item;
-		n++;
+		p->chosen =
+			p->kind == PEER_COLLECTOR && !p->gone && p->ready && fits(&room, &p->item);
+		if (p->chosen)
+			items[n++] = p->item;
 	}
-	if (items && s->n_recovered > 0)
-		memcpy(items + n, s->recovered, s->n_recovered * sizeof *items);
-	return n + s->n_recovered;
+	while (recovered < s->n_recovered && fits(&room, &s->recovered[recovered]))
+		items[n++] = s->recovered[recovered++];
+	*ret_recovered = recovered;
+	return n;
+}
+
+static bool closes_left_out(const struct sealer *s, const struct waiting *w, size_t recovered)
+{
+	int64_t handle;
+
+	if (w->kind != EVENT_CLOSE)
+		return false;
+	handle = history_find_journal(origin_history(s->origin), &w->journal);
+	for (size_t i = recovered; i < s->n_recovered; i++)
+		if (s->recovered[i].handle == handle)
+			return true;
+	return false;
+}
+
+/* Move the closes whose batch was left out behind all other events.  @return how many events are to be committed. */
+static size_t choose_events(struct sealer *s, size_t recovered)
+{
+	size_t n = 0;
+
+	if (recovered == s->n_recovered)
+		return s->n_events;
+	for (size_t i = 0; i < s->n_events; i++) {
+		struct waiting w = s->events[i];
+
+		if (closes_left_out(s, &w, recovered))
+			continue;
+		memmove(&s->events[n + 1], &s->events[n], (i - n) * sizeof w);
+		s->events[n++] = w;
+	}
+	return n;
+}
+
+static size_t count_ready(const struct sealer *s)
+{
+	size_t n = s->n_recovered;
+
+	for (const struct peer *p = s->peers; p; p = p->next)
+		n += p->kind == PEER_COLLECTOR && !p->gone && p->ready;
+	return n;
 }
 
 /* Who was asked and has not answered, or became dirty meanwhile, is asked at the next whole second. */
@@ -211,29 +278,35 @@ int commit_now(struct sealer *s, const volatile int *stop)
 {
 	_cleanup_free_ struct batch_item *items = NULL;
 	_cleanup_free_ struct event *events = NULL;
-	size_t n = gather(s, NULL);
+	size_t n = count_ready(s), n_events, recovered;
 	int r;
 
-	if (n == 0 && s->n_events == 0) {
-		s->ticks.answers_by = 0;
-		plan_next(s);
-		return 0;
-	}
 	items = reallocarray(NULL, n + 1, sizeof *items);
 	events = reallocarray(NULL, s->n_events + 1, sizeof *events);
 	if (!items || !events)
 		return -ENOMEM;
-	gather(s, items);
-	for (size_t i = 0; i < s->n_events; i++)
+	n = choose(s, items, &recovered);
+	n_events = choose_events(s, recovered);
+	if (n == 0 && n_events == 0) {
+		s->ticks.answers_by = 0;
+		plan_next(s);
+		return 0;
+	}
+	for (size_t i = 0; i < n_events; i++)
 		events[i] =
 			(struct event){ s->events[i].kind, s->events[i].len, s->events[i].body };
-	r = write_it(s, items, n, events, stop);
+	r = write_it(s, items, n, events, n_events, stop);
 	if (r < 0)
 		return r;
-	s->n_recovered = 0;
+	s->n_recovered -= recovered;
+	if (s->n_recovered > 0 && recovered > 0)
+		memmove(s->recovered, s->recovered + recovered,
+			s->n_recovered * sizeof *s->recovered);
 	ticks_committed(&s->ticks, clock_monotonic_ns());
 	tell_batches(s);
-	tell_events(s);
+	tell_events(s, n_events);
 	plan_next(s);
+	if (count_ready(s) > 0)
+		ticks_by(&s->ticks, clock_monotonic_ns());
 	return 0;
 }

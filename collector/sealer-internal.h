@@ -37,6 +37,7 @@ struct peer {
 	bool told;    /* of a tick, and has not answered yet */
 	bool awaited; /* by the tick at hand */
 	bool ready;   /* item is to be committed */
+	bool chosen;  /* into the commit that is being made */
 	bool closing; /* a close waits, and nothing comes after it */
 	struct allowance allowance;
 	struct batch_item item;
