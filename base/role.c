@@ -34,18 +34,31 @@ int role_path(const char *name, char ret[4096])
 	return -ENOENT;
 }
 
-/* Only async-signal-safe calls between fork and exec. */
-static void run_role(const char *path, char *const *argv, const int *keep, size_t n_keep)
+/* Descriptors that whoever started us has left open are nobody's here: a sealer outlives its holder. */
+static void keep_only(const int *keep, size_t n_keep)
 {
-	int null = open("/dev/null", O_RDONLY);
-	sigset_t none;
-
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	if (null >= 0)
-		dup2(null, 0);
+	if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		for (int fd = 3; fd < 1024; fd++)
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
 	for (size_t i = 0; i < n_keep; i++)
 		fcntl(keep[i], F_SETFD, 0);
+}
+
+/* Only async-signal-safe calls between fork and exec. */
+_noreturn_ static void run_role(const char *path, char *const *argv, const int *keep, size_t n_keep)
+{
+	int null = open("/dev/null", O_RDWR);
+	sigset_t none;
+
+	/* What a terminal sends to its foreground group is not for a role. */
+	setsid();
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (null >= 0) {
+		dup2(null, 0);
+		dup2(null, 1);
+	}
+	keep_only(keep, n_keep);
 	execv(path, argv);
 	_exit(127);
 }

@@ -18,8 +18,8 @@ _must_check_ int role_path(const char *name, char ret[4096]);
 /**
  * Start a role program in the background.
  *
- * `arguments` (NULL at the end) follow argv[0].  The `n_keep` descriptors are inherited under their own numbers; others
- * are as their close-on-exec flags say.  Standard input is /dev/null.
+ * `arguments` (NULL at the end) follow argv[0].  The `n_keep` descriptors are inherited under their own numbers, and standard
+ * error; no others.  Standard input and output are /dev/null.  The role is a session of its own.
  *
  * @return 0 and, unless NULL, the child's id; a negated errno.
  */
