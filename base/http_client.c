@@ -4,6 +4,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "base/cleanup.h"
@@ -11,6 +12,7 @@
 
 struct http_client {
 	CURL *curl;
+	atomic_bool stopped;
 };
 
 /* One exchange. */
@@ -79,6 +81,8 @@ static int code_of(CURLcode code)
 		return BULLA_EPARSE;
 	case CURLE_OUT_OF_MEMORY:
 		return -ENOMEM;
+	case CURLE_ABORTED_BY_CALLBACK:
+		return -ECANCELED;
 	case CURLE_PARTIAL_FILE:
 	case CURLE_GOT_NOTHING:
 	case CURLE_SEND_ERROR:
@@ -87,6 +91,23 @@ static int code_of(CURLcode code)
 	default:
 		return -EIO;
 	}
+}
+
+/* Called about once a second, and whenever something moves. */
+static int on_progress(void *arg, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+	const struct http_client *client = arg;
+
+	(void) a;
+	(void) b;
+	(void) c;
+	(void) d;
+	return atomic_load(&client->stopped);
+}
+
+void http_client_stop(struct http_client *c)
+{
+	atomic_store(&c->stopped, true);
 }
 
 static void set_up(CURL *c, const struct http_request *q, struct exchange *x)
@@ -121,6 +142,9 @@ int http_client_do(struct http_client *c, const struct http_request *q, struct h
 
 	*ret = (struct http_answer){ 0 };
 	set_up(c->curl, q, &x);
+	curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c);
+	curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
 	/* No round trip to ask whether the body is welcome. */
 	headers = curl_slist_append(headers, "Expect:");
 	if (q->content_type) {

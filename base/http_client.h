@@ -52,4 +52,7 @@ struct http_answer {
 _must_check_ int http_client_do(struct http_client *c, const struct http_request *q,
 				struct http_answer *ret);
 
+/** Break off whatever is under way, from another thread; the client answers -ECANCELED from then on. */
+void http_client_stop(struct http_client *c);
+
 #endif

@@ -11,7 +11,7 @@
 #include "base/io.h"
 #include "bulla/error.h"
 
-enum { WINDOW = 16 << 10 };
+enum { WINDOW = 16 << 10, SEARCH_MIN = 64 << 20 };
 
 /* A piece of the file, moved along so that small frames cost no call each. */
 struct window {
@@ -66,6 +66,7 @@ static void on_batch(struct rows_index *i, int64_t mono_offset)
 	}
 }
 
+/* @return 1, or 0 if it cannot be read. */
 static int on_rows(struct rows_index *i, struct window *w, uint64_t offset, uint32_t size)
 {
 	struct tail_rows rows;
@@ -77,19 +78,20 @@ static int on_rows(struct rows_index *i, struct window *w, uint64_t offset, uint
 	if (r >= 0)
 		r = tail_rows_decode(head.p, head.left, &rows);
 	if (r < 0)
-		return r == -ENOMEM ? r : 0; /* damaged: its rows cannot be shown, the rest can */
-	return add(i, &(struct rows_ref){
-			      .offset = offset,
-			      .space = (uint32_t) frame_space(size),
-			      .count = rows.count,
-			      .first_seq = rows.first_seq,
-			      .time_min = rows.time_min,
-			      .time_max = rows.time_max,
-			      .own_fields = rows.own_fields,
-		      });
+		return r == BULLA_ECORRUPT || r == BULLA_ELIMIT ? 0 : r;
+	r = add(i, &(struct rows_ref){
+			   .offset = offset,
+			   .space = (uint32_t) frame_space(size),
+			   .count = rows.count,
+			   .first_seq = rows.first_seq,
+			   .time_min = rows.time_min,
+			   .time_max = rows.time_max,
+			   .own_fields = rows.own_fields,
+		   });
+	return r < 0 ? r : 1;
 }
 
-/* Frames that are not rows are small: read whole, checked, and taken in. */
+/* Frames that are not rows are small: read whole, checked, and taken in.  @return 1, or 0 if it cannot be read. */
 static int on_other(struct rows_index *i, struct tail_reader *t, uint64_t offset)
 {
 	struct tail_batch batch;
@@ -104,13 +106,104 @@ static int on_other(struct rows_index *i, struct tail_reader *t, uint64_t offset
 		return 0;
 	if (f.type == TAIL_BATCH && tail_batch_decode(f.payload, f.size, &batch) == 0)
 		on_batch(i, batch.mono_offset);
-	if (f.type == TAIL_SEED && tail_seed_decode(f.payload, f.size, &seed) == 0)
-		return seeds_add(&t->seeds, &seed);
-	if (f.type == TAIL_CONTEXT) {
-		k = contexts_add(&t->contexts, f.payload, f.size);
-		return k < 0 ? (int) k : 0;
+	if (f.type == TAIL_SEED && tail_seed_decode(f.payload, f.size, &seed) == 0) {
+		r = seeds_add(&t->seeds, &seed);
+		return r < 0 ? r : 1;
 	}
-	return 0;
+	if (f.type == TAIL_CONTEXT && !i->contexts_lost) {
+		k = contexts_add(&t->contexts, f.payload, f.size);
+		return k < 0 ? (int) k : 1;
+	}
+	return 1;
+}
+
+/* Whether there is a head at `offset`, whose frame lies before `end`.  @return 1, 0, or a negated errno. */
+static int look_head(struct window *w, uint64_t offset, uint64_t end, uint32_t *ret_size,
+		     uint32_t *ret_type)
+{
+	struct rd head;
+	int r = look(w, offset, FRAME_HEADER_SIZE, &head);
+
+	if (r < 0)
+		return r;
+	*ret_size = rd_u32(&head);
+	*ret_type = rd_u32(&head);
+	return !head.bad && *ret_type >= TAIL_CONTEXT && *ret_type <= TAIL_BATCH &&
+	       *ret_size <= TAIL_RECORD_MAX && offset + frame_space(*ret_size) <= end;
+}
+
+static int take(struct rows_index *i, struct tail_reader *t, struct window *w, uint64_t offset,
+		uint32_t size, uint32_t type)
+{
+	return type == TAIL_ROWS ? on_rows(i, w, offset, size) : on_other(i, t, offset);
+}
+
+/* A frame could not be read.  @return 1 to go on behind it; 0 if it is not there yet; an error. */
+static int take_again(struct rows_index *i, struct tail_reader *t, struct window *w,
+		      uint64_t offset, uint32_t size, uint32_t type)
+{
+	uint32_t next_size, next_type;
+	int r;
+
+	w->len = 0; /* what is there now */
+	r = look_head(w, offset + frame_space(size), UINT64_MAX, &next_size, &next_type);
+	if (r <= 0)
+		return r;
+	w->len = 0;
+	r = take(i, t, w, offset, size, type);
+	if (r == 0) {
+		i->n_damaged++;
+		i->contexts_lost |= type == TAIL_CONTEXT;
+	}
+	return r < 0 ? r : 1;
+}
+
+/* Hop from head to head until there is none, or an error. */
+static int hop(struct rows_index *i, struct tail_reader *t, struct window *w, uint64_t end,
+	       uint64_t *offset)
+{
+	uint32_t size, type;
+	int r;
+
+	while ((r = look_head(w, *offset, end, &size, &type)) > 0) {
+		r = take(i, t, w, *offset, size, type);
+		if (r == 0)
+			r = take_again(i, t, w, *offset, size, type);
+		if (r <= 0)
+			return r;
+		*offset += frame_space(size);
+	}
+	return r;
+}
+
+/* Whether anything was written at `offset`. */
+static int is_blank(struct window *w, uint64_t offset)
+{
+	struct rd head;
+	int r = look(w, offset, 8, &head);
+
+	return r < 0 ? r : rd_u64(&head) == 0;
+}
+
+/* Behind what cannot be read there may be more that can.  @return 1 if there is, 0, or a negated errno. */
+static int step_over(struct rows_index *i, struct tail_reader *t, struct window *w,
+		     uint64_t *budget, uint64_t *offset)
+{
+	uint32_t size, type;
+	bool is_rows;
+	int r = is_blank(w, *offset);
+
+	if (r != 0)
+		return MIN_OF(r, 0);
+	is_rows = look_head(w, *offset, UINT64_MAX, &size, &type) > 0 && type == TAIL_ROWS;
+	r = frame_reader_search(&t->frames, *offset + FRAME_ALIGN, TAIL_CONTEXT, TAIL_BATCH,
+				budget);
+	if (r <= 0)
+		return r == BULLA_ELIMIT ? 0 : r;
+	i->n_damaged++;
+	i->contexts_lost |= !is_rows || t->frames.offset != *offset + frame_space(size);
+	*offset = t->frames.offset;
+	return 1;
 }
 
 /* The last frame may be half written while we look: then it is not there yet. */
@@ -131,9 +224,9 @@ static uint64_t check_last(struct rows_index *i, struct tail_reader *t, uint64_t
 int rows_index_build(struct rows_index *i, struct tail_reader *t)
 {
 	_cleanup_free_ struct window *w = malloc(sizeof *w);
-	uint64_t offset = t->frames.offset;
+	uint64_t offset = t->frames.offset, budget;
 	struct stat st;
-	int r = 0;
+	int r;
 
 	if (!w)
 		return -ENOMEM;
@@ -141,26 +234,16 @@ int rows_index_build(struct rows_index *i, struct tail_reader *t)
 	w->at = w->len = 0;
 	if (fstat(t->fd, &st) < 0)
 		return -errno;
-	while (offset + FRAME_HEADER_SIZE <= (uint64_t) st.st_size) {
-		uint32_t size, type;
-		struct rd head;
-
-		r = look(w, offset, FRAME_HEADER_SIZE, &head);
-		if (r < 0)
-			return r;
-		size = rd_u32(&head);
-		type = rd_u32(&head);
-		if (head.bad || type < TAIL_CONTEXT || type > TAIL_BATCH ||
-		    size > TAIL_RECORD_MAX || offset + frame_space(size) > (uint64_t) st.st_size)
-			break;
-		r = type == TAIL_ROWS ? on_rows(i, w, offset, size) : on_other(i, t, offset);
-		if (r < 0)
-			return r;
-		offset += frame_space(size);
-	}
-	offset = check_last(i, t, offset);
+	budget = (uint64_t) st.st_size + SEARCH_MIN;
+	do {
+		r = hop(i, t, w, (uint64_t) st.st_size, &offset);
+		if (r >= 0) {
+			offset = check_last(i, t, offset);
+			r = step_over(i, t, w, &budget, &offset);
+		}
+	} while (r > 0);
 	frame_reader_seek(&t->frames, offset);
-	return 0;
+	return r;
 }
 
 int rows_ref_read(int fd, const struct rows_ref *ref, struct buf *frame, struct tail_rows *ret)

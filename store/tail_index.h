@@ -5,7 +5,9 @@
 /**
  * Where the rows of a tail lie, without reading them: a hop from frame head to frame head.
  *
- * The index believes heads; whoever reads rows checks their frame.
+ * The index believes heads; whoever reads rows checks their frame.  A tail may be written to while it is indexed: a frame
+ * that cannot be read is damaged only if another one follows it, for frames are written one after another; otherwise it
+ * is not there yet.  What is damaged is passed over and counted.
  */
 
 #include <stdbool.h>
@@ -18,6 +20,7 @@
 struct rows_ref {
 	uint64_t offset; /* of the frame */
 	uint32_t space;	 /* that it occupies */
+	uint32_t file;	 /* which one, where there are several; 0 in a tail */
 	uint32_t count;
 	uint64_t first_seq;
 	uint64_t time_min, time_max;
@@ -29,7 +32,13 @@ struct rows_ref {
 struct rows_index {
 	struct rows_ref *at; /* owned */
 	size_t n, cap;
-	size_t n_uncut; /* trailing ones whose batch has not been cut */
+	size_t n_uncut;	  /* trailing ones whose batch has not been cut */
+	size_t n_damaged; /* places that could not be read */
+	/*
+	 * A context may have been among the damage.  Contexts have their numbers by counting: none behind it was taken in,
+	 * so that rows with such numbers are unreadable rather than somebody else's.
+	 */
+	bool contexts_lost;
 };
 
 void rows_index_done(struct rows_index *i);
