@@ -29,7 +29,7 @@ Suite(follow);
  * numbers of a journal from then on.
  */
 
-enum { WRITERS = 2, JOURNALS = 4096 };
+enum { WRITERS = 2, JOURNALS = 1024, BURST = 100 };
 
 struct reader {
 	struct request request;
@@ -117,7 +117,7 @@ static void reader_close(struct reader *r)
 	buf_done(&r->line);
 }
 
-/* Writers: as fast as they can, a few entries a frame, now and then a batch, a context or another journal. */
+/* Writers: bursts at full speed, a few entries a frame, now and then a batch, a context or another journal. */
 
 struct writer {
 	struct tails tails;
@@ -149,13 +149,15 @@ static void *write_on(void *arg)
 		w->last = i;
 		if (roll % 8 == 0)
 			tails_flush(t, journal);
+		if (i % BURST == BURST - 1)
+			usleep(1000);
 		if (roll == 1)
 			tails_cut(t, journal);
 		if (roll == 2) {
 			snprintf(text, sizeof text, "T=%lld", (long long) i);
 			context = tails_context(t, journal, 0, text);
 		}
-		if (roll == 3 && i % 4 == 0) {
+		if (roll == 3) {
 			tails_flush(t, journal);
 			tails_close(t, journal);
 			journal = tails_open(t, "w");
@@ -185,12 +187,12 @@ static void rounds(uint64_t seed, int n)
 	tails_init(&t, path);
 	reader_open(&all, &t, UINT64_MAX);
 	for (unsigned i = 0; i < WRITERS; i++) {
-		writers[i] = (struct writer){ .number = i, .seed = seed + i };
+		writers[i] = (struct writer){ .number = i, .seed = seed + i, .last = -1 };
 		tails_init(&writers[i].tails, path);
 		cr_assert(zero(int, pthread_create(&thread[i], NULL, write_on, &writers[i])));
 	}
 	for (int round = 0; round < n; round++) {
-		usleep((useconds_t) (random_u64(&seed) % 2000));
+		usleep((useconds_t) (random_u64(&seed) % 20000));
 		reader_open(&r, &t, random_u64(&seed) % 20);
 		for (int step = 0; step < 100 && r.n_seen < 200; step++)
 			reader_step(&r);
