@@ -235,7 +235,8 @@ static int protect(void)
 	struct rlimit files;
 	sigset_t stop;
 
-	umask(0027);
+	/* What a holder made private stays so. */
+	umask(umask(0077) | 0027);
 	if (setrlimit(RLIMIT_CORE, &none) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;

@@ -14,7 +14,7 @@
 #	verified  the state directory $state is whole, with its key
 
 set -u
-bulla=$BUILD/bulla
+bulla=${BUILD:?is the build tree}/bulla
 tools=$BUILD/tests/e2e
 work=$(mktemp -d "${TMPDIR:-/tmp}/bulla-e2e-XXXXXX")
 state=$work/state
