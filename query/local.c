@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -19,6 +20,8 @@ int local_open(const char *option, struct state *ret)
 	if (r < 0)
 		return log_error_code(r, "no state directory: use --state or BULLA_STATE");
 	r = state_open(ret, path, false);
+	if (r == -ENOENT && access(path, F_OK) == 0)
+		return log_error_code(r, "%s is no state directory", path);
 	return r < 0 ? log_error_code(r, "cannot open %s", path) : 0;
 }
 
