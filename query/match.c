@@ -402,7 +402,7 @@ static bool is_id_of(const struct value *v, const struct field *f)
 
 static bool fits(const struct value *v, const struct field *f)
 {
-	if (v->n == f->value_len && memcmp(v->p, f->value, v->n) == 0)
+	if (v->n == f->value_len && (v->n == 0 || memcmp(v->p, f->value, v->n) == 0))
 		return true;
 	return (v->is_pattern && fits_pattern(v, f)) || (v->is_short_id && is_id_of(v, f));
 }
