@@ -98,5 +98,9 @@ int command_keys(int argc, char **argv)
 		else
 			return EXIT_USAGE;
 	}
+	if (optind != argc) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
 	return print_key(state, and_pin);
 }

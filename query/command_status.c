@@ -55,9 +55,25 @@ static void copy_value(const struct contexts *c, const char *name, char ret[VALU
 	const struct field *f = c->n > 0 ? contexts_lookup(c, 0, name) : NULL;
 	size_t n = f ? MIN_OF((size_t) f->value_len, (size_t) VALUE_MAX - 1) : 0;
 
+	/* Not to be cut within a character. */
+	while (f && n < f->value_len && n > 0 && (f->value[n] & 0xc0) == 0x80)
+		n--;
 	for (size_t i = 0; i < n; i++)
 		ret[i] = (char) (f->value[i] >= ' ' && f->value[i] != 127 ? f->value[i] : '?');
 	ret[n] = '\0';
+}
+
+/* Columns are counted in characters, which printf() does not. */
+static void print_padded(const char *text, int width)
+{
+	for (const char *p = text; *p; p++)
+		width -= ((unsigned char) *p & 0xc0) != 0x80;
+	printf("%s%*s", text, width > 0 ? width : 0, "");
+}
+
+static const char *plural(uint64_t n)
+{
+	return n == 1 ? "" : "s";
 }
 
 /* What a tail says of itself: its identity is among its first frames. */
@@ -88,6 +104,8 @@ static void describe(const struct state *s, const struct id *journal, char name[
 
 static void print_journals(const struct state *s, const struct history *h, uint64_t now)
 {
+	if (history_n_journals(h) == 0)
+		return;
 	printf("\n%-12s  %-6s %12s %8s %10s %8s  %-20s %s\n", "JOURNAL", "STATE", "ENTRIES", "SIZE",
 	       "RATE", "NEWEST", "NAME", "UNIT");
 	for (uint32_t i = 0; i < history_n_journals(h); i++) {
@@ -104,8 +122,10 @@ static void print_journals(const struct state *s, const struct history *h, uint6
 		if (j->batches > 0 && span > 0)
 			snprintf(rate, sizeof rate, "%.1f/s",
 				 (double) j->entries * 1e9 / (double) span);
-		printf("%-12.12s  %-6s %12" PRIu64 " %8s %10s %8s  %-20s %s\n", id,
-		       j->closed ? "closed" : "open", j->entries, size, rate, age, name, unit);
+		printf("%-12.12s  %-6s %12" PRIu64 " %8s %10s %8s  ", id,
+		       j->closed ? "closed" : "open", j->entries, size, rate, age);
+		print_padded(name, *unit ? 20 : 0);
+		printf("%s%s\n", *unit ? " " : "", unit);
 	}
 }
 
@@ -145,8 +165,9 @@ static int print_state(const struct state *s, const struct history *h)
 	printf("sealer    %s\n", local_sealer_runs(s) ? "running"
 				 : history_is_up(h)   ? "not running; the last run was cut off"
 						      : "not running");
-	printf("sealed    %" PRIu64 " entries, %s of messages, in %u journals\n", entries, bytes,
-	       history_n_journals(h));
+	printf("sealed    %" PRIu64 " entr%s, %s of messages, in %u journal%s\n", entries,
+	       entries == 1 ? "y" : "ies", bytes, history_n_journals(h),
+	       plural(history_n_journals(h)));
 	printf("head      commit %" PRIu64 ", root %.16s..., %s old\n", history_size(h) - 1, hex,
 	       age);
 	printf("key       %" PRIu64 " of %" PRIu64 " seals used\n", used,
@@ -234,6 +255,10 @@ int command_status(int argc, char **argv)
 			state = optarg;
 		else
 			return EXIT_USAGE;
+	}
+	if (optind != argc) {
+		usage(stderr);
+		return EXIT_USAGE;
 	}
 	return at ? status_there(at) : status_here(state);
 }
