@@ -248,7 +248,7 @@ static int open_frame(struct run *run, const struct candidate *c, struct opened 
 		       &k);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < o->n; i++)
+	for (size_t i = 0; i < o->n && o->fields; i++)
 		o->rows[i].entry.fields = o->fields + (uintptr_t) o->rows[i].entry.fields;
 	order_rows(o, run->backward);
 	*ret = TAKE_PTR(o);
