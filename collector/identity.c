@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "base/text.h"
 #include "bulla/error.h"
+#include "collector/cgroup.h"
 #include "collector/host.h"
 
 void identity_done(struct identity *i)
@@ -93,84 +94,29 @@ int identity_add_host(struct identity *i)
 	return r;
 }
 
-/* The path in the unified hierarchy ("0::/..."), or else in systemd's own ("N:name=systemd:/..."). */
-static const char *cgroup_path(char *text)
-{
-	const char *unified = NULL, *named = NULL;
-
-	for (char *save, *line = strtok_r(text, "\n", &save); line;
-	     line = strtok_r(NULL, "\n", &save)) {
-		char *first = strchr(line, ':'), *second = first ? strchr(first + 1, ':') : NULL;
-
-		if (!second)
-			continue;
-		*second = '\0';
-		if (text_starts(line, "0:") && first + 1 == second)
-			unified = second + 1;
-		else if (strcmp(first + 1, "name=systemd") == 0)
-			named = second + 1;
-	}
-	if (unified && strcmp(unified, "/") != 0)
-		return unified;
-	return named ? named : unified;
-}
-
-static bool has_suffix(const char *s, size_t n, const char *suffix)
-{
-	size_t m = strlen(suffix);
-
-	return n > m && memcmp(s + n - m, suffix, m) == 0;
-}
-
-static bool is_unit(const char *s, size_t n)
-{
-	static const char *const suffixes[] = { ".service", ".scope", ".socket", ".mount",
-						".swap" };
-
-	for (size_t i = 0; i < ELEMENTS(suffixes); i++)
-		if (has_suffix(s, n, suffixes[i]))
-			return true;
-	return false;
-}
-
-/*
- * As systemd's cg_path_get_unit() reads it: slices first, then the unit; behind user@UID.service a user's own slices and
- * unit.  Names in the tree may be escaped by a leading underscore.
- */
 int identity_add_cgroup(struct identity *i, const char *cgroup)
 {
-	const char *slice = NULL, *unit = NULL, *user_unit = NULL;
-	size_t slice_len = 0, unit_len = 0, user_len = 0;
+	struct cgroup_names n;
 	int r;
 
-	for (const char *p = cgroup; *p;) {
-		size_t n;
+	cgroup_parse(cgroup, &n);
+	/* Whatever is in no slice is in the root one. */
+	if (n.unit.n > 0 && n.slice.n == 0)
+		n.slice = (struct cgroup_name){ "-.slice", STRLEN("-.slice") };
+	const struct {
+		const char *name;
+		struct cgroup_name value;
+	} fields[] = {
+		{ "_SYSTEMD_SLICE", n.slice },		 { "_SYSTEMD_UNIT", n.unit },
+		{ "_SYSTEMD_SESSION", n.session },	 { "_SYSTEMD_OWNER_UID", n.owner_uid },
+		{ "_SYSTEMD_USER_SLICE", n.user_slice }, { "_SYSTEMD_USER_UNIT", n.user_unit },
+	};
 
-		p += strspn(p, "/");
-		n = strcspn(p, "/");
-		if (n > 1 && *p == '_') {
-			p++;
-			n--;
-		}
-		if (!unit && has_suffix(p, n, ".slice")) {
-			slice = p;
-			slice_len = n;
-		} else if (!unit && is_unit(p, n)) {
-			unit = p;
-			unit_len = n;
-		} else if (unit && !user_unit && text_starts(unit, "user@") && is_unit(p, n)) {
-			user_unit = p;
-			user_len = n;
-		}
-		p += n;
-	}
 	r = strcmp(cgroup, "/") == 0 ? 0 : identity_add(i, "_SYSTEMD_CGROUP", cgroup);
-	if (r >= 0 && unit)
-		r = identity_add_bytes(i, "_SYSTEMD_UNIT", unit, unit_len);
-	if (r >= 0 && slice)
-		r = identity_add_bytes(i, "_SYSTEMD_SLICE", slice, slice_len);
-	if (r >= 0 && user_unit)
-		r = identity_add_bytes(i, "_SYSTEMD_USER_UNIT", user_unit, user_len);
+	for (size_t k = 0; k < ELEMENTS(fields) && r >= 0; k++)
+		if (fields[k].value.n > 0)
+			r = identity_add_bytes(i, fields[k].name, fields[k].value.p,
+					       fields[k].value.n);
 	return r;
 }
 
@@ -188,11 +134,11 @@ static int add_own_cgroup(struct identity *i, pid_t pid)
 	buf_char(&text, '\0');
 	if (text.bad)
 		return -ENOMEM;
-	path = cgroup_path((char *) text.data);
+	path = cgroup_of_proc((char *) text.data);
 	return path ? identity_add_cgroup(i, path) : 0;
 }
 
-int identity_add_process(struct identity *i, pid_t pid, char *const *command)
+int identity_add_process(struct identity *i, pid_t pid, char *const *command, bool container)
 {
 	_cleanup_buf_ struct buf line = { 0 };
 	const char *base = strrchr(command[0], '/');
@@ -219,7 +165,7 @@ int identity_add_process(struct identity *i, pid_t pid, char *const *command)
 		r = identity_add_bytes(i, "_CMDLINE", line.data, MIN_OF(line.len, (size_t) 4096));
 	if (r >= 0)
 		r = identity_add(i, "_COMM", base ? base + 1 : command[0]);
-	if (r >= 0 && !identity_has(i, "_SYSTEMD_CGROUP"))
+	if (r >= 0 && !container)
 		r = add_own_cgroup(i, pid);
 	return r;
 }

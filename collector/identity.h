@@ -30,9 +30,14 @@ _must_check_ int identity_add_bytes(struct identity *i, const char *name, const 
 				    size_t n);
 /** Whether a field of this name is there. */
 bool identity_has(const struct identity *i, const char *name);
-/** Add what the kernel says of this host, and of a process and its cgroup. */
+/** Add what the kernel says of this host. */
 _must_check_ int identity_add_host(struct identity *i);
-_must_check_ int identity_add_process(struct identity *i, pid_t pid, char *const *command);
+/**
+ * Add what the kernel says of a process that is about to become a command: its ids, and its cgroup, unless that is not the
+ * `container`'s.
+ */
+_must_check_ int identity_add_process(struct identity *i, pid_t pid, char *const *command,
+				      bool container);
 /** Add unit, slice and session that a cgroup path stands for, as systemd names them. */
 _must_check_ int identity_add_cgroup(struct identity *i, const char *cgroup);
 /** Sort the fields and append the canonical leaf of the identity context. */

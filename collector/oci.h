@@ -16,8 +16,9 @@
 
 /** A command line that runs a container. */
 struct oci_command {
-	const char *id;	    /* points into the command */
-	const char *bundle; /* "." by default */
+	const char *id;	     /* points into the command */
+	const char *bundle;  /* "." by default */
+	bool systemd_cgroup; /* cgroupsPath is SLICE:PREFIX:NAME */
 };
 
 /** Whether a command is `runc|crun|youki|kata-runtime|runsc [options] run|create [options] ID`. */
@@ -31,6 +32,8 @@ bool oci_recognise(char *const *command, struct oci_command *ret);
 _must_check_ int oci_identity(const struct oci_command *c, const char *name, const char *image,
 			      struct identity *to);
 
+/** Append the cgroup that a cgroupsPath stands for; nothing where that depends on where the runtime is.  @return 0, -ENOMEM. */
+_must_check_ int oci_cgroup(const char *cgroups_path, bool systemd, struct buf *to);
 /** Parse config.json into NUL-terminated "NAME=value" strings; what the child does.  @return 0 or BULLA_EPARSE. */
 _must_check_ int oci_parse_config(const char *json, size_t n, struct buf *to);
 

@@ -66,7 +66,7 @@ static int describe(struct run *u)
 			r = identity_add(i, "_IMAGE_NAME", u->image);
 	}
 	if (r >= 0)
-		r = identity_add_process(i, u->holder.command.pid, argv);
+		r = identity_add_process(i, u->holder.command.pid, argv, container);
 	if (r >= 0 && !identity_has(i, "SYSLOG_IDENTIFIER"))
 		r = identity_add(i, "SYSLOG_IDENTIFIER",
 				 u->name     ? u->name

@@ -86,9 +86,10 @@ int ticks_timeout(const struct ticks *t, uint64_t now, bool connected)
 			next = t->tick_at;
 		if (t->recover_at != 0)
 			next = MIN_OF(next, t->recover_at);
-		if (connected)
+		/* As ticks_due() has it: what comes first is not to be overtaken, or the wait would be none. */
+		if (connected && t->tick_at == 0)
 			next = MIN_OF(next, t->last_commit + TICKS_HEARTBEAT_S * NS_PER_S);
-		if (t->idle_since != 0)
+		if (t->idle_since != 0 && t->tick_at == 0 && t->recover_at == 0)
 			next = MIN_OF(next, t->idle_since + TICKS_IDLE_MS * NS_PER_MS);
 	}
 	if (next == UINT64_MAX)

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Behind the filters what is allowed works, and anything else ends the process.
+ */
+
+#include "collector/confine.h"
+
+#include "tests/harness.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+Suite(confine);
+
+static int pipe_fds[2];
+
+/* What a confined process tries. */
+
+static void try_nothing(void)
+{
+}
+
+static void try_memory(void)
+{
+	char *p = malloc(64 << 20);
+
+	if (!p)
+		_exit(1);
+	memset(p, 1, 64 << 20);
+	free(p);
+}
+
+static void try_write(void)
+{
+	if (write(pipe_fds[1], "x", 1) != 1)
+		_exit(1);
+}
+
+static void try_open(void)
+{
+	open("/etc/hostname", O_RDONLY);
+}
+
+static void try_creating(void)
+{
+	open("/tmp/bulla-test-confine", O_CREAT | O_WRONLY, 0600);
+}
+
+static void try_socket(void)
+{
+	socket(AF_INET, SOCK_STREAM, 0);
+}
+
+static void try_fork(void)
+{
+	fork();
+}
+
+static void try_exec(void)
+{
+	execl("/bin/true", "true", (char *) NULL);
+}
+
+static void try_kill(void)
+{
+	kill(getppid(), 0);
+}
+
+static void try_unlink(void)
+{
+	unlink("/tmp/bulla-test-confine");
+}
+
+static void try_executable_memory(void)
+{
+	mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static void try_making_memory_executable(void)
+{
+	void *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	mprotect(p, 4096, PROT_READ | PROT_EXEC);
+}
+
+static void try_typing(void)
+{
+	ioctl(2, TIOCSTI, "x");
+}
+
+static void try_counting(void)
+{
+	int n;
+
+	if (ioctl(pipe_fds[0], FIONREAD, &n) < 0 || fcntl(pipe_fds[0], F_GETPIPE_SZ) < 0)
+		_exit(1);
+}
+
+static void try_duplicating(void)
+{
+	fcntl(pipe_fds[0], F_DUPFD, 100);
+}
+
+static void try_ptrace(void)
+{
+	prctl(PR_SET_DUMPABLE, 1);
+}
+
+static const struct {
+	const char *what;
+	void (*try_it)(void);
+	bool parser, collector; /* may do it */
+} tries[] = {
+	{ "nothing", try_nothing, true, true },
+	{ "memory", try_memory, true, true },
+	{ "write", try_write, true, true },
+	{ "open", try_open, false, false },
+	{ "create", try_creating, false, false },
+	{ "socket", try_socket, false, false },
+	{ "fork", try_fork, false, false },
+	{ "exec", try_exec, false, false },
+	{ "kill", try_kill, false, false },
+	{ "unlink", try_unlink, false, false },
+	{ "executable memory", try_executable_memory, false, false },
+	{ "memory made executable", try_making_memory_executable, false, false },
+	{ "typing into a terminal", try_typing, false, false },
+	{ "counting what a pipe holds", try_counting, false, true },
+	{ "duplicating a descriptor", try_duplicating, false, false },
+	{ "prctl", try_ptrace, false, false },
+};
+
+static int status_of(int (*confine)(void), void (*try_it)(void))
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid == 0) {
+		if (confine() < 0)
+			_exit(2);
+		try_it();
+		_exit(0);
+	}
+	cr_assert(eq(int, waitpid(pid, &status, 0), pid));
+	return status;
+}
+
+static void expect_tries(int (*confine)(void), bool collector)
+{
+	if (!confine_is_on())
+		cr_skip_test("a sanitizer's build does not confine");
+	cr_assert(eq(int, pipe(pipe_fds), 0));
+	for (size_t i = 0; i < ELEMENTS(tries); i++) {
+		bool may = collector ? tries[i].collector : tries[i].parser;
+		int status = status_of(confine, tries[i].try_it);
+		bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+		bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+
+		cr_expect(may ? done : killed, "%s: status %x", tries[i].what, (unsigned) status);
+	}
+}
+
+Test(confine, a_parser_reads_its_memory_and_answers)
+{
+	expect_tries(confine_parser, false);
+}
+
+Test(confine, a_collector_has_what_it_has)
+{
+	expect_tries(confine_collector, true);
+}
