@@ -476,7 +476,6 @@ static int dump_journal(const struct state *s, const struct ledger_journal *j, s
 	int r;
 
 	tail_name(&j->id, name);
-	buf_append(to, name, sizeof name);
 	r = tail_reader_open(&t, s->journals, name);
 	while (r >= 0 && left > 0 && (r = tail_reader_next(&t, &item)) > 0)
 		if (item.type == TAIL_ROWS)
@@ -484,8 +483,9 @@ static int dump_journal(const struct state *s, const struct ledger_journal *j, s
 	return r < 0 ? r : left > 0 ? -ENODATA : 0;
 }
 
-int builder_dump(const char *path, struct buf *to)
+int builder_dump_each(const char *path, builder_dump_fn each, void *arg)
 {
+	_cleanup_buf_ struct buf entries = { 0 };
 	struct history *h = history_new();
 	struct ledger_scan scan;
 	struct ledger l;
@@ -494,15 +494,31 @@ int builder_dump(const char *path, struct buf *to)
 
 	assert(h);
 	if (r >= 0) {
-		r = ledger_open(&l, s.ledger, O_RDONLY, h, HISTORY_CHECK_ALL, NULL, NULL, &scan);
+		r = ledger_open(&l, s.ledger, O_RDONLY, h, HISTORY_SKIP_SIGNATURE, NULL, NULL,
+				&scan);
 		if (r >= 0)
 			ledger_close(&l);
-		for (uint32_t i = 0; r >= 0 && i < history_n_journals(h); i++)
-			r = dump_journal(&s, history_journal(h, i), to);
+		for (uint32_t i = 0; r >= 0 && i < history_n_journals(h); i++) {
+			buf_clear(&entries);
+			r = dump_journal(&s, history_journal(h, i), &entries);
+			if (r >= 0)
+				each(arg, history_journal(h, i), &entries);
+		}
 		state_close(&s);
 	}
 	history_free(h);
 	return r;
+}
+
+static void append_dump(void *arg, const struct ledger_journal *j, const struct buf *entries)
+{
+	buf_append(arg, j->id.b, ID_SIZE);
+	buf_append(arg, entries->data, entries->len);
+}
+
+int builder_dump(const char *path, struct buf *to)
+{
+	return builder_dump_each(path, append_dump, to);
 }
 
 /* Files. */

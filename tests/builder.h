@@ -103,6 +103,10 @@ bool verified_says(const struct verified *v, enum verdict verdict, const char *w
  * @return 0, or the error of the first that cannot be read.
  */
 int builder_dump(const char *path, struct buf *to);
+/** The same, journal by journal. */
+typedef void (*builder_dump_fn)(void *arg, const struct ledger_journal *j,
+				const struct buf *entries);
+int builder_dump_each(const char *path, builder_dump_fn each, void *arg);
 
 /** Read or write a whole file below a directory. */
 void builder_load(const char *path, const char *name, struct buf *to);
