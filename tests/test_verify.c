@@ -1161,7 +1161,7 @@ Test(verify, one_file_rolled_back_is_found)
 	make_bed();
 	files[0] = bed.db_tail;
 	files[1] = LEDGER;
-	snprintf(older, sizeof older, "%s.old", bed.work);
+	snprintf(older, sizeof older, "%s.older", bed.path);
 	builder_copy(bed.path, older);
 	for (unsigned i = 0; i < 3; i++) {
 		builder_log_many(&bed.b, bed.db, 3);
