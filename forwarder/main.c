@@ -53,6 +53,7 @@ struct forwarder {
 	struct pack_options packed_as;
 	uint64_t body_from, body_to; /* commits in `body`; from > to: none */
 	struct hash body_root;	     /* before them */
+	uint64_t forked_at; /* commits over which the aggregator's root is not ours; 0: none */
 	int inotify;
 	struct live *live;
 };
@@ -139,6 +140,7 @@ static int take_head(struct forwarder *f, const struct http_answer *a, struct se
 	if (r < 0)
 		return r;
 	if (h.durable > 0 && !hash_same(&ours, &h.root)) {
+		f->forked_at = h.durable;
 		in->event = SEND_FORK;
 		return 0;
 	}
@@ -262,6 +264,36 @@ static int put(struct forwarder *f, struct send_input *in)
 	return r;
 }
 
+/*
+ * Show the aggregator our commit where its own is another: its people are to know as well, and it keeps what it is shown.
+ * A seal covers all that was before it, so the last common number will do.
+ */
+static void show_fork(struct forwarder *f)
+{
+	struct pack_options o = { 0 };
+	struct http_answer a = { 0 };
+	struct http_request q = {
+		.method = "PUT",
+		.url = f->url,
+		.content_type = "application/vnd.bulla.commits",
+		.timeout_s = ASK_TIMEOUT_S,
+		.text_max = ANSWER_MAX,
+	};
+	uint64_t number = f->forked_at - 1;
+
+	if (f->forked_at == 0)
+		return;
+	buf_clear(&f->body);
+	if (packer_seek(f->packer, number) < 0 || packer_next(f->packer, &o, &f->body) != 1)
+		return;
+	set_url(f, "commits", number, number);
+	q.body = f->body.data;
+	q.body_size = f->body.len;
+	if (http_client_do(f->client, &q, &a) < 0)
+		log_warning("%s could not be shown the other history", f->base);
+	buf_done(&a.text);
+}
+
 /* Wait for the ledger to grow, or for a time; a signal ends it. */
 static int wait_for(struct forwarder *f, int timeout_ms)
 {
@@ -311,6 +343,7 @@ static int act(struct forwarder *f, enum send_action action, struct send_input *
 	case SEND_DO_FINISH:
 		return 0;
 	case SEND_DO_STOP:
+		show_fork(f);
 		log_error("FORK: %s holds another history of this origin; one of the two is not "
 			  "what this host "
 			  "sealed.  Nothing more is sent; run bulla verify on both ends",
@@ -320,7 +353,7 @@ static int act(struct forwarder *f, enum send_action action, struct send_input *
 		log_error("REWIND: %s holds more commits (%" PRIu64
 			  ") of this origin than are here (%" PRIu64 "): "
 			  "the end of this ledger was lost or cut off",
-			  f->base, in->head, f->sender.size);
+			  f->base, f->sender.next, f->sender.size);
 		return BULLA_EFORK;
 	}
 	return r < 0 ? r : 1;
