@@ -163,7 +163,7 @@ def urgent_seal():
         libc.inotify_add_watch(fd, os.fsencode(state / 'seal' / 'key'), IN_MODIFY)
         run = subprocess.Popen(bulla('run', '--level-prefix', '--state', state, '--', sys.executable, '-c', URGENT, told, str(n)),
                                stdin=subprocess.DEVNULL)
-        sealed = []
+        sealed, sync_ms, plain = [], [], plain_file(dir)
         os.set_blocking(fd, False)
         while run.poll() is None:
             try:
@@ -171,26 +171,29 @@ def urgent_seal():
                 sealed.append(time.monotonic_ns())
             except BlockingIOError:
                 time.sleep(0.0002)
+            # The baseline in between, while nothing is due.
+            if len(sync_ms) < len(sealed) and 150e6 < time.monotonic_ns() - sealed[-1] < 300e6:
+                sync_ms.append(sync_once(plain, len(sync_ms)))
         os.close(fd)
+        os.close(plain)
         cost(['true'])
         written = list(map(int, told.read_text().split()))
     ms = [(min(s for s in sealed if s > w) - w) / 1e6 for w in written if any(s > w for s in sealed)]
-    sync_ms = fdatasync_ms()
-    if ms:
+    if ms and sync_ms:
         emit('commit-latency', 'priority 1: from write() to sealed, all processes', median(ms), 'ms', median(sync_ms), 'pwrite+fdatasync',
              'own', better='lower', n=len(ms), p99=quantile(ms, 0.99), p50=median(ms))
 
 
-def fdatasync_ms():
-    with scratch('sync') as dir:
-        fd = os.open(dir / 'plain', os.O_WRONLY | os.O_CREAT, 0o600)
-        os.posix_fallocate(fd, 0, 1 << 20)
-        os.fsync(fd)
-        out = []
-        for i in range(100):
-            start = time.monotonic_ns()
-            os.pwrite(fd, b'x' * 512, 512 * i)
-            os.fdatasync(fd)
-            out.append((time.monotonic_ns() - start) / 1e6)
-        os.close(fd)
-    return out
+def plain_file(dir):
+    fd = os.open(dir / 'plain', os.O_WRONLY | os.O_CREAT, 0o600)
+    os.posix_fallocate(fd, 0, 1 << 20)
+    os.fsync(fd)
+    return fd
+
+
+def sync_once(fd, number):
+    """Milliseconds of one small durable write."""
+    start = time.monotonic_ns()
+    os.pwrite(fd, b'x' * 512, 512 * number)
+    os.fdatasync(fd)
+    return (time.monotonic_ns() - start) / 1e6
