@@ -13,6 +13,8 @@
 #include "store/recover.h"
 #include "store/state.h"
 
+enum { COMPLAINTS_MAX = 3 };
+
 static int report(int socket, const struct ledger_journal *j, const struct batch_item *b)
 {
 	struct message batch = { .type = MESSAGE_BATCH }, close_it = { .type = MESSAGE_CLOSE };
@@ -39,7 +41,18 @@ static int report(int socket, const struct ledger_journal *j, const struct batch
 	return message_send(socket, &close_it, -1);
 }
 
-static int recover(int socket, const struct state *s, const struct message *m)
+/* What cannot be recovered is tried again by every sealer: that must not become a page of text each time. */
+static void complain(int error, const struct id *journal, unsigned *failed)
+{
+	char hex[2 * ID_SIZE + 1];
+
+	if ((*failed)++ >= COMPLAINTS_MAX)
+		return;
+	text_hex(hex, journal->b, ID_SIZE);
+	log_error_code(error, "cannot recover journal %s", hex);
+}
+
+static int recover(int socket, const struct state *s, const struct message *m, unsigned *failed)
 {
 	struct ledger_journal j = {
 		.id = m->journal.journal,
@@ -55,17 +68,13 @@ static int recover(int socket, const struct state *s, const struct message *m)
 
 	if (lock == -EWOULDBLOCK)
 		return 0; /* alive: its holder will ask for a channel */
-	text_hex(hex, j.id.b, ID_SIZE);
-	if (lock < 0) {
-		log_error_code(lock, "cannot recover journal %s", hex);
-		return 0;
-	}
-	r = recover_batch(s->journals, &j, &b);
+	r = lock < 0 ? lock : recover_batch(s->journals, &j, &b);
 	if (r < 0) {
 		/* It stays open in the ledger, and verify will say what is wrong. */
-		log_error_code(r, "cannot recover journal %s", hex);
+		complain(r, &j.id, failed);
 		return 0;
 	}
+	text_hex(hex, j.id.b, ID_SIZE);
 	if (r > 0)
 		log_info("recovered %u entries of journal %s", b.entries, hex);
 	return report(socket, &j, r > 0 ? &b : NULL);
@@ -73,6 +82,7 @@ static int recover(int socket, const struct state *s, const struct message *m)
 
 int recovery_run(int socket, const char *state_path_name)
 {
+	unsigned failed = 0;
 	struct state s;
 	struct message m;
 	int r;
@@ -85,10 +95,13 @@ int recovery_run(int socket, const char *state_path_name)
 			r = BULLA_EPEER;
 			break;
 		}
-		r = recover(socket, &s, &m);
+		r = recover(socket, &s, &m, &failed);
 		if (r < 0)
 			break;
 	}
+	if (failed > COMPLAINTS_MAX)
+		log_error("cannot recover %u more journals; `bulla verify` says why",
+			  failed - COMPLAINTS_MAX);
 	state_close(&s);
 	return r;
 }

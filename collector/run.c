@@ -118,15 +118,9 @@ static int open_journal(struct run *u)
 		attach.journal.journal = h->journal;
 		r = holder_request(h, &attach, MESSAGE_ATTACHED);
 	}
+	/* The tail stays, empty: the sealer may know of it nevertheless. */
 	if (r < 0 && r != -ECANCELED)
 		log_error_code(r, "the sealer does not open the journal");
-	if (r < 0) {
-		char name[TAIL_NAME_SIZE];
-
-		/* Should the sealer know of it nevertheless, it holds no entry. */
-		tail_name(&h->journal, name);
-		unlinkat(h->state.journals, name, 0);
-	}
 	return r;
 }
 

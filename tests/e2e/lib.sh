@@ -80,8 +80,8 @@ is() {
 		n_good=$((n_good + 1))
 	else
 		n_bad=$((n_bad + 1))
-		printf 'BAD: %s\n got: %s\nwant: %s\n' "$1" "$2" "$3"
-		[ -s "$work/said" ] && sed 's/^/said: /' "$work/said" | head -20
+		printf 'BAD: %s\n got: %.500s\nwant: %.500s\n' "$1" "$2" "$3"
+		[ -s "$work/said" ] && sed 's/^/said: /' "$work/said" | head -5
 	fi
 }
 
@@ -93,7 +93,7 @@ good() {
 	else
 		n_bad=$((n_bad + 1))
 		echo "BAD: $what: $*"
-		[ -s "$work/said" ] && sed 's/^/said: /' "$work/said" | head -20
+		[ -s "$work/said" ] && sed 's/^/said: /' "$work/said" | head -5
 	fi
 }
 
