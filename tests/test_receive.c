@@ -156,7 +156,7 @@ static bool is_prefix(struct shipped *s, const struct outcome *o)
 	return memcmp(&root, &o->root, sizeof root) == 0;
 }
 
-Test(receive, every_truncation_keeps_whole_commits_only, .timeout = 120)
+Test(receive, every_truncation_keeps_whole_commits_only)
 {
 	struct shipped s;
 
@@ -181,7 +181,7 @@ static void flip(uint8_t *frame, size_t at, unsigned bit)
 	frame_finish(frame, type, size);
 }
 
-Test(receive, every_changed_bit_is_refused_or_changes_nothing, .timeout = 300)
+Test(receive, every_changed_bit_is_refused_or_changes_nothing)
 {
 	struct outcome want;
 	struct shipped s;
@@ -219,7 +219,7 @@ Test(receive, every_changed_bit_is_refused_or_changes_nothing, .timeout = 300)
 }
 
 /* Frames dropped, doubled and swapped. */
-Test(receive, frames_are_wanted_once_and_in_order, .timeout = 120)
+Test(receive, frames_are_wanted_once_and_in_order)
 {
 	size_t place[512], n = 0;
 	struct buf body = { 0 };

@@ -1326,7 +1326,10 @@ Test(verify, a_host_at_work_is_no_tampering)
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		work(&b);
 	}
-	for (unsigned i = 0; i < 100; i++) {
+	/* The directory grows all the while: on a slow machine fewer rounds see as much of it. */
+	uint64_t enough = clock_monotonic_ns() + 15 * NS_PER_S;
+
+	for (unsigned i = 0; i < 100 && (i < 3 || clock_monotonic_ns() < enough); i++) {
 		struct verify_options o = { .pin = &pin, .running = true };
 
 		o.now_ns = clock_realtime_ns();
@@ -1337,7 +1340,7 @@ Test(verify, a_host_at_work_is_no_tampering)
 		cr_assert(ge(u64, v.report.commits, commits));
 		commits = v.report.commits;
 	}
-	cr_expect(gt(u64, commits, 5), "nobody worked");
+	cr_expect(gt(u64, commits, 1), "nobody worked");
 	kill(child, SIGKILL);
 	waitpid(child, &status, 0);
 	cr_expect(eq(int, status, SIGKILL), "it ended by itself");
