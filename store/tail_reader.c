@@ -236,15 +236,13 @@ const uint8_t *seeds_of(const struct seeds *s, uint64_t batch_no)
 
 /* Reading. */
 
-int tail_reader_open(struct tail_reader *t, int dirfd, const char *name)
+int tail_reader_open_fd(struct tail_reader *t, int fd)
 {
 	struct frame f;
 	int r;
 
-	*t = (struct tail_reader){ .fd = io_open_regular(dirfd, name, O_RDONLY) };
-	if (t->fd < 0)
-		return t->fd;
-	frame_reader_init(&t->frames, t->fd, 0, TAIL_RECORD_MAX);
+	*t = (struct tail_reader){ .fd = fd };
+	frame_reader_init(&t->frames, fd, 0, TAIL_RECORD_MAX);
 	r = frame_reader_next(&t->frames, &f, NULL);
 	if (r == 0)
 		r = BULLA_ETRUNCATED;
@@ -254,6 +252,14 @@ int tail_reader_open(struct tail_reader *t, int dirfd, const char *name)
 	if (r < 0)
 		tail_reader_close(t);
 	return r;
+}
+
+int tail_reader_open(struct tail_reader *t, int dirfd, const char *name)
+{
+	int fd = io_open_regular(dirfd, name, O_RDONLY);
+
+	*t = (struct tail_reader){ .fd = -1 };
+	return fd < 0 ? fd : tail_reader_open_fd(t, fd);
 }
 
 void tail_reader_close(struct tail_reader *t)

@@ -107,6 +107,8 @@ struct tail_reader {
  * @return 0; -ENOENT; BULLA_ETRUNCATED when there is no whole header (yet); BULLA_EVERSION; BULLA_ECORRUPT.
  */
 _must_check_ int tail_reader_open(struct tail_reader *t, int dirfd, const char *name);
+/** The same for a file that is open; the descriptor is taken, and closed on failure. */
+_must_check_ int tail_reader_open_fd(struct tail_reader *t, int fd);
 void tail_reader_close(struct tail_reader *t);
 
 /** What tail_reader_next() found. */
