@@ -167,7 +167,8 @@ int tail_writer_open(struct tail_writer *t, int dirfd, const struct id *journal,
 	t->seeds = reader.seeds;
 	reader.contexts = (struct contexts){ 0 };
 	reader.seeds = (struct seeds){ 0 };
-	if (r >= 0 && (t->next_seq < entries || t->seeds.n == 0 || t->contexts.n == 0))
+	if (r >= 0 &&
+	    (t->next_seq < entries || t->contexts.n == 0 || !seeds_of(&t->seeds, t->batch_no)))
 		r = BULLA_ECORRUPT;
 	t->end = reader.frames.offset;
 	if (r >= 0)

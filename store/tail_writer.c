@@ -113,10 +113,13 @@ static int append_seed(struct tail_writer *t, uint64_t first_batch, const uint8_
 int tail_writer_ensure_seed(struct tail_writer *t, uint64_t batch_no)
 {
 	uint8_t seed[SEED_SIZE];
+	uint64_t last;
 	int r;
 
 	assert(t->seeds.n > 0);
-	if (batch_no - t->seeds.at[t->seeds.n - 1].first_batch < SEED_BATCHES)
+	/* One that is for later may be there from before a restart. */
+	last = t->seeds.at[t->seeds.n - 1].first_batch;
+	if (last > batch_no || batch_no - last < SEED_BATCHES)
 		return 0;
 	randombytes_buf(seed, sizeof seed);
 	r = append_seed(t, batch_no, seed);

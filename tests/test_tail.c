@@ -530,6 +530,54 @@ Test(tail, seeds_change_every_256_batches_and_with_restarts_anywhere)
 	bench_done(&b);
 }
 
+/* The seed of batch 256 is written before batch 255 is cut. */
+Test(tail, a_seed_may_come_before_the_cut_that_did_not)
+{
+	_cleanup_buf_ struct buf whole = { 0 };
+	struct bench b;
+
+	bench_init(&b);
+	for (unsigned i = 0; i < SEED_BATCHES - 1; i++) {
+		log_entries(&b, 1);
+		cut(&b);
+		sealed(&b);
+	}
+	log_entries(&b, 2);
+	cut(&b);
+	cr_assert(eq(u32, b.t.seeds.n, 2));
+	load(&b, &whole);
+	store(&b, whole.data, b.t.end - frame_space(TAIL_BATCH_SIZE), whole.len);
+	tail_writer_close(&b.t);
+	bench_open(&b);
+	cr_assert(not(b.t.cut_pending));
+	for (unsigned i = 0; i < 2; i++) {
+		log_entries(&b, 1);
+		cut(&b);
+		expect_cut_is_true(&b);
+		sealed(&b);
+	}
+	cr_expect(eq(u32, b.t.seeds.n, 2));
+	bench_done(&b);
+}
+
+Test(tail, a_seed_for_later_batches_only_is_refused)
+{
+	struct tail_writer t;
+	uint8_t frame[64];
+	struct bench b;
+	uint64_t at;
+
+	bench_init(&b);
+	at = frame_space(TAIL_HEADER_SIZE) + frame_space(b.t.contexts.at[0].leaf_size);
+	memset(frame, 5, sizeof frame);
+	cr_assert(eq(
+		int,
+		io_pwrite(b.t.fd, frame, frame_finish(frame, TAIL_SEED, TAIL_SEED_RECORD_SIZE), at),
+		0));
+	cr_expect(eq(int, tail_writer_open(&t, b.dir, &journal, 0, 0), BULLA_ECORRUPT));
+	bench_done(&b);
+}
+
 Test(tail, what_a_killed_writer_left_is_synced_before_it_is_told)
 {
 	struct bench b;
