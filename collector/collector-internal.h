@@ -34,6 +34,7 @@ struct source {
 	uint64_t covered;  /* bytes of the stream that are in the tail, or staged for it */
 	size_t incomplete; /* bytes of a line that wait in the pipe for the rest of it */
 	bool ready, hung_up;
+	bool robbed;  /* somebody else takes bytes out of the pipe, and it was said */
 	bool in_line; /* the last piece was not the end of its line (kept with --level-prefix) */
 	uint8_t line_priority;
 };
@@ -54,6 +55,7 @@ struct collector {
 	bool exit_told; /* that is in the tail */
 	int wait_status;
 	/* Of the channel to the sealer. */
+	uint64_t channels; /* had so far */
 	bool welcomed, asked_for_channel, close_sent, closed;
 	bool told_dirty, told_large, told_urgent, urgent;
 	uint64_t not_before;  /* monotonic: linger */
@@ -64,6 +66,8 @@ struct collector {
 
 /** Go on where the tail ends. */
 void intake_resume(struct collector *c);
+/** Take bytes that the tail covers out of the pipe. */
+_must_check_ int intake_consume(struct collector *c, struct source *s, uint64_t n);
 /** Take in what a source holds.  @return 0, or an error that ends the collector. */
 _must_check_ int intake_step(struct collector *c, struct source *s);
 /** Append the last entry: how the command ended. */

@@ -282,8 +282,7 @@ static int resume(struct collector *c)
 			return BULLA_ECORRUPT;
 		r = links_watch(c, s->fd, EPOLLIN | EPOLLET, i);
 		if (r >= 0)
-			r = progress_consume(&c->progress, s->channel, s->fd, c->null,
-					     s->covered - consumed);
+			r = intake_consume(c, s, s->covered - consumed);
 		if (r < 0)
 			return r;
 		s->ready = true;
@@ -375,6 +374,7 @@ static int run(const struct arguments *a)
 		.sealer = a->fd[FD_CHANNEL],
 		.progress = { a->fd[FD_PAGE], { a->fd[FD_LOOK], a->fd[FD_PUT] }, NULL },
 		.level_prefix = a->level_prefix,
+		.channels = 1,
 		.epoll = -1,
 		.null = -1,
 	};

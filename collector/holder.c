@@ -236,6 +236,7 @@ int holder_start_collector(struct holder *h, int channel)
 		return r;
 	}
 	h->collector = pair[0];
+	h->channels = 1;
 	r = tell_exit(h);
 	return r == -EPIPE ? 0 : r;
 }
@@ -303,10 +304,12 @@ static int renew_channel(struct holder *h)
 		return 0;
 	}
 	h->want_channel = h->complained = false;
-	if (h->collector >= 0)
+	if (h->collector >= 0) {
+		h->channels++;
 		r = message_send(h->collector, &m, channel);
-	else
+	} else {
 		r = holder_start_collector(h, channel);
+	}
 	close(channel);
 	return r == -EPIPE ? 0 : r;
 }
@@ -324,7 +327,7 @@ static int from_collector(struct holder *h)
 		return 0;
 	}
 	if (r > 0 && m.type == MESSAGE_CHANNEL) {
-		if (!h->want_channel)
+		if (!h->want_channel && m.channel.had >= h->channels)
 			want_channel(h, 0);
 		return 0;
 	}

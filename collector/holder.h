@@ -34,7 +34,8 @@ struct holder {
 	pid_t collector_pid; /* 0: reaped */
 	/* A channel to the sealer is wanted: for the collector at hand, or for the next one. */
 	bool want_channel, complained;
-	uint64_t want_at; /* monotonic: not before */
+	uint64_t want_at;  /* monotonic: not before */
+	uint64_t channels; /* given to the collector at hand */
 	unsigned pause_ms;
 	uint64_t consumed; /* when a collector died last */
 	bool started, exited, done;

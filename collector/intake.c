@@ -121,6 +121,17 @@ void intake_resume(struct collector *c)
 	}
 }
 
+int intake_consume(struct collector *c, struct source *s, uint64_t n)
+{
+	int r = progress_consume(&c->progress, s->channel, s->fd, c->null, n);
+
+	if (r > 0 && !s->robbed) {
+		log_warning("the command reads its own output; what it takes is not logged");
+		s->robbed = true;
+	}
+	return r < 0 ? r : 0;
+}
+
 /* Append what is staged and let go of the bytes that it covers. */
 static int flush(struct collector *c, struct source *s)
 {
@@ -133,7 +144,7 @@ static int flush(struct collector *c, struct source *s)
 	r = intake_until_space(c, tail_writer_flush);
 	if (r < 0)
 		return r;
-	return progress_consume(&c->progress, s->channel, s->fd, c->null, s->covered - consumed);
+	return intake_consume(c, s, s->covered - consumed);
 }
 
 /* Looking into a pipe. */

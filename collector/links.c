@@ -47,6 +47,7 @@ static void lose_sealer(struct collector *c)
 	if (c->holder < 0 || c->asked_for_channel)
 		return;
 	c->asked_for_channel = true;
+	want.channel.had = c->channels;
 	if (message_send(c->holder, &want, -1) < 0)
 		lose_holder(c);
 }
@@ -174,6 +175,7 @@ static int take_channel(struct collector *c, int fd)
 	close_fd(&c->sealer);
 	c->welcomed = c->close_sent = c->asked_for_channel = false;
 	c->sealer = fd;
+	c->channels++;
 	return links_watch(c, fd, EPOLLIN, TAG_SEALER);
 }
 

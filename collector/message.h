@@ -78,6 +78,10 @@ struct message {
 			uint32_t urgency;
 		} dirty;
 		struct {
+			uint64_t
+				had; /* channels so far: a wish that came too late is for one that is on its way */
+		} channel; /* CHANNEL to the holder */
+		struct {
 			int32_t wait_status; /* as waitpid() gives it */
 		} exited;
 		uint8_t room[MESSAGE_SIZE - 8];

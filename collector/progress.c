@@ -12,7 +12,6 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
-#include "bulla/error.h"
 
 enum { PAGE_SIZE_HERE = 4096 };
 
@@ -99,9 +98,13 @@ int progress_consume(struct progress *p, unsigned source, int fd, int null, uint
 		k = move(fd, p->scratch[1], n);
 		if (k > 0)
 			atomic_store(&page->consumed[source], base + (uint64_t) k);
+		else if (k == 0 || k == -EAGAIN)
+			atomic_store(&page->consumed[source], base + n);
 		atomic_store(&page->moving, 0);
-		if (k <= 0)
-			return k < 0 && k != -EAGAIN ? (int) k : BULLA_ECORRUPT;
+		if (k == 0 || k == -EAGAIN)
+			return 1;
+		if (k < 0)
+			return (int) k;
 		r = drop(p->scratch[0], null, (uint64_t) k);
 		if (r < 0)
 			return r;

@@ -52,9 +52,10 @@ _must_check_ int progress_map(struct progress *p);
 void progress_close(struct progress *p);
 
 /**
- * Take `n` bytes, which are there, out of `source`, whose read end is `fd`; `null` is open for writing on /dev/null.
+ * Take `n` bytes out of `source`, whose read end is `fd`; `null` is open for writing on /dev/null.
  *
- * @return 0; BULLA_ECORRUPT when there are fewer; a negated errno.
+ * @return 0; 1 when there were fewer, because the command itself (who else could) has read them back: they count as consumed;
+ *         a negated errno.
  */
 _must_check_ int progress_consume(struct progress *p, unsigned source, int fd, int null,
 				  uint64_t n);
