@@ -29,12 +29,20 @@ int links_watch(struct collector *c, int fd, uint32_t events, uint64_t tag)
 	return epoll_ctl(c->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
+/* Somebody else may have a copy of what is closed; it is not to wake us for it. */
+static void hang_up(struct collector *c, int *fd)
+{
+	if (*fd >= 0)
+		epoll_ctl(c->epoll, EPOLL_CTL_DEL, *fd, NULL);
+	close_fd(fd);
+}
+
 /* The sealer. */
 
 static void lose_holder(struct collector *c)
 {
 	/* Nobody will tell how the command ends; the pipes will say that it has. */
-	close_fd(&c->holder);
+	hang_up(c, &c->holder);
 	c->exited = true;
 }
 
@@ -42,7 +50,7 @@ static void lose_sealer(struct collector *c)
 {
 	struct message want = { .type = MESSAGE_CHANNEL };
 
-	close_fd(&c->sealer);
+	hang_up(c, &c->sealer);
 	c->welcomed = c->close_sent = false;
 	if (c->holder < 0 || c->asked_for_channel)
 		return;
@@ -172,7 +180,7 @@ static int take_channel(struct collector *c, int fd)
 {
 	if (fd < 0)
 		return BULLA_EPEER;
-	close_fd(&c->sealer);
+	hang_up(c, &c->sealer);
 	c->welcomed = c->close_sent = c->asked_for_channel = false;
 	c->sealer = fd;
 	c->channels++;

@@ -51,6 +51,8 @@ void peer_drop(struct sealer *s, struct peer *p)
 {
 	if (p->gone)
 		return;
+	/* To close is not enough: who has a copy of this end keeps it in the epoll set, with a pointer to what is freed. */
+	epoll_ctl(s->epoll, EPOLL_CTL_DEL, p->fd, NULL);
 	close_fd(&p->fd);
 	p->gone = true;
 	s->n_connected -= p->kind != PEER_LISTENER;

@@ -6,7 +6,8 @@
  *
  *	hostile SEED ROUNDS STATE
  *
- * Each round opens or attaches a journal, says random things on its channel, some of them nearly right, and leaves in the middle.
+ * Each round opens or attaches a journal, says random things on its channel, some of them nearly right, and leaves in the middle;
+ * sometimes it has kept a copy of the sealer's end, and speaks on after the sealer has closed its own.
  * Prints what the sealer has let pass.
  */
 
@@ -123,9 +124,21 @@ static void talk(struct channel *c)
 	}
 }
 
+/* A connection that the sealer let go of still has a reader: the copy that the attacker kept. */
+static void speak_on(const struct channel *c)
+{
+	struct message m = lie(c);
+
+	for (int i = 0; i < 3; i++) {
+		if (message_send(c->fd, &m, -1) < 0)
+			return;
+		usleep(1000);
+	}
+}
+
 static void round_of(int holder)
 {
-	_cleanup_close_ int ours = -1;
+	_cleanup_close_ int ours = -1, theirs = -1;
 	struct message m = { .type = draw(3) ? MESSAGE_OPEN : MESSAGE_ATTACH }, reply;
 	struct channel c = { 0 };
 	int pair[2];
@@ -143,16 +156,18 @@ static void round_of(int holder)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return;
 	ours = c.fd = pair[0];
-	if (message_send(holder, &m, draw(32) ? pair[1] : -1) < 0) {
-		close(pair[1]);
+	theirs = pair[1];
+	if (message_send(holder, &m, draw(32) ? theirs : -1) < 0)
 		return;
-	}
-	close(pair[1]);
+	if (draw(4))
+		close_fd(&theirs);
 	if (draw(4) && message_receive(holder, 0, &reply, NULL) > 0 && reply.status == 0) {
 		opened += reply.type == MESSAGE_OPENED;
 		attached += reply.type == MESSAGE_ATTACHED;
 	}
 	talk(&c);
+	if (theirs >= 0)
+		speak_on(&c);
 }
 
 int main(int argc, char **argv)
