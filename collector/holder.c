@@ -284,6 +284,16 @@ static int on_closed(struct holder *h)
 	return 0;
 }
 
+static void complain(struct holder *h, int channel)
+{
+	if (channel == -ENOEXEC)
+		log_error("the sealer that was started has stopped, the source waits; the reason is "
+			  "above, or in %s/seal/log",
+			  h->state.path);
+	else
+		log_error_code(channel, "the sealer does not take the journal; its source waits");
+}
+
 static int renew_channel(struct holder *h)
 {
 	struct message attach = { .type = MESSAGE_ATTACH }, m = { .type = MESSAGE_CHANNEL };
@@ -297,8 +307,7 @@ static int renew_channel(struct holder *h)
 		return on_closed(h);
 	if (channel < 0) {
 		if (!h->complained)
-			log_error_code(channel, "the sealer does not take the journal; its source "
-						"waits");
+			complain(h, channel);
 		h->complained = true;
 		want_channel(h, PAUSE_MAX_MS);
 		return 0;
