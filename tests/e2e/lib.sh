@@ -75,13 +75,19 @@ requires() {
 	esac
 }
 
+# What a failure is shown with: the end of what bulla run and the sealer said.
+said() {
+	tail -5 "$work/said" 2>/dev/null | sed 's/^/said: /'
+	tail -40 "$state/seal/log" 2>/dev/null | sed 's/^/sealer: /'
+}
+
 is() {
 	if [ "$2" = "$3" ]; then
 		n_good=$((n_good + 1))
 	else
 		n_bad=$((n_bad + 1))
 		printf 'BAD: %s\n got: %.500s\nwant: %.500s\n' "$1" "$2" "$3"
-		[ -s "$work/said" ] && sed 's/^/said: /' "$work/said" | head -5
+		said
 	fi
 }
 
@@ -93,7 +99,7 @@ good() {
 	else
 		n_bad=$((n_bad + 1))
 		echo "BAD: $what: $*"
-		[ -s "$work/said" ] && sed 's/^/said: /' "$work/said" | head -5
+		said
 	fi
 }
 
