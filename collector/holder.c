@@ -287,9 +287,10 @@ static int on_closed(struct holder *h)
 static void complain(struct holder *h, int channel)
 {
 	if (channel == -ENOEXEC)
-		log_error("the sealer that was started has stopped, the source waits; the reason is "
-			  "above, or in %s/seal/log",
-			  h->state.path);
+		log_error(
+			"the sealer that was started has stopped, the source waits; the reason is "
+			"above, or in %s/seal/log",
+			h->state.path);
 	else
 		log_error_code(channel, "the sealer does not take the journal; its source waits");
 }
