@@ -196,7 +196,7 @@ static int rotate(struct lane *l)
 	/* Somebody else may have done it meanwhile. */
 	if (l->failed < 0 || l->fd < 0 || l->end < lane_object_size)
 		return l->failed;
-	r = io_sync(l->fd);
+	r = l->synced < l->written ? io_sync(l->fd) : 0;
 	if (r < 0)
 		return l->failed = r;
 	l->synced = l->written;
@@ -207,6 +207,22 @@ static int rotate(struct lane *l)
 	close_fd(&l->fd);
 	l->seq++;
 	return open_next(l);
+}
+
+/* Be where a block can be appended: in an object that is not full, at its end.  Called with the lock held. */
+static int make_ready(struct lane *l)
+{
+	int r = l->failed;
+
+	if (r >= 0 && l->torn) {
+		r = ftruncate(l->fd, (off_t) l->end) < 0 ? -errno : 0;
+		l->torn = r < 0;
+	}
+	if (r >= 0 && l->end >= lane_object_size)
+		r = rotate(l);
+	if (r >= 0 && l->fd < 0)
+		r = open_next(l); /* there was no room for it before */
+	return r;
 }
 
 int lane_append(struct lane *l, const struct id *origin, uint64_t commit, const uint8_t *frames,
@@ -222,22 +238,19 @@ int lane_append(struct lane *l, const struct id *origin, uint64_t commit, const 
 	wr_u32(&w, (uint32_t) size);
 	space = frame_finish(head, LANE_BLOCK, LANE_BLOCK_SIZE);
 	pthread_mutex_lock(&l->lock);
-	r = l->failed;
-	if (r >= 0 && l->end >= lane_object_size)
-		r = rotate(l);
-	if (r >= 0 && l->fd < 0)
-		r = open_next(l); /* there was no room for it before */
-	if (r >= 0)
+	r = make_ready(l);
+	if (r >= 0) {
 		r = io_pwrite(l->fd, head, space, l->end);
-	if (r >= 0)
-		r = io_pwrite(l->fd, frames, size, l->end + space);
+		if (r >= 0)
+			r = io_pwrite(l->fd, frames, size, l->end + space);
+		if (r < 0)
+			l->torn = ftruncate(l->fd, (off_t) l->end) < 0;
+	}
 	if (r >= 0) {
 		*ret_seq = l->seq;
 		*ret_offset = l->end + space;
 		l->end += space + size;
 		l->written += space + size;
-	} else if (l->fd >= 0 && ftruncate(l->fd, (off_t) l->end) < 0) {
-		l->failed = r;
 	}
 	pthread_mutex_unlock(&l->lock);
 	return r;

@@ -34,7 +34,8 @@ struct lane {
 	uint64_t written; /* bytes appended since start, over all objects */
 	uint64_t synced;  /* of those, durable */
 	bool syncing;
-	int failed; /* < 0 from the first write or sync on that could not be undone: nothing is taken any more */
+	bool torn;  /* behind `end` lies what a failed write left, and has still to be cut off */
+	int failed; /* < 0 from the first sync on that failed: nothing is taken any more */
 	pthread_mutex_t lock; /* guards all of the above */
 	pthread_cond_t synced_more;
 };
@@ -62,7 +63,12 @@ typedef int (*lane_block_fn)(void *arg, const struct lane *l, const struct lane_
 _must_check_ int lane_open(struct lane *l, struct objstore *store, unsigned number,
 			   lane_block_fn each, void *arg);
 void lane_close(struct lane *l);
-/** Append a block.  @return 0, and where its frames begin; -ENOSPC, -EDQUOT: nothing has happened; a negated errno. */
+/**
+ * Append a block.
+ *
+ * @return 0, and where its frames begin; a negated errno: nothing has happened, and unless it was a sync that failed the
+ *         next call may succeed.
+ */
 _must_check_ int lane_append(struct lane *l, const struct id *origin, uint64_t commit,
 			     const uint8_t *frames, size_t size, uint64_t *ret_seq,
 			     uint64_t *ret_offset);

@@ -4,8 +4,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -59,6 +61,16 @@ int objstore_open_next(int prefix_fd, const char *name)
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
+static bool same_file(int prefix_fd, const char *name, const char *other)
+{
+	struct stat a, b;
+
+	return fstatat(prefix_fd, name, &a, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       fstatat(prefix_fd, other, &b, AT_SYMLINK_NOFOLLOW) == 0 && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
+/* The old name goes last: until then a call that failed can be repeated. */
 int objstore_publish(int prefix_fd, const char *name)
 {
 	char under_way[128];
@@ -67,11 +79,15 @@ int objstore_publish(int prefix_fd, const char *name)
 	r = open_name(name, under_way);
 	if (r < 0)
 		return r;
-	if (linkat(prefix_fd, under_way, prefix_fd, name, 0) < 0)
-		return -errno;
-	if (unlinkat(prefix_fd, under_way, 0) < 0)
-		return -errno;
-	return io_sync_dir(prefix_fd);
+	if (linkat(prefix_fd, under_way, prefix_fd, name, 0) < 0) {
+		r = -errno;
+		if (r != -EEXIST || !same_file(prefix_fd, name, under_way))
+			return r;
+	}
+	r = io_sync_dir(prefix_fd);
+	if (r < 0)
+		return r;
+	return unlinkat(prefix_fd, under_way, 0) < 0 ? -errno : 0;
 }
 
 int objstore_read(int prefix_fd, const char *name)

@@ -26,7 +26,7 @@ void objstore_close(struct objstore *s);
 _must_check_ int objstore_prefix(struct objstore *s, const char *prefix);
 /** Open the file of an object under way, creating it.  @return fd for reading and appending. */
 _must_check_ int objstore_open_next(int prefix_fd, const char *name);
-/** Make a synced file under way an object.  @return 0; -EEXIST: the name is taken by another. */
+/** Make a synced file under way an object; after a failure, again.  @return 0; -EEXIST: the name is taken by another. */
 _must_check_ int objstore_publish(int prefix_fd, const char *name);
 /** Open an object for reading, be it published or under way. */
 _must_check_ int objstore_read(int prefix_fd, const char *name);

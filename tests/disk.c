@@ -213,6 +213,18 @@ int openat(int dirfd, const char *name, int flags, ...)
 	return fd;
 }
 
+int linkat(int old_dirfd, const char *old, int new_dirfd, const char *new, int flags)
+{
+	int r;
+
+	if (next_step() <= 0)
+		return -1;
+	r = (int) syscall(SYS_linkat, old_dirfd, old, new_dirfd, new, flags);
+	if (armed && r == 0)
+		path_at(new_dirfd, new, remember(CHANGE_CREATED)->path);
+	return r;
+}
+
 int unlinkat(int dirfd, const char *name, int flags)
 {
 	if (next_step() <= 0)
