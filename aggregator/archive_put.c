@@ -283,11 +283,11 @@ static int keep_commit(struct incoming *in, const struct received *c, size_t end
 	uint64_t seq, offset;
 	int r;
 
-	in->root = c->root;
 	r = lane_append(l, &o->id, c->number, in->body + in->start, end - in->start, &seq, &offset);
 	if (r < 0)
 		return r;
 	in->appended = true;
+	in->root = c->root;
 	pthread_mutex_lock(&a->lock);
 	/* Offsets of rows are in the body; in the object the commit's frames begin elsewhere. */
 	r = index_rows(a, &o->id, c, l, seq, offset - in->start);
