@@ -141,6 +141,10 @@ static int scan_lane(struct lane *l, struct scan *s)
 		r = fd < 0 ? fd : scan_object(s, fd);
 		if (r < 0)
 			return (int) r;
+		/* A crash may have left it both names. */
+		r = objstore_publish(l->prefix, name);
+		if (r < 0 && r != -ENOENT && r != -EEXIST)
+			return (int) r;
 	}
 	r = open_next(l);
 	if (r < 0)

@@ -381,6 +381,8 @@ Test(lane, what_was_acknowledged_outlives_a_power_cut_at_every_step)
 			cr_expect(ge(u64, f.n, kept), "step %zu, cut %d", at, cut);
 			cr_expect(le(u64, f.n, tried), "step %zu, cut %d", at, cut);
 			expect_commits(&f, counted, f.n, at);
+			for (uint64_t seq = 0; seq < f.lane.seq && cut == CUT_KEEPS_ALL; seq++)
+				cr_expect(not(is_there(&f, seq, true)), "step %zu", at);
 			cr_assert(eq(int, append(&f, f.n, &put), 0), "step %zu, cut %d", at, cut);
 			cr_assert(eq(int, lane_sync(&f.lane), 0), "step %zu, cut %d", at, cut);
 			kept = f.n + 1;
