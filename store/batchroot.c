@@ -85,3 +85,22 @@ struct hash batchroot_get(struct batchroot *b)
 		hash_leaves(b);
 	return frontier_root(&b->tree);
 }
+
+void batchroot_mark(struct batchroot *b, struct batchroot_mark *ret)
+{
+	/* Leaves that wait would be gone from the buffer by the time of going back. */
+	if (b->n_leaves > 0)
+		hash_leaves(b);
+	*ret = (struct batchroot_mark){ b->tree, b->bytes, b->time_min, b->time_max };
+}
+
+void batchroot_rewind(struct batchroot *b, const struct batchroot_mark *mark)
+{
+	b->tree = mark->tree;
+	b->bytes = mark->bytes;
+	b->time_min = mark->time_min;
+	b->time_max = mark->time_max;
+	buf_clear(&b->leaves);
+	b->n_leaves = 0;
+	b->salt_ready = false;
+}

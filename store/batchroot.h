@@ -41,6 +41,17 @@ _must_check_ int batchroot_add(struct batchroot *b, const struct entry *e);
 uint64_t batchroot_count(const struct batchroot *b);
 /** The root over all entries taken. */
 struct hash batchroot_get(struct batchroot *b);
+
+/** A place in a batch to which it can go back. */
+struct batchroot_mark {
+	struct frontier tree;
+	uint64_t bytes, time_min, time_max;
+};
+
+/** Remember where the batch is. */
+void batchroot_mark(struct batchroot *b, struct batchroot_mark *ret);
+/** Forget all entries that were taken since, in the same batch. */
+void batchroot_rewind(struct batchroot *b, const struct batchroot_mark *mark);
 /** Free the buffer; the memory itself is the caller's. */
 void batchroot_done(struct batchroot *b);
 

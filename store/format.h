@@ -57,6 +57,8 @@ enum {
 	TAIL_RECORD_MAX = ROWS_RAW_MAX + ROWS_RAW_MAX / 255 + 16 + ROWS_HEADER_MAX,
 	TAIL_ALLOCATE_STEP_MIN = 64 << 10,
 	TAIL_ALLOCATE_STEP_MAX = 4 << 20,
+	/* Kept free of rows: for the batch record and the seed of what is there, and a few words about what is not. */
+	TAIL_RESERVE = 8 << 10,
 };
 
 #endif

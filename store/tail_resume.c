@@ -139,11 +139,14 @@ static int open_end(struct tail_writer *t, int dirfd, const char *name)
 	r = rest_is_blank(t->fd, t->end);
 	if (r < 0)
 		return r;
+	if (fstat(t->fd, &st) < 0)
+		return -errno;
 	/* What lies behind the last whole frame would follow a shorter one that takes its place. */
 	if (r == 0 && ftruncate(t->fd, (off_t) t->end) < 0)
 		return -errno;
-	if (fstat(t->fd, &st) < 0)
-		return -errno;
+	/* The space itself is not given back, for who knows who takes it on a full disk. */
+	if (r == 0 && io_preallocate(t->fd, (uint64_t) st.st_size) < 0)
+		st.st_size = (off_t) t->end;
 	t->allocated = MAX_OF((uint64_t) st.st_size, t->end);
 	return 0;
 }

@@ -17,12 +17,13 @@
 #include "bulla/error.h"
 
 /* Space ahead of the end grows with the file, so that a quiet container costs little and a busy one few calls. */
-static int allocate(struct tail_writer *t, size_t about_to_write)
+static int allocate(struct tail_writer *t, size_t about_to_write, size_t reserve)
 {
-	uint64_t need = ALIGN_UP(t->end + about_to_write, (uint64_t) 4096), step = t->end / 4;
+	uint64_t end = t->end + about_to_write + reserve, need = ALIGN_UP(end, (uint64_t) 4096),
+		 step = t->end / 4;
 	int r;
 
-	if (t->end + about_to_write <= t->allocated)
+	if (end <= t->allocated)
 		return 0;
 	step = MAX_OF(step, (uint64_t) TAIL_ALLOCATE_STEP_MIN);
 	step = ALIGN_UP(MIN_OF(step, (uint64_t) TAIL_ALLOCATE_STEP_MAX), (uint64_t) 4096);
@@ -44,13 +45,15 @@ static void take_back(struct tail_writer *t)
 		t->allocated = t->end;
 }
 
-static int append(struct tail_writer *t, uint8_t *frame, enum tail_record type, size_t size)
+/* `reserve` is what has to stay allocated behind the frame. */
+static int append(struct tail_writer *t, uint8_t *frame, enum tail_record type, size_t size,
+		  size_t reserve)
 {
 	size_t space = frame_finish(frame, type, (uint32_t) size);
 	int r;
 
 	assert(size <= TAIL_RECORD_MAX);
-	r = allocate(t, space);
+	r = allocate(t, space, reserve);
 	if (r < 0)
 		return r;
 	r = io_pwrite(t->fd, frame, space, t->end);
@@ -70,7 +73,7 @@ static int append_record(struct tail_writer *t, enum tail_record type, const voi
 	if (!frame)
 		return -ENOMEM;
 	memcpy(frame + FRAME_HEADER_SIZE, record, n);
-	return append(t, frame, type, n);
+	return append(t, frame, type, n, 0);
 }
 
 /* A context or seed counts in memory first: one that is in the file and not in memory would come there twice. */
@@ -196,6 +199,8 @@ int tail_create(int dirfd, const struct id *journal, const struct id *boot,
 	if (r >= 0)
 		r = append_seed(&t, 0, seed);
 	if (r >= 0)
+		r = allocate(&t, 0, TAIL_RESERVE);
+	if (r >= 0)
 		r = io_sync(t.fd);
 	if (r >= 0)
 		r = io_sync_dir(dirfd);
@@ -265,6 +270,8 @@ int tail_writer_add(struct tail_writer *t, struct entry *e, uint32_t context)
 	if (!buf_room(&t->rows, size))
 		return -ENOMEM;
 	e->context = t->contexts.at[context].hash;
+	if (t->staged == 0)
+		batchroot_mark(&t->open, &t->before);
 	r = batchroot_add(&t->open, e);
 	if (r < 0)
 		return r;
@@ -326,7 +333,7 @@ static int compress_rows(struct tail_writer *t, uint8_t *to, size_t room, uint8_
 	return 0;
 }
 
-int tail_writer_flush(struct tail_writer *t)
+static int flush(struct tail_writer *t, size_t reserve)
 {
 	size_t head_size, data_size, room;
 	struct tail_rows rows;
@@ -358,13 +365,44 @@ int tail_writer_flush(struct tail_writer *t)
 	w = wr_of(frame + FRAME_HEADER_SIZE, head_size);
 	tail_rows_encode_head(&rows, &w);
 	assert(!w.bad && w.len == head_size);
-	r = append(t, frame, TAIL_ROWS, head_size + data_size);
+	r = append(t, frame, TAIL_ROWS, head_size + data_size, reserve);
 	if (r < 0)
 		return r;
 	buf_clear(&t->rows);
 	t->row_state = (struct row_state){ 0 };
 	t->staged = 0;
 	return 0;
+}
+
+int tail_writer_flush(struct tail_writer *t)
+{
+	return flush(t, TAIL_RESERVE);
+}
+
+int tail_writer_flush_reserved(struct tail_writer *t)
+{
+	return flush(t, 0);
+}
+
+void tail_writer_unstage(struct tail_writer *t)
+{
+	if (t->staged == 0)
+		return;
+	batchroot_rewind(&t->open, &t->before);
+	t->next_seq -= t->staged;
+	buf_clear(&t->rows);
+	t->row_state = (struct row_state){ 0 };
+	t->staged = 0;
+}
+
+int tail_writer_make_room(struct tail_writer *t, size_t size)
+{
+	return allocate(t, size, TAIL_RESERVE);
+}
+
+int tail_writer_sync(struct tail_writer *t)
+{
+	return tail_writer_make_durable(t);
 }
 
 /* Batches. */

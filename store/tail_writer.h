@@ -9,6 +9,9 @@
  * sealed while the next one fills; a second is cut only after tail_writer_sealed().
  *
  *	tail_create -> [tail_writer_context] -> tail_writer_add... -> tail_writer_flush -> tail_writer_cut -> ..._sealed
+ *
+ * Behind the end TAIL_RESERVE bytes stay allocated that rows do not use: so that on a full disk what is there can be cut,
+ * and it can be said what was dropped.
  */
 
 #include <stdbool.h>
@@ -39,7 +42,8 @@ struct tail_writer {
 	uint32_t staged;
 	bool staged_own_fields;
 	uint64_t staged_time_min, staged_time_max;
-	struct buf frame; /* scratch */
+	struct batchroot_mark before; /* the batch before the first staged row */
+	struct buf frame;	      /* scratch */
 	void *lz4_state;
 	/* Cut and not yet sealed. */
 	bool cut_pending;
@@ -91,6 +95,14 @@ size_t tail_writer_staged(const struct tail_writer *t);
 void tail_writer_consumed(struct tail_writer *t, uint8_t channel, uint64_t bytes);
 /** Append the staged rows as a frame.  Not durable.  After a failure the same call tries again. */
 _must_check_ int tail_writer_flush(struct tail_writer *t);
+/** The same, with the reserve to write in. */
+_must_check_ int tail_writer_flush_reserved(struct tail_writer *t);
+/** Forget the staged rows, as if they had never been added. */
+void tail_writer_unstage(struct tail_writer *t);
+/** Allocate space for `size` bytes more, the reserve besides.  @return 0, -ENOSPC, -EDQUOT, a negated errno. */
+_must_check_ int tail_writer_make_room(struct tail_writer *t, size_t size);
+/** Make what was flushed durable, without cutting.  After a failure it is written anew. */
+_must_check_ int tail_writer_sync(struct tail_writer *t);
 /** Entries and bytes of the batch that fills. */
 uint32_t tail_writer_open_entries(const struct tail_writer *t);
 uint64_t tail_writer_open_bytes(const struct tail_writer *t);

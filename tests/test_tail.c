@@ -668,11 +668,71 @@ static void limit_files(uint64_t size)
 	cr_assert(eq(int, setrlimit(RLIMIT_FSIZE, &limit), 0));
 }
 
+/* With the reserve. */
 static void fill_allocated(struct bench *b, size_t leave)
 {
 	while (b->t.allocated - b->t.end > leave) {
 		log_entries(b, 1);
-		flush(b);
+		cr_assert(eq(int, tail_writer_flush_reserved(&b->t), 0));
+	}
+}
+
+Test(tail, rows_leave_the_reserve_to_what_must_be_said)
+{
+	static const struct field f = { (const uint8_t *) "_STREAM", (const uint8_t *) "err", 3,
+					7 };
+	struct bench b;
+	int r = 0;
+
+	bench_init(&b);
+	limit_files(b.t.allocated);
+	while (r == 0) {
+		cr_expect(ge(u64, b.t.allocated - b.t.end, TAIL_RESERVE), "at %d", (int) b.t.end);
+		log_entries(&b, 1);
+		r = tail_writer_flush(&b.t);
+	}
+	cr_expect(ge(u64, b.t.allocated - b.t.end, TAIL_RESERVE));
+	cr_expect(lt(u64, b.t.allocated - b.t.end, TAIL_RESERVE + 200), "no less is used");
+	cr_expect(lt(int, tail_writer_make_room(&b.t, 1000), 0));
+	cr_expect(eq(i64, tail_writer_context(&b.t, 0, &f, 1), 2));
+	cr_expect(eq(int, tail_writer_flush_reserved(&b.t), 0));
+	cr_expect(eq(int, tail_writer_sync(&b.t), 0));
+	cr_expect(eq(int, tail_writer_cut(&b.t, 0), 0));
+	expect_cut_is_true(&b);
+	sealed(&b);
+	limit_files(0);
+	cr_expect(eq(int, tail_writer_make_room(&b.t, 1000), 0));
+	log_entries(&b, 1);
+	cut(&b);
+	expect_cut_is_true(&b);
+	bench_done(&b);
+}
+
+Test(tail, what_is_unstaged_was_never_there)
+{
+	struct bench b;
+
+	/* Around the sizes at which leaves are hashed. */
+	for (unsigned n = 1; n < 3 * LEAVES_AT_ONCE; n += n < 4 ? 1 : 20) {
+		uint64_t bytes;
+
+		bench_init(&b);
+		log_entries(&b, n);
+		flush(&b);
+		bytes = tail_writer_open_bytes(&b.t);
+		log_entries(&b, 2 * n);
+		tail_writer_unstage(&b.t);
+		tail_writer_unstage(&b.t);
+		b.next -= 2 * n;
+		cr_expect(eq(u64, tail_writer_staged(&b.t), 0));
+		cr_expect(eq(u32, tail_writer_open_entries(&b.t), n), "%u", n);
+		cr_expect(eq(u64, tail_writer_open_bytes(&b.t), bytes), "%u", n);
+		log_entries(&b, n);
+		cut(&b);
+		expect_cut_is_true(&b);
+		sealed(&b);
+		cr_expect(eq(u64, read_tail(b.dir, b.name, false).entries, 2 * n), "%u", n);
+		bench_done(&b);
 	}
 }
 
@@ -685,7 +745,7 @@ Test(tail, what_cannot_be_appended_changes_nothing)
 	struct reading got;
 
 	bench_init(&b);
-	fill_allocated(&b, 100);
+	fill_allocated(&b, 48);
 	limit_files(b.t.allocated);
 	end = b.t.end;
 	seq = b.t.next_seq;
