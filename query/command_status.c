@@ -18,6 +18,7 @@
 #include "bulla/error.h"
 #include "query/commands.h"
 #include "query/local.h"
+#include "store/gaps.h"
 #include "store/receipts.h"
 #include "store/tail_reader.h"
 
@@ -102,6 +103,29 @@ static void describe(const struct state *s, const struct id *journal, char name[
 	tail_reader_close(&t);
 }
 
+static void print_gaps(const struct state *s, const struct history *h)
+{
+	struct gaps all = { 0 };
+	uint32_t open = 0;
+	char bytes[16];
+
+	for (uint32_t i = 0; i < history_n_journals(h); i++) {
+		struct gaps g = { 0 };
+
+		/* One that cannot be read is for verify to find. */
+		if (gaps_of_tail(&g, s->journals, &history_journal(h, i)->id) < 0)
+			continue;
+		gaps_add(&all, &g);
+		open += g.open;
+	}
+	text_size(bytes, all.bytes);
+	if (all.counted > 0)
+		printf("dropped   %" PRIu64 " entr%s (%s) in %" PRIu64 " gap%s\n", all.entries,
+		       all.entries == 1 ? "y" : "ies", bytes, all.counted, plural(all.counted));
+	if (open > 0)
+		printf("dropping  %u journal%s, not counted yet or at all\n", open, plural(open));
+}
+
 static void print_journals(const struct state *s, const struct history *h, uint64_t now)
 {
 	if (history_n_journals(h) == 0)
@@ -172,6 +196,7 @@ static int print_state(const struct state *s, const struct history *h)
 	       age);
 	printf("key       %" PRIu64 " of %" PRIu64 " seals used\n", used,
 	       kes_capacity(history_params(h)));
+	print_gaps(s, h);
 	return receipts_each(s, print_receipt, &shipping);
 }
 

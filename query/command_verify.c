@@ -87,6 +87,12 @@ static void print_report(const struct verify_report *v, const char *pinned)
 	printf("covers    %" PRIu64 " entries (%s) of %u journals in %" PRIu64
 	       " batches and %" PRIu64 " commits\n",
 	       v->entries, size, v->journals, v->batches, v->commits);
+	if (v->gaps.counted > 0) {
+		text_size(size, v->gaps.bytes);
+		printf("dropped   %" PRIu64 " entr%s (%s) in %" PRIu64 " gap%s\n", v->gaps.entries,
+		       v->gaps.entries == 1 ? "y" : "ies", size, v->gaps.counted,
+		       v->gaps.counted == 1 ? "" : "s");
+	}
 	if (v->unsealed_entries > 0)
 		printf("besides   %" PRIu64 " entries that no seal covers\n", v->unsealed_entries);
 	if (v->commits > 0) {

@@ -26,6 +26,7 @@ struct progress {
 	bool astray;		   /* the frames at hand may belong to a batch that was given up */
 	bool lost;		   /* nothing more can be read */
 	bool done;		   /* looked at to its end */
+	struct gaps gaps;	   /* of batches that are good */
 };
 
 struct verifier {
@@ -43,6 +44,7 @@ struct verifier {
 	uint32_t n_slots, n_open;
 	uint32_t dice;
 	struct batchroot root;
+	struct gaps gaps; /* of the batch at hand */
 	struct buf raw;
 };
 
@@ -81,6 +83,7 @@ struct rows_seen {
 	uint64_t time_min, time_max, received_max;
 	uint32_t n;
 	bool own_fields;
+	struct gaps gaps;
 };
 
 /** Decode the rows of a frame, and hash them where `root` is not NULL.  @return 0 or -ENOMEM. */

@@ -277,6 +277,12 @@ static void conclude(struct verifier *v)
 		snprintf(v->report->host, sizeof v->report->host, "%s", history_host(v->history));
 	}
 	v->report->journals = history_n_journals(v->history);
+	for (uint32_t i = 0; i < v->n; i++) {
+		bool open = v->report->gaps.open | v->at[i].gaps.open;
+
+		gaps_add(&v->report->gaps, &v->at[i].gaps);
+		v->report->gaps.open = open;
+	}
 	if (o->receipt_size > size)
 		found_in_ledger(v, VERDICT_TAMPERED, NONE,
 				"an aggregator acknowledged more commits than are here: the end "

@@ -15,6 +15,7 @@
 #include "base/attr.h"
 #include "seal/note.h"
 #include "seal/statement.h"
+#include "store/gaps.h"
 #include "store/state.h"
 
 enum verdict {
@@ -57,6 +58,8 @@ struct verify_report {
 	enum verdict verdict;
 	uint64_t commits, batches, entries, bytes;
 	uint64_t unsealed_entries;
+	struct gaps
+		gaps; /* what sealed entries say was dropped; `open`: in some journal it was not counted (yet) */
 	uint32_t journals;
 	uint64_t time_first, time_last; /* of commits */
 	bool has_key;

@@ -201,6 +201,11 @@ int verify_tails_rest(struct verifier *v, uint32_t handle)
 
 	/* Of a closed journal no more will be asked. */
 	if (r >= 0 && history_journal(v->history, handle)->closed) {
+		if (p->gaps.open && !p->done)
+			verify_found_in(
+				v, VERDICT_NOTE, &history_journal(v->history, handle)->id, NULL,
+				NONE, NONE,
+				"it ends within a gap: what was dropped last was not counted");
 		tail_reader_close(&v->at[handle].reader);
 		v->at[handle].done = true;
 	}

@@ -220,6 +220,7 @@ int verify_rows(struct verifier *v, struct tail_reader *t, const struct tail_row
 		seen->time_max = MAX_OF(seen->time_max, e.time_ns);
 		seen->received_max = MAX_OF(seen->received_max, e.received_ns);
 		seen->own_fields |= e.n_fields > 0;
+		gaps_see(&seen->gaps, &e);
 		seen->n++;
 	}
 	if (r < 0 || seen->n != rows->count)
@@ -286,6 +287,7 @@ static int take_rows(struct verifier *v, struct progress *p, const struct batch 
 	if (ret->what)
 		return 0;
 	r = verify_rows(v, &p->reader, &item->rows, &v->root, &seen, ret);
+	gaps_add(&v->gaps, &seen.gaps);
 	*count += item->rows.count;
 	if (ret->what)
 		ret->offset = item->offset;
@@ -426,6 +428,7 @@ int verify_tails_batch(struct verifier *v, const struct sealed_commit *c, uint32
 		return r;
 	p = &v->at[handle];
 	v->report->batches++;
+	v->gaps = (struct gaps){ 0 };
 	if (p->missing)
 		return 0;
 	r = verify_reopen(v, handle);
@@ -443,6 +446,7 @@ int verify_tails_batch(struct verifier *v, const struct sealed_commit *c, uint32
 	} else {
 		v->report->entries += b->entries;
 		v->report->bytes += b->bytes;
+		gaps_add(&p->gaps, &v->gaps);
 	}
 	return 0;
 }

@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "seal/ledger.h"
 #include "store/format.h"
+#include "store/gaps.h"
 
 Suite(verify);
 
@@ -1246,6 +1247,77 @@ Test(verify, a_story_with_everything_in_it_is_ok)
 	cr_expect(eq(u64, v.report.unsealed_entries, 0));
 	verified_done(&v);
 	builder_done(&b);
+}
+
+static struct field field_of(const char *name, const char *value)
+{
+	return (struct field){ (const uint8_t *) name, (const uint8_t *) value,
+			       (uint32_t) strlen(value), (uint8_t) strlen(name) };
+}
+
+/* An entry about a gap; `entries` NULL: where it begins. */
+static void log_gap(struct builder *b, size_t journal, const char *entries, const char *bytes)
+{
+	struct field begin[] = { field_of(GAP_REASON, "disk-full") };
+	struct field end[] = { field_of(GAP_BYTES, entries ? bytes : ""),
+			       field_of(GAP_ENTRIES, entries ? entries : "") };
+	struct entry e = {
+		.time_ns = b->now_ns,
+		.received_ns = b->now_ns,
+		.flags = ENTRY_GAP,
+		.fields = entries ? end : begin,
+		.n_fields = entries ? 2 : 1,
+	};
+
+	cr_assert(zero(int, tail_writer_add(&b->journal[journal].tail, &e, 0)));
+}
+
+Test(verify, what_was_dropped_is_counted)
+{
+	static const struct {
+		const char *entries, *bytes;
+		uint64_t counted, want_entries, want_bytes;
+		bool open;
+	} steps[] = {
+		{ NULL, NULL, 0, 0, 0, true },
+		{ "10", "100", 1, 10, 100, false },
+		{ "1", "none", 2, 11, 100, false },
+		{ "many", "5", 2, 11, 100, true },
+		{ "00000000000000000000000000001", "5", 2, 11, 100, true },
+		{ "18446744073709551615", "1", 3, UINT64_MAX, 101, false },
+		{ NULL, NULL, 3, UINT64_MAX, 101, true },
+	};
+	const struct entry liar = { .message = (const uint8_t *) GAP_ENTRIES "=5",
+				    .message_len = sizeof GAP_ENTRIES + 1 };
+	struct verified v;
+	struct gaps g = { 0 };
+
+	make_bed();
+	gaps_see(&g, &liar);
+	cr_expect(not(g.open));
+	for (size_t i = 0; i < ELEMENTS(steps); i++) {
+		log_gap(&bed.b, bed.db, steps[i].entries, steps[i].bytes);
+		builder_flush(&bed.b, bed.db);
+		builder_log_many(&bed.b, bed.db, 3);
+		builder_commit(&bed.b);
+		cr_assert(zero(int,
+			       gaps_of_tail(&g, bed.b.state.journals, &bed.b.journal[bed.db].id)));
+		builder_verify(bed.path, &bed.pin, &v);
+		cr_expect(eq(u64, g.counted, steps[i].counted), "%zu", i);
+		cr_expect(eq(u64, g.entries, steps[i].want_entries), "%zu", i);
+		cr_expect(eq(u64, g.bytes, steps[i].want_bytes), "%zu", i);
+		cr_expect(eq(int, g.open, steps[i].open), "%zu", i);
+		cr_expect(eq(int, memcmp(&g, &v.report.gaps, sizeof g), 0), "%zu", i);
+		cr_expect(eq(int, v.report.verdict, VERDICT_OK), "%zu", i);
+		verified_done(&v);
+	}
+	builder_end(&bed.b);
+	builder_verify(bed.path, &bed.pin, &v);
+	cr_expect(verified_says(&v, VERDICT_NOTE, "it ends within a gap"), "%.*s",
+		  (int) v.findings.len, (char *) v.findings.data);
+	cr_expect(eq(int, v.report.verdict, VERDICT_OK));
+	verified_done(&v);
+	builder_done(&bed.b);
 }
 
 Test(verify, journals_may_be_more_than_open_files)
