@@ -108,7 +108,7 @@ static int wait_ms(const struct collector *c, bool may_step, uint64_t now)
 {
 	if (may_step && any_ready(c))
 		return c->not_before > now ? (int) ((c->not_before - now) / NS_PER_MS) + 1 : 0;
-	return c->buffer_used ? POLL_SAFETY_MS : IDLE_POLL_MS;
+	return full_wait_ms(c, c->buffer_used ? POLL_SAFETY_MS : IDLE_POLL_MS);
 }
 
 static int on_event(struct collector *c, const struct epoll_event *e)
@@ -173,24 +173,41 @@ static bool is_orphan(struct collector *c)
 	return intake_is_full(c);
 }
 
+/* The last entry.  It is covered like a byte of a stream, so that the next collector does not say it again. */
+static int tell_exit(struct collector *c)
+{
+	int r;
+
+	if (!c->status_is || c->exit_told)
+		return 0;
+	r = own_add_exit(c);
+	if (r < 0)
+		return r;
+	tail_writer_consumed(&c->tail, CHANNEL_OWN, 1);
+	c->exit_told = true;
+	return full_wait(c, tail_writer_flush_reserved);
+}
+
 static int collect(struct collector *c)
 {
 	struct message done = { .type = MESSAGE_DONE };
 	int r;
 
 	while ((!sources_ended(c) || !c->exited) && !is_orphan(c)) {
-		if (c->not_before <= clock_monotonic_ns()) {
+		r = full_step(c);
+		if (r >= 0 && c->not_before <= clock_monotonic_ns())
 			r = step_sources(c);
-			if (r < 0)
-				return r;
-		}
+		if (r < 0)
+			return r;
 		if (sources_ended(c) && c->exited)
 			break;
 		r = wait_for_events(c, !intake_is_full(c));
 		if (r < 0)
 			return r;
 	}
-	r = intake_exit(c);
+	r = full_finish(c);
+	if (r >= 0)
+		r = tell_exit(c);
 	if (r >= 0)
 		r = finish(c);
 	if (r >= 0 && c->holder >= 0)
@@ -269,10 +286,11 @@ static int open_tail(struct collector *c, const char *path, const struct id *jou
 	return r < 0 ? r : make_contexts(c);
 }
 
-/* What the tail covers and the pipe still holds is consumed, not read again. */
+/* What the tail covers (or was dropped) and the pipe still holds is consumed, not read again. */
 static int resume(struct collector *c)
 {
 	intake_resume(c);
+	full_resume(c);
 	for (size_t i = 0; i < SOURCES_MAX; i++) {
 		struct source *s = &c->source[i];
 		uint64_t consumed = progress_consumed(&c->progress, s->channel);
@@ -322,6 +340,7 @@ struct arguments {
 	int fd[N_FDS];
 	uint8_t priority[SOURCES_MAX];
 	bool level_prefix;
+	uint64_t block_max_s; /* UINT64_MAX: for ever */
 };
 
 static int parse(int argc, char **argv, struct arguments *a)
@@ -333,6 +352,7 @@ static int parse(int argc, char **argv, struct arguments *a)
 		{ "journal", required_argument, NULL, 'j' },
 		{ "priorities", required_argument, NULL, 'p' },
 		{ "level-prefix", no_argument, NULL, 'l' },
+		{ "block-max", required_argument, NULL, 'b' },
 		{ 0 },
 	};
 	bool fds = false;
@@ -351,6 +371,8 @@ static int parse(int argc, char **argv, struct arguments *a)
 			a->journal = optarg;
 		else if (c == 'l')
 			a->level_prefix = true;
+		else if (c == 'b' && text_to_u64(optarg, &a->block_max_s) == 0)
+			continue;
 		else if (c == 'p' && strlen(optarg) == SOURCES_MAX)
 			for (size_t i = 0; i < SOURCES_MAX; i++)
 				a->priority[i] = (uint8_t) ((optarg[i] - '0') & 7);
@@ -374,6 +396,8 @@ static int run(const struct arguments *a)
 		.sealer = a->fd[FD_CHANNEL],
 		.progress = { a->fd[FD_PAGE], { a->fd[FD_LOOK], a->fd[FD_PUT] }, NULL },
 		.level_prefix = a->level_prefix,
+		.block_max_ns = a->block_max_s < UINT64_MAX / NS_PER_S ? a->block_max_s * NS_PER_S
+								       : UINT64_MAX,
 		.channels = 1,
 		.epoll = -1,
 		.null = -1,
@@ -396,7 +420,7 @@ static int run(const struct arguments *a)
 
 int main(int argc, char **argv)
 {
-	struct arguments a = { .priority = { 6, 3 } };
+	struct arguments a = { .priority = { 6, 3 }, .block_max_s = UINT64_MAX };
 
 	log_setup("bulla-collector", LOG_LEVEL_INFO);
 	if (sodium_init() < 0 || parse(argc, argv, &a) < 0) {

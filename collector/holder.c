@@ -223,12 +223,17 @@ int holder_start_collector(struct holder *h, int channel)
 	text_hex(journal, h->journal.b, ID_SIZE);
 	snprintf(fds, sizeof fds, "%d,%d,%d,%d,%d,%d,%d,%d", keep[0], keep[1], keep[2], keep[3],
 		 keep[4], keep[5], keep[6], keep[7]);
-	const char *const arguments[] = {
-		"--fds",	fds,	       "--state",
-		h->state.path,	"--journal",   journal,
-		"--priorities", h->priorities, h->level_prefix ? "--level-prefix" : NULL,
-		NULL,
-	};
+	/* Behind these four there is room for two that may be, and NULL. */
+	const char *arguments[12] = { "--fds",	   fds,	    "--state",	    h->state.path,
+				      "--journal", journal, "--priorities", h->priorities };
+	size_t n = 8;
+
+	if (h->block_max[0]) {
+		arguments[n++] = "--block-max";
+		arguments[n++] = h->block_max;
+	}
+	if (h->level_prefix)
+		arguments[n++] = "--level-prefix";
 	r = role_spawn("bulla-collector", arguments, keep, ELEMENTS(keep), &h->collector_pid);
 	close(pair[1]);
 	if (r < 0) {

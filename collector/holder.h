@@ -28,6 +28,8 @@ struct holder {
 	struct id journal;
 	const char *priorities; /* of stdout and stderr: two digits */
 	bool level_prefix;
+	char block_max
+		[24]; /* seconds that a source waits on a full disk before it is dropped; empty: for ever */
 	int lock; /* on the journal's tail: lives as long as one of its holder and collectors */
 	int null, signals;
 	int collector;	     /* connection; -1: none */

@@ -5,6 +5,8 @@
  *
  * An incomplete line stays in the pipe, which therefore must not be full of one: a line that fills half the pipe comes in
  * pieces, and so does one that fills it with fewer bytes (a pipe has room for so many *writes* where they do not merge).
+ *
+ * On a full disk (full.c) lines may have to be dropped.  They go the same way, but are counted instead of staged.
  */
 
 #include "collector/collector-internal.h"
@@ -12,11 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -30,31 +29,15 @@ enum {
 	BATCH_FULL_ENTRIES = 1 << 18,
 	LINGER_MS = 10,			    /* between two frames of a source that is not busy */
 	LOOK_AGAIN_BYTES_PER_MS = 16 << 10, /* how often a long incomplete line is read anew */
-	RETRY_MS = 200,
 	PRIORITY_CRIT = 2,
 	IN_LINE = 0x80,
 };
 
 bool intake_is_full(const struct collector *c)
 {
-	return tail_writer_open_bytes(&c->tail) >= BATCH_FULL ||
-	       tail_writer_open_entries(&c->tail) >= BATCH_FULL_ENTRIES;
-}
-
-int intake_until_space(struct collector *c, int (*write_it)(struct tail_writer *))
-{
-	bool said = false;
-	int r;
-
-	while ((r = write_it(&c->tail)) == -ENOSPC || r == -EDQUOT) {
-		if (!said)
-			log_error_code(r, "cannot append to the journal; its source waits");
-		said = true;
-		usleep(RETRY_MS * 1000);
-	}
-	if (said && r >= 0)
-		log_info("there is space again; the journal goes on");
-	return r;
+	/* What is dropped needs no room in a batch. */
+	return !c->dropping && (tail_writer_open_bytes(&c->tail) >= BATCH_FULL ||
+				tail_writer_open_entries(&c->tail) >= BATCH_FULL_ENTRIES);
 }
 
 /* Entries. */
@@ -80,6 +63,10 @@ static int add_line(struct collector *c, struct source *s, struct line *l, uint6
 
 	if (c->level_prefix)
 		level_prefix(s, l, &e.priority);
+	if (c->dropping) {
+		c->drops.entries++;
+		return 0;
+	}
 	e.message = l->p;
 	e.message_len = (uint32_t) l->n;
 	e.flags = (uint8_t) ((l->continued ? ENTRY_CONTINUED : 0) |
@@ -88,8 +75,7 @@ static int add_line(struct collector *c, struct source *s, struct line *l, uint6
 	return tail_writer_add(&c->tail, &e, s->context);
 }
 
-/* For the next collector: which streams are in the middle of a line, and of what priority. */
-static uint64_t lines_pack(const struct collector *c)
+uint64_t intake_pack_lines(const struct collector *c)
 {
 	uint64_t all = 0;
 
@@ -99,7 +85,7 @@ static uint64_t lines_pack(const struct collector *c)
 	return all;
 }
 
-static void lines_unpack(struct collector *c, uint64_t all)
+void intake_unpack_lines(struct collector *c, uint64_t all)
 {
 	for (unsigned i = 0; i < SOURCES_MAX; i++, all >>= 8) {
 		c->source[i].in_line = all & IN_LINE;
@@ -117,8 +103,9 @@ void intake_resume(struct collector *c)
 		else if (t->channel == CHANNEL_OWN)
 			c->exit_told = t->consumed > 0;
 		else if (t->channel == CHANNEL_LINES)
-			lines_unpack(c, t->consumed);
+			intake_unpack_lines(c, t->consumed);
 	}
+	c->lines = intake_pack_lines(c);
 }
 
 int intake_consume(struct collector *c, struct source *s, uint64_t n)
@@ -132,18 +119,40 @@ int intake_consume(struct collector *c, struct source *s, uint64_t n)
 	return r < 0 ? r : 0;
 }
 
-/* Append what is staged and let go of the bytes that it covers. */
+/* There was no space for what was staged: it is as if it had never been looked at. */
+static void give_back(struct collector *c, struct source *s, uint64_t consumed)
+{
+	tail_writer_unstage(&c->tail);
+	s->covered = consumed;
+	tail_writer_consumed(&c->tail, s->channel, consumed);
+	intake_unpack_lines(c, c->lines);
+	if (c->level_prefix)
+		tail_writer_consumed(&c->tail, CHANNEL_LINES, c->lines);
+}
+
+/* Append what is staged and let go of the bytes that it covers.  @return 0; 1 when there is no space; an error. */
 static int flush(struct collector *c, struct source *s)
 {
-	uint64_t consumed = progress_consumed(&c->progress, s->channel);
+	uint64_t consumed = progress_consumed(&c->progress, s->channel), lines;
 	int r;
 
+	if (c->dropping)
+		return full_drop(c, s);
+	lines = intake_pack_lines(c);
 	tail_writer_consumed(&c->tail, s->channel, s->covered);
 	if (c->level_prefix)
-		tail_writer_consumed(&c->tail, CHANNEL_LINES, lines_pack(c));
-	r = intake_until_space(c, tail_writer_flush);
+		tail_writer_consumed(&c->tail, CHANNEL_LINES, lines);
+	r = tail_writer_flush(&c->tail);
+	if (r == -ENOSPC || r == -EDQUOT) {
+		give_back(c, s, consumed);
+		full_met(c, s, r);
+		return 1;
+	}
 	if (r < 0)
 		return r;
+	c->lines = lines;
+	if (s->full_since != 0)
+		full_over(c, s);
 	return intake_consume(c, s, s->covered - consumed);
 }
 
@@ -224,7 +233,7 @@ static int end_source(struct collector *c, struct source *s)
 	return 0;
 }
 
-/* All that can be seen is the beginning of a line: wait for the rest, unless it cannot come. */
+/* All that can be seen is the beginning of a line: wait for the rest, unless it cannot come.  @return as flush(). */
 static int take_piece(struct collector *c, struct source *s, ssize_t n, uint64_t now)
 {
 	int full = s->hung_up ? 1 : is_full(c, s);
@@ -247,6 +256,7 @@ static int take_piece(struct collector *c, struct source *s, ssize_t n, uint64_t
 	return flush(c, s);
 }
 
+/* @return as flush() */
 static int add_lines(struct collector *c, struct source *s, struct splitter *split, uint64_t now)
 {
 	uint64_t end = s->covered + split->left;
@@ -260,11 +270,11 @@ static int add_lines(struct collector *c, struct source *s, struct splitter *spl
 		s->covered = end - split->left;
 		if (tail_writer_staged(&c->tail) >= STAGE_MAX) {
 			r = flush(c, s);
-			if (r < 0)
+			if (r != 0)
 				return r;
 		}
 	}
-	return tail_writer_staged(&c->tail) > 0 ? flush(c, s) : 0;
+	return s->covered != progress_consumed(&c->progress, s->channel) ? flush(c, s) : 0;
 }
 
 int intake_step(struct collector *c, struct source *s)
@@ -286,66 +296,11 @@ int intake_step(struct collector *c, struct source *s)
 		return (int) n;
 	split = (struct splitter){ c->buffer, (size_t) n, c->line_max, is_the_end(s, n) };
 	r = add_lines(c, s, &split, now);
-	if (r >= 0 && s->covered == before)
+	if (r == 0 && s->covered == before)
 		r = take_piece(c, s, n, now);
-	else if (n < PIPE_SIZE / 4)
+	else if (r == 0 && n < PIPE_SIZE / 4)
 		c->not_before = clock_monotonic_ns() + LINGER_MS * NS_PER_MS;
 	if (r >= 0)
 		links_tell_dirty(c);
-	return r;
-}
-
-/* How the command ended, in the words of systemd.exec(5). */
-static void describe_exit(int wait_status, char message[64], char status[16], const char **ret_code)
-{
-	bool exited = WIFEXITED(wait_status),
-	     dumped = WIFSIGNALED(wait_status) && WCOREDUMP(wait_status);
-	int number = exited ? WEXITSTATUS(wait_status) : WTERMSIG(wait_status);
-
-	*ret_code = exited ? "exited" : dumped ? "dumped" : "killed";
-	snprintf(status, 16, "%d", number);
-	snprintf(message, 64, exited ? "exited with status %d" : "killed by signal %d%s", number,
-		 dumped ? " (core dumped)" : "");
-}
-
-static struct field field_of(const char *name, const char *value)
-{
-	return (struct field){
-		.name = (const uint8_t *) name,
-		.name_len = (uint8_t) strlen(name),
-		.value = (const uint8_t *) value,
-		.value_len = (uint32_t) strlen(value),
-	};
-}
-
-int intake_exit(struct collector *c)
-{
-	uint64_t now = clock_realtime_ns();
-	char message[64], status[16];
-	const char *code;
-	struct field fields[3];
-	struct entry e = {
-		.time_ns = now,
-		.received_ns = now,
-		.message = (const uint8_t *) message,
-		.fields = fields,
-		.n_fields = ELEMENTS(fields),
-		.priority = c->wait_status == 0 ? 6 : 5,
-	};
-	int r;
-
-	if (!c->status_is || c->exit_told)
-		return 0;
-	describe_exit(c->wait_status, message, status, &code);
-	e.message_len = (uint32_t) strlen(message);
-	fields[0] = field_of("EXIT_CODE", code);
-	fields[1] = field_of("EXIT_STATUS", status);
-	fields[2] = field_of("MESSAGE_ID", "8b1c6d0c6a2b4f39a36a8f5b8f3d0e51");
-	r = tail_writer_add(&c->tail, &e, c->own_context);
-	if (r < 0)
-		return r;
-	/* Covered like a byte of a stream, so that the next collector does not say it again. */
-	tail_writer_consumed(&c->tail, CHANNEL_OWN, 1);
-	c->exit_told = true;
-	return intake_until_space(c, tail_writer_flush);
+	return MIN_OF(r, 0);
 }

@@ -101,7 +101,7 @@ static int cut_now(struct tail_writer *t)
 
 int links_cut(struct collector *c)
 {
-	int r = intake_until_space(c, cut_now);
+	int r = full_wait(c, cut_now);
 
 	if (r < 0)
 		return r;

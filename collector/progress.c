@@ -119,6 +119,19 @@ uint64_t progress_consumed(const struct progress *p, unsigned source)
 	return atomic_load(&p->page->consumed[source]);
 }
 
+struct progress_drops progress_drops(const struct progress *p)
+{
+	return p->page->drops[atomic_load(&p->page->current) & 1];
+}
+
+void progress_note_drops(struct progress *p, const struct progress_drops *d)
+{
+	uint32_t next = (atomic_load(&p->page->current) & 1) ^ 1;
+
+	p->page->drops[next] = *d;
+	atomic_store(&p->page->current, next);
+}
+
 int progress_settle(struct progress *p, int null, uint64_t *ret_total)
 {
 	struct progress_page page;

@@ -18,6 +18,10 @@
  * A killed holder changes nothing: the collector goes on alone.  With both gone the pipes are gone, and what the command
  * wrote and no tail covers with them.
  *
+ * On a full disk bytes may have to be dropped.  How many, of how many entries, is on the page before the first of them is
+ * taken: as two records of which one is current, so that there is a whole one at any instant.  Bytes that it covers are
+ * taken out by whoever comes to it, as are those that the tail covers.
+ *
  * The holder reads the page as a file, so that a hostile collector can make it wrong, of its own journal, and no worse.
  */
 
@@ -29,10 +33,21 @@
 
 enum { SOURCES_MAX = 2 };
 
+/** What was dropped since the journal last said so. */
+struct progress_drops {
+	uint64_t covered[SOURCES_MAX]; /* of the streams: dropped up to here */
+	uint64_t lines; /* which streams are in the middle of a line, as the collector packs it */
+	uint64_t entries, bytes;
+	uint64_t since_ns, until_ns; /* realtime; of the first and the last */
+	uint64_t is_on; /* 1: the journal says that entries are dropped from here on; or 0 */
+};
+
 struct progress_page {
 	_Atomic uint64_t consumed[SOURCES_MAX]; /* of the streams, by finished moves */
 	_Atomic uint64_t base;			/* consumed[moving - 1] before the move */
 	_Atomic uint32_t moving;		/* 1 + source; 0: none */
+	_Atomic uint32_t current;		/* drops[current & 1] counts */
+	struct progress_drops drops[2];
 };
 
 struct progress {
@@ -61,6 +76,10 @@ _must_check_ int progress_consume(struct progress *p, unsigned source, int fd, i
 				  uint64_t n);
 /** What has been consumed of a source. */
 uint64_t progress_consumed(const struct progress *p, unsigned source);
+/** What was dropped, as it was noted last. */
+struct progress_drops progress_drops(const struct progress *p);
+/** Note what is dropped: whoever is killed now, it counts. */
+void progress_note_drops(struct progress *p, const struct progress_drops *d);
 
 /**
  * After a collector's death: settle what it was about, empty the scratch pipe, and leave a page for the next one.

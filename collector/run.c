@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,12 +33,18 @@
 #include "store/state.h"
 #include "store/tail_writer.h"
 
-enum { STATUS_NO_JOURNAL = 125 };
+enum {
+	STATUS_NO_JOURNAL = 125,
+	BLOCK_S = 30, /* that a source waits on a full disk before it is dropped */
+	BLOCK_S_MAX = 365 * 24 * 3600,
+};
 
 struct run {
 	struct holder holder;
 	struct identity identity;
 	const char *name, *image;
+	bool block; /* on a full disk: for ever */
+	uint64_t block_max_s;
 };
 
 /* The journal. */
@@ -175,6 +182,8 @@ static void usage(FILE *to)
 	      "      --stderr-priority LEVEL\n"
 	      "                           priority of lines on stderr (default: err)\n"
 	      "      --level-prefix       take a leading <N> as the priority, as sd-daemon(3)\n"
+	      "      --when-full WHAT     on a full disk: drop, after a while, or block for ever\n"
+	      "      --block-max SECONDS  that while (default: 30)\n"
 	      "      --state DIR          state directory (default: $BULLA_STATE or "
 	      "/var/lib/bulla)\n"
 	      "  -h, --help               show this\n"
@@ -217,6 +226,24 @@ static int parse_level(const char *text, char *ret)
 	return -EINVAL;
 }
 
+static int parse_full(struct run *u, const char *text)
+{
+	u->block = strcmp(text, "block") == 0;
+	if (u->block || strcmp(text, "drop") == 0)
+		return 0;
+	return log_error_code(-EINVAL, "--when-full %s: drop or block is wanted", text);
+}
+
+static int parse_block_max(struct run *u, const char *text)
+{
+	int r = text_to_u64(text, &u->block_max_s);
+
+	if (r >= 0 && u->block_max_s <= BLOCK_S_MAX)
+		return 0;
+	return log_error_code(-EINVAL, "--block-max %s: seconds are wanted, %d at most", text,
+			      BLOCK_S_MAX);
+}
+
 /* @return 1: go on; 0: done; -EINVAL after a message. */
 static int parse(struct run *u, int argc, char **argv, const char **state, char priorities[3])
 {
@@ -228,6 +255,8 @@ static int parse(struct run *u, int argc, char **argv, const char **state, char 
 		{ "priority", required_argument, NULL, 'p' },
 		{ "stderr-priority", required_argument, NULL, 'e' },
 		{ "level-prefix", no_argument, NULL, 'l' },
+		{ "when-full", required_argument, NULL, 'w' },
+		{ "block-max", required_argument, NULL, 'b' },
 		{ "state", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -262,6 +291,10 @@ static int parse(struct run *u, int argc, char **argv, const char **state, char 
 			break;
 		case 'l':
 			u->holder.level_prefix = true;
+			break;
+		case 'w':
+		case 'b':
+			r = c == 'w' ? parse_full(u, optarg) : parse_block_max(u, optarg);
 			break;
 		case 's':
 			*state = optarg;
@@ -314,6 +347,9 @@ static int prepare(struct run *u, int argc, char **argv, char priorities[3])
 	r = parse(u, argc, argv, &state, priorities);
 	if (r <= 0)
 		return r;
+	if (!u->block)
+		snprintf(u->holder.block_max, sizeof u->holder.block_max, "%" PRIu64,
+			 u->block_max_s);
 	r = open_state(&u->holder, state);
 	if (r < 0)
 		return r;
@@ -323,7 +359,7 @@ static int prepare(struct run *u, int argc, char **argv, char priorities[3])
 
 int main(int argc, char **argv)
 {
-	struct run u = { 0 };
+	struct run u = { .block_max_s = BLOCK_S };
 	char priorities[3] = "63";
 	int r, status;
 

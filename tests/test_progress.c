@@ -102,6 +102,33 @@ Test(progress, a_scratch_that_holds_less_takes_more_moves)
 	done(&f);
 }
 
+Test(progress, what_is_dropped_is_noted_as_a_whole_and_outlives_the_collector)
+{
+	const struct progress_drops d = {
+		.covered = { 4, 2 }, .entries = 3, .bytes = 6, .is_on = 1
+	};
+	struct progress_drops got;
+	struct fixture f;
+	uint64_t total;
+
+	make(&f);
+	cr_assert(eq(int, progress_map(&f.progress), 0));
+	got = progress_drops(&f.progress);
+	cr_expect(zero(u64, got.is_on));
+	for (unsigned i = 0; i < 3; i++) {
+		progress_note_drops(&f.progress, &(struct progress_drops){ .entries = i });
+		/* One that is half written is not the one that counts. */
+		memset(&f.progress.page->drops[(f.progress.page->current & 1) ^ 1], 0xee, 10);
+		cr_expect(eq(u64, progress_drops(&f.progress).entries, i));
+	}
+	progress_note_drops(&f.progress, &d);
+	cr_assert(eq(int, progress_settle(&f.progress, f.null, &total), 0));
+	cr_expect(eq(u64, total, 0), "noted is not yet taken");
+	got = progress_drops(&f.progress);
+	cr_expect(eq(int, memcmp(&got, &d, sizeof d), 0));
+	done(&f);
+}
+
 /* Each instant at which a collector can die, made by hand. */
 Test(progress, every_instant_of_a_move_is_told_apart)
 {
