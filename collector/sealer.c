@@ -27,6 +27,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -37,7 +38,12 @@
 #include "collector/host.h"
 #include "collector/sealer-internal.h"
 
-enum { LOG_SIZE_MAX = 1 << 20, BACKLOG = 1024, RECOVERED_MAX = 4096 };
+enum {
+	LOG_SIZE_MAX = 1 << 20,
+	BACKLOG = 1024,
+	RECOVERED_MAX = 4096,
+	RESERVE_MAX = 64 << 20, /* of disk, for the ledger */
+};
 
 static volatile int told_to_stop;
 
@@ -183,6 +189,16 @@ static int listen_on_socket(struct sealer *s)
 	return peer_add(s, PEER_LISTENER, TAKE_FD(fd)) ? 0 : -ENOMEM;
 }
 
+/* Of a small disk a hundredth. */
+static uint64_t reserve_of(int dirfd)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(dirfd, &fs) < 0)
+		return 0;
+	return MIN_OF((uint64_t) fs.f_blocks * fs.f_frsize / 100, (uint64_t) RESERVE_MAX);
+}
+
 static int become_sealer(struct sealer *s)
 {
 	struct origin_config config = { .params = { .levels = 4, .height = 8 } };
@@ -196,6 +212,7 @@ static int become_sealer(struct sealer *s)
 	config.host = host.name;
 	config.machine = host.machine;
 	config.boot = host.boot;
+	config.reserve = reserve_of(s->state.ledger);
 	r = origin_open(&s->origin, s->state.seal, s->state.ledger, &config);
 	if (r == BULLA_EORDER)
 		log_error("the key in %s does not belong to its ledger: one of them was replaced, "

@@ -15,6 +15,23 @@
 /* A reserve of this size is kept behind the end, refilled when half of it is used. */
 enum { LEDGER_RESERVE = 256 << 10 };
 
+/* Behind the end of the file: the next io_preallocate() finds those blocks its own.  Less of it is no failure. */
+static void keep_more(const struct ledger *l)
+{
+	off_t size = lseek(l->fd, 0, SEEK_END);
+
+	if (l->reserve > 0 && size >= 0)
+		while (fallocate(l->fd, FALLOC_FL_KEEP_SIZE, size, (off_t) l->reserve) < 0)
+			if (errno != EINTR)
+				return;
+}
+
+void ledger_keep(struct ledger *l, uint64_t reserve)
+{
+	l->reserve = reserve;
+	keep_more(l);
+}
+
 static int keep_reserve(struct ledger *l, size_t about_to_write)
 {
 	off_t size = lseek(l->fd, 0, SEEK_END);
@@ -25,10 +42,16 @@ static int keep_reserve(struct ledger *l, size_t about_to_write)
 	if ((uint64_t) size >= l->end + about_to_write + LEDGER_RESERVE / 2)
 		return 0;
 	r = io_preallocate(l->fd, l->end + about_to_write + LEDGER_RESERVE);
-	/* A full disk is no failure as long as the reserve holds this write. */
-	if ((r == -ENOSPC || r == -EDQUOT) && (uint64_t) size >= l->end + about_to_write)
+	if (r >= 0) {
+		keep_more(l);
 		return 0;
-	return r;
+	}
+	if (r != -ENOSPC && r != -EDQUOT)
+		return r;
+	/* A full disk is no failure as long as this write has room, here or in the last of what is kept. */
+	return (uint64_t) size >= l->end + about_to_write
+		       ? 0
+		       : io_preallocate(l->fd, l->end + about_to_write);
 }
 
 int ledger_append(struct ledger *l, enum ledger_record type, const void *record, size_t n)

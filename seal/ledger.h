@@ -6,6 +6,7 @@
  * The ledger's file: frames of the records that seal/history.h checks, appended for ever.
  *
  * Space is allocated ahead of the end, so that a commit finds room on a full disk and its fdatasync writes no metadata.
+ * A writer may keep more of it, behind the end of the file, for a disk that stays full.
  */
 
 #include <stdint.h>
@@ -21,6 +22,8 @@
 struct ledger {
 	int fd;	      /* owned */
 	uint64_t end; /* where the next frame goes */
+	uint64_t
+		reserve; /* bytes to keep allocated behind the end of the file, unseen by readers */
 };
 
 /** Create an empty ledger, header written and durable. */
@@ -60,6 +63,8 @@ _must_check_ int ledger_catch_up(struct ledger *l, struct history *h, enum histo
  */
 _must_check_ int ledger_append(struct ledger *l, enum ledger_record type, const void *record,
 			       size_t n);
+/** Keep so many bytes besides, as far as they can be had. */
+void ledger_keep(struct ledger *l, uint64_t reserve);
 /** Zero what a crash left behind the last good record, and keep the reserve; only the writer may. */
 _must_check_ int ledger_trim(struct ledger *l);
 /** Whether nothing but a header can ever have been written here.  @return 1, 0, or a negated errno. */

@@ -233,6 +233,7 @@ int origin_open(struct origin **ret, int key_dirfd, int ledger_dirfd,
 	}
 	if (r < 0)
 		return r;
+	ledger_keep(&o->ledger, config->reserve);
 	*ret = TAKE_PTR(o);
 	return 0;
 }

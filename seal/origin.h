@@ -28,6 +28,7 @@ struct origin_config {
 	struct id machine;
 	struct id boot;
 	struct kes_params params; /* of a new key; tests use tiny ones */
+	uint64_t reserve; /* bytes of disk to keep for the ledger, as far as they can be had */
 };
 
 /**

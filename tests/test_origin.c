@@ -108,6 +108,33 @@ static void expect_equal_slots(void)
 	cr_expect(eq(int, memcmp(bytes, bytes + 4096, 4096), 0));
 }
 
+Test(origin, a_reserve_is_kept_behind_what_readers_see)
+{
+	enum { RESERVE = 1 << 20 };
+	struct origin_config config = { .host = "host", .params = flat, .reserve = RESERVE };
+	_cleanup_(origin_closep) struct origin *o = NULL;
+	struct stat st;
+	bool unclean;
+	off_t size;
+
+	open_dirs();
+	cr_assert(zero(int, origin_open(&o, key_dir, ledger_dir, &config)));
+	cr_assert(zero(int, origin_begin(o, now_ns, &unclean)));
+	cr_assert(zero(int, fstatat(ledger_dir, LEDGER_FILE, &st, 0)));
+	size = st.st_size;
+	cr_expect(le(i64, size, 512 << 10), "readers see it");
+	if (st.st_blocks * 512 < size)
+		cr_skip_test("this file system does not allocate ahead");
+	cr_expect(ge(i64, st.st_blocks * 512, size + RESERVE));
+	o = origin_close(o);
+	/* What opening cuts off goes first into the reserve. */
+	cr_assert(zero(int, origin_open(&o, key_dir, ledger_dir, &config)));
+	cr_assert(zero(int, fstatat(ledger_dir, LEDGER_FILE, &st, 0)));
+	cr_expect(ge(i64, st.st_blocks * 512, st.st_size + RESERVE));
+	cr_expect(eq(i64, st.st_size, size));
+	close_dirs();
+}
+
 /* A whole life, as far as the disk goes along. */
 
 enum { COMMITS = 5 };
