@@ -29,7 +29,6 @@ enum {
 	CONNECTION_TIMEOUT_S = 60, /* without a byte */
 	BODY_TIME_MAX_S = 120,	   /* of one upload, however it trickles */
 	BODIES_MAX = 512 << 20,	   /* of all uploads together */
-	LIVE_BODY_MAX = 8 << 20,
 	INTEREST_WAIT_MAX_MS = 30000,
 	FOLLOW_STEP_MS = 500,
 	RETRY_AFTER_S = 1,
@@ -229,13 +228,20 @@ struct key_reader {
 	int r;
 };
 
+/* A key or a value may hold any byte, a zero too: it is as long as it is. */
 static enum MHD_Result read_key(void *arg, enum MHD_ValueKind kind, const char *key,
-				const char *value)
+				size_t key_size, const char *value, size_t value_size)
 {
 	struct key_reader *k = arg;
 
 	(void) kind;
-	k->r = request_set(k->request, key, value ? value : "", k->why);
+	if (strlen(key) != key_size) {
+		snprintf(k->why, sizeof k->why, "unknown key %.100s", key);
+		k->r = -ENOENT;
+	} else {
+		k->r = request_set_bytes(k->request, key, value ? value : "",
+					 value ? value_size : 0, k->why);
+	}
 	return k->r < 0 ? MHD_NO : MHD_YES;
 }
 
@@ -254,7 +260,7 @@ static enum MHD_Result on_query(struct call *call, struct MHD_Connection *c, boo
 	w->follow = w->request.follow = follows;
 	w->socket = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 	k.request = &w->request;
-	MHD_get_connection_values(c, MHD_GET_ARGUMENT_KIND, read_key, &k);
+	MHD_get_connection_values_n(c, MHD_GET_ARGUMENT_KIND, read_key, &k);
 	if (k.r >= 0)
 		k.r = start_worker(w);
 	if (k.r < 0) {
