@@ -254,7 +254,7 @@ void builder_cut(struct builder *b, size_t journal, struct batch_item *ret)
 
 void builder_commit(struct builder *b)
 {
-	static struct batch_item items[BUILDER_JOURNALS_MAX];
+	struct batch_item items[BUILDER_JOURNALS_MAX];
 	size_t n = 0;
 
 	for (size_t i = 0; i < b->n; i++)
