@@ -269,6 +269,7 @@ int archive_query(struct archive *a, struct answer *answer)
 						    .boot = j->boot,
 						    .contexts = j->contexts,
 						    .rows = &j->rows,
+						    .sealed = UINT64_MAX,
 					    });
 	}
 	if (r < 0)

@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/frame.h"
+#include "base/text.h"
 #include "bulla/error.h"
 
 struct archive_follower {
@@ -134,6 +135,7 @@ static int step_sealed(struct archive_follower *f)
 			.id = a->journals[arrival.journal]->id,
 			.boot = a->journals[arrival.journal]->boot,
 			.contexts = a->journals[arrival.journal]->contexts,
+			.sealed = UINT64_MAX,
 		};
 		pthread_mutex_unlock(&a->lock);
 		r = archive_read_rows(a, &ref, &f->frame, &rows);
@@ -158,9 +160,25 @@ static void piece_release(struct live_piece *p)
 		piece_free(p);
 }
 
+/* Of rows that no batch has come with yet only their identity says it. */
+static struct id boot_of(const struct contexts *c)
+{
+	const struct field *f = contexts_lookup(c, 0, "_BOOT_ID");
+	struct id boot;
+
+	if (!f || text_unhex((const char *) f->value, f->value_len, boot.b, ID_SIZE) < 0)
+		return (struct id){ 0 };
+	return boot;
+}
+
 static int show_live(struct archive_follower *f, const struct live_piece *p, const struct id *id)
 {
-	struct catalog_journal j = { .id = *id, .contexts = &p->contexts };
+	struct catalog_journal j = {
+		.id = *id,
+		.boot = boot_of(&p->contexts),
+		.contexts = &p->contexts,
+		.sealed = 0,
+	};
 	struct rows_ref ref = { .own_fields = true };
 	struct tail_rows rows;
 	struct frame frame;

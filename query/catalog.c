@@ -113,6 +113,7 @@ int64_t local_catalog_take(struct local_catalog *c, const struct id *journal)
 						     .contexts = &j->tail.contexts,
 						     .rows = &j->rows,
 						     .source = j,
+						     .sealed = seals_of(&c->seals, journal),
 					     });
 	if (r < 0)
 		return r;
@@ -144,6 +145,16 @@ int local_catalog_build(struct local_catalog *c, const struct state *s)
 	return state_each_journal(s, take_each, c);
 }
 
+int local_catalog_read_seals(struct local_catalog *c)
+{
+	int r = seals_read(&c->seals, c->state);
+
+	c->with_seals = true;
+	for (uint32_t i = 0; i < c->catalog.n; i++)
+		c->catalog.journals[i].sealed = seals_of(&c->seals, &c->catalog.journals[i].id);
+	return r;
+}
+
 void local_catalog_done(struct local_catalog *c)
 {
 	for (uint32_t i = 0; i < c->n; i++)
@@ -152,5 +163,6 @@ void local_catalog_done(struct local_catalog *c)
 	c->journals = NULL;
 	c->n = c->cap = 0;
 	close_fd(&c->open_fd);
+	seals_done(&c->seals);
 	catalog_done(&c->catalog);
 }

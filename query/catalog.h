@@ -13,6 +13,7 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "query/seals.h"
 #include "seal/statement.h"
 #include "store/contexts.h"
 #include "store/state.h"
@@ -24,6 +25,7 @@ struct catalog_journal {
 	const struct contexts *contexts; /* borrowed from the maker */
 	const struct rows_index *rows;	 /* borrowed from the maker */
 	void *source;			 /* the maker's */
+	uint64_t sealed; /* entries of it that are sealed: those with smaller numbers */
 };
 
 struct catalog {
@@ -55,11 +57,18 @@ struct local_catalog {
 	uint32_t open_journal;
 	uint32_t n_unusable; /* tails that could not be read */
 	uint64_t n_damaged;  /* places in the others that could not be read */
+	bool with_seals;     /* local_catalog_read_seals() was called */
+	struct seals seals;
 };
 
 _must_check_ int local_catalog_build(struct local_catalog *c, const struct state *s);
 /** Take in one more tail, or go on where it ended.  @return its number, or an error. */
 _must_check_ int64_t local_catalog_take(struct local_catalog *c, const struct id *journal);
+/**
+ * Find out which entries are sealed; before the first call none is.  To be called behind the tails: what is sealed in
+ * between counts.  Errors as seals_read(); all journals are then marked as far as is known.
+ */
+_must_check_ int local_catalog_read_seals(struct local_catalog *c);
 void local_catalog_done(struct local_catalog *c);
 
 #endif

@@ -286,6 +286,20 @@ static void remark(const struct asked *a, const struct answer *answer,
 			    unusable == 1 ? "journal" : "journals");
 }
 
+/* Only some formats tell, and reading a ledger takes its time. */
+static int read_seals(const struct asked *a, struct local_catalog *catalog)
+{
+	int r = 0;
+
+	if (output_tells_seals(a->request.output.format) && !a->request.list_field &&
+	    !a->request.list_names)
+		r = local_catalog_read_seals(catalog);
+	if (r < 0 && r != -ENOMEM && !a->quiet)
+		log_warning("the ledger cannot be read to its end; what it seals behind that is "
+			    "shown as not sealed");
+	return r == -ENOMEM ? r : 0;
+}
+
 static int follow(struct follower *f, struct answer *answer)
 {
 	for (;;) {
@@ -336,6 +350,8 @@ static int ask_here(struct asked *a)
 		r = follower_open(&follower, &catalog, &state);
 	if (r >= 0)
 		r = local_catalog_build(&catalog, &state);
+	if (r >= 0)
+		r = read_seals(a, &catalog);
 	if (r >= 0)
 		r = answer_query(&answer, &catalog.catalog);
 	if (r >= 0)

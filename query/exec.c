@@ -85,6 +85,7 @@ static struct shown shown_of(const struct catalog_journal *j, const struct rows_
 		.boot = j->boot,
 		.mono_offset = ref->mono_offset,
 		.has_mono = ref->has_mono,
+		.sealed = seq < j->sealed,
 	};
 }
 

@@ -50,6 +50,14 @@ static int show_frame(struct follower *f, const struct catalog_journal *j,
 	return 0;
 }
 
+/* What is sealed by now.  A ledger that cannot be read on seals nothing more, and is no reason to stop. */
+static int look_at_seals(struct follower *f)
+{
+	int r = f->catalog->with_seals ? local_catalog_read_seals(f->catalog) : 0;
+
+	return r == -ENOMEM ? r : 0;
+}
+
 /* Read one tail to its end.  A frame that is not whole yet will be, and then the kernel tells again. */
 static int catch_up(struct follower *f, uint32_t number, struct answer *a)
 {
@@ -162,6 +170,9 @@ int follower_step(struct follower *f, struct answer *a)
 			continue;
 		if (n < 0)
 			return errno == EAGAIN ? 0 : -errno;
+		r = look_at_seals(f);
+		if (r < 0)
+			return r;
 		for (char *p = u.bytes; p < u.bytes + n;) {
 			const struct inotify_event *e = (const struct inotify_event *) (void *) p;
 

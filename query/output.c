@@ -35,6 +35,11 @@ int output_format_parse(const char *name)
 	return -EINVAL;
 }
 
+bool output_tells_seals(enum output_format format)
+{
+	return format == OUTPUT_JSON || format == OUTPUT_EXPORT || format == OUTPUT_VERBOSE;
+}
+
 const char *output_content_type(enum output_format format)
 {
 	assert(format < ELEMENTS(formats));

@@ -29,6 +29,8 @@ enum output_format {
 
 /** @return the format of a name as -o takes it, or -EINVAL. */
 _must_check_ int output_format_parse(const char *name);
+/** Whether a format tells of an entry whether it is sealed, so that somebody has to find out. */
+bool output_tells_seals(enum output_format format);
 /** The media type that an HTTP answer in this format has. */
 const char *output_content_type(enum output_format format);
 

@@ -95,7 +95,7 @@ static void append_fixed(const struct shown *s, struct buf *to)
 	text_hex(id, s->journal.b, ID_SIZE);
 	buf_str(to, "__SEQNUM_ID=");
 	buf_str(to, id);
-	buf_char(to, '\n');
+	buf_str(to, s->sealed ? "\n__SEALED=yes\n" : "\n__SEALED=no\n");
 	if (output_has_source_time(s))
 		append_line(to, "_SOURCE_REALTIME_TIMESTAMP=", s->entry->time_ns / 1000);
 }

@@ -316,6 +316,11 @@ void output_verbose(struct output *o, const struct shown *s, struct buf *to)
 		      &(struct field){ (const uint8_t *) "_BOOT_ID", (const uint8_t *) boot,
 				       2 * ID_SIZE, 8 },
 		      to);
+	output_gather(c,
+		      &(struct field){ (const uint8_t *) "__SEALED",
+				       (const uint8_t *) (s->sealed ? "yes" : "no"),
+				       s->sealed ? 3 : 2, 8 },
+		      to);
 	if (output_has_source_time(s)) {
 		size_t n = (size_t) (output_decimal(us, s->entry->time_ns / NS_PER_US) - us);
 

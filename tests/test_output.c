@@ -350,7 +350,8 @@ Test(output, verbose_shows_all_fields_by_name)
 					  "    _HOSTNAME=host\n"
 					  "    _PID=42\n"
 					  "    _SOURCE_REALTIME_TIMESTAMP=1795462441250000\n"
-					  "    _STREAM=stdout\n");
+					  "    _STREAM=stdout\n"
+					  "    __SEALED=no\n");
 	end();
 }
 

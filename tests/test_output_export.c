@@ -23,6 +23,7 @@ Test(output_export, export_is_the_journal_export_format)
 				   "_BOOT_ID=cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\n"
 				   "__SEQNUM=7\n"
 				   "__SEQNUM_ID=abababababababababababababababab\n"
+				   "__SEALED=no\n"
 				   "MESSAGE\n\3\0\0\0\0\0\0\0a\nb\n"
 				   "PRIORITY=6\n"
 				   "BIN\n\2\0\0\0\0\0\0\0\xff\n\n"

@@ -55,6 +55,7 @@ Test(output_json, json_has_journalctls_keys)
 			    "\"_BOOT_ID\":\"cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd\","
 			    "\"__SEQNUM\":\"7\","
 			    "\"__SEQNUM_ID\":\"abababababababababababababababab\","
+			    "\"__SEALED\":\"no\","
 			    "\"MESSAGE\":\"hello\",\"PRIORITY\":\"6\","
 			    "\"CONTAINER_NAME\":\"web\",\"_COMM\":\"nginx\",\"_HOSTNAME\":\"host\","
 			    "\"_PID\":\"42\",\"_STREAM\":\"stdout\"}\n");
@@ -233,7 +234,7 @@ Test(output_json, own_fields_that_only_look_like_the_contexts_change_nothing)
 	for (int i = 0; i < 2; i++) {
 		json_t *object = show_json();
 
-		cr_expect(eq(sz, json_object_size(object), 5 + 2 + 52 + 5));
+		cr_expect(eq(sz, json_object_size(object), 6 + 2 + 52 + 5));
 		json_decref(object);
 	}
 	end();
@@ -274,7 +275,7 @@ Test(output_json, the_most_fields_are_sorted_too)
 	entry.fields = fields;
 	entry.n_fields = FIELDS_MAX;
 	object = show_json();
-	cr_expect(eq(sz, json_object_size(object), 5 + 2 + 512 + 5));
+	cr_expect(eq(sz, json_object_size(object), 6 + 2 + 512 + 5));
 	cr_expect(strstr((char *) out.data, "\"F0511\":[\"a\",\"b\"]") != NULL);
 	json_decref(object);
 	end();
