@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Target: segment_open(), group_need_...(), group_entry().
+ *
+ * The input is the blocks of a segment, u8 kind, u16 length, bytes; the frame around them, with checksums that hold, is put
+ * together here, so that what is read behind the checksums is reached.  Kinds 0 to 2 are the tables; 11 begins another group
+ * with u16 rows, u16 batches.  Whatever it is, it is read to its end without harm.
+ */
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/crc32c.h"
+#include "base/io.h"
+#include "fuzz/fuzz.h"
+#include "store/segment/segment.h"
+
+enum { NEW_GROUP = BLOCK_KINDS };
+
+static void put_varint(struct buf *to, uint64_t v)
+{
+	uint8_t room[VARINT_SIZE_MAX];
+	struct wr w = wr_of(room, sizeof room);
+
+	wr_varint(&w, v);
+	buf_append(to, room, w.len);
+}
+
+static void put_line(struct buf *to, const uint8_t *p, size_t n)
+{
+	uint32_t crc = crc32c(0, p, n);
+
+	put_varint(to, n);
+	put_varint(to, n);
+	buf_append(to, &crc, 4);
+}
+
+/* A group's blocks, gathered until the next begins. */
+struct group {
+	struct buf lines;
+	uint64_t rows, batches, offset, n;
+};
+
+static void end_group(struct group *g, struct buf *groups, uint64_t *n_groups)
+{
+	uint64_t times[] = { 0, UINT64_MAX };
+
+	if (g->rows > 0) {
+		put_varint(groups, g->rows);
+		put_varint(groups, g->batches);
+		buf_append(groups, times, sizeof times);
+		put_varint(groups, g->offset);
+		put_varint(groups, g->n);
+		buf_append(groups, g->lines.data, g->lines.len);
+		(*n_groups)++;
+	}
+	buf_clear(&g->lines);
+	g->rows = g->n = 0;
+}
+
+static void put_trailer(struct buf *file, uint64_t offset)
+{
+	uint32_t size = (uint32_t) (file->len - offset);
+	uint32_t crc = crc32c(0, file->data + offset, size);
+
+	buf_append(file, &offset, 8);
+	buf_append(file, &size, 4);
+	buf_append(file, &size, 4);
+	buf_append(file, &crc, 4);
+	buf_append(file, SEGMENT_MAGIC, 8);
+}
+
+static void build(struct buf *file, struct rd r)
+{
+	struct buf groups = { 0 }, tables[3] = { { 0 } };
+	struct group g = { 0 };
+	uint64_t n_groups = 0, offset;
+
+	buf_append(file, SEGMENT_MAGIC "\0\0\0\0\0\0\0", SEGMENT_HEADER_SIZE);
+	while (r.left > 3) {
+		uint8_t kind = rd_u8(&r) % (NEW_GROUP + 1);
+		uint16_t n = rd_u16(&r);
+		const uint8_t *p;
+
+		n = (uint16_t) MIN_OF(n, r.left);
+		p = rd_bytes(&r, n);
+		if (kind == NEW_GROUP) {
+			end_group(&g, &groups, &n_groups);
+			g.rows = n >= 2 ? p[0] + 256u * p[1] : 0;
+			g.batches = n >= 4 ? p[2] + 256u * p[3] : 1;
+			g.offset = file->len;
+			continue;
+		}
+		if (kind < 3 && g.rows == 0) {
+			put_varint(&tables[kind], file->len);
+			put_line(&tables[kind], p, n);
+		} else {
+			buf_char(&g.lines, (char) kind);
+			put_line(&g.lines, p, n);
+			g.n++;
+		}
+		buf_append(file, p, n);
+	}
+	end_group(&g, &groups, &n_groups);
+	offset = file->len;
+	for (int i = 0; i < 3; i++) {
+		buf_append(file, tables[i].data, tables[i].len);
+		buf_done(&tables[i]);
+	}
+	put_varint(file, n_groups);
+	buf_append(file, groups.data, groups.len);
+	put_trailer(file, offset);
+	buf_done(&groups);
+	buf_done(&g.lines);
+}
+
+static void read_group(const struct segment *s, uint32_t number)
+{
+	static struct field fields[FIELDS_MAX];
+	struct segment_group g;
+	struct buf message = { 0 };
+	struct entry e;
+
+	if (group_open(&g, s, number) >= 0 && group_need_batches(&g) >= 0 &&
+	    group_need_rows(&g) >= 0 && group_need_times(&g) >= 0 && group_need_fields(&g) >= 0 &&
+	    group_need_templates(&g) >= 0) {
+		for (uint32_t i = 0; i < g.ref->batches; i++)
+			for (uint32_t k = 0; k < MIN_OF(g.batches[i].entries, 1000u); k++)
+				if (group_entry(&g, g.batches[i].first_row + k,
+						&s->journals[g.batches[i].journal], &message,
+						fields, &e) < 0)
+					break;
+	}
+	buf_done(&message);
+	group_close(&g);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct buf file = { 0 };
+	struct segment s;
+	int fd;
+
+	build(&file, rd_of(data, size));
+	fd = memfd_create("segment", MFD_CLOEXEC);
+	assert(fd >= 0 && io_write(fd, file.data, file.len) == 0);
+	buf_done(&file);
+	if (segment_open(&s, fd) < 0)
+		return 0;
+	for (uint32_t i = 0; i < s.n_groups; i++)
+		read_group(&s, i);
+	segment_close(&s);
+	return 0;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_FORMAT_H
+#define BULLA_STORE_SEGMENT_FORMAT_H
+
+/**
+ * The segment file: every constant and limit of it, and nothing else.  docs/format.md, "Segments", is the law.
+ *
+ *	magic | u32 compatible | u32 incompatible flags | blocks | footer block | trailer
+ *
+ *	trailer  u64 offset of the footer | u32 stored | u32 raw size | u32 crc32c of what is stored | magic
+ *	footer   3 refs: journals, seeds, templates | varint n, n groups
+ *	ref      varint offset | varint stored | varint raw | u32 crc32c of what is stored
+ *	group    varint rows | varint batches | u64 time_min | u64 time_max | varint offset
+ *	         | varint n, n * (u8 kind | varint stored | varint raw | u32 crc32c), one behind the other from the offset on
+ *
+ * A block that is stored in fewer bytes than it has is one zstd frame.
+ */
+
+#include <stdint.h>
+
+#define SEGMENT_MAGIC  "BULLASG1"
+#define SEGMENT_SUFFIX ".segment"
+
+enum block_kind {
+	BLOCK_BATCHES =
+		1, /* columns: journal, commit, entries, flags, zigzag mono_offset; per journal batch_no, seq */
+	BLOCK_ROWS = 2,	     /* columns: context, priority, flags */
+	BLOCK_TIMES = 3,     /* columns: time, zigzag received - time */
+	BLOCK_FIELDS = 4,    /* the entries' own fields */
+	BLOCK_TEMPLATES = 5, /* messages.h has this and the following */
+	BLOCK_VARIABLES = 6,
+	BLOCK_NUMBERS = 7,
+	BLOCK_PACKED = 8,
+	BLOCK_WORDS = 9,
+	BLOCK_WHOLE = 10,
+	BLOCK_KINDS,
+};
+
+enum {
+	SEGMENT_HEADER_SIZE = 8 + 4 + 4,
+	SEGMENT_TRAILER_SIZE = 8 + 4 + 4 + 4 + 8,
+	GROUP_ROWS = 64 << 10, /* a group ends with the commit that fills it */
+	GROUP_BYTES = 8 << 20,
+	GROUP_ROWS_MAX = 1 << 22, /* what one commit may add to that, and then some */
+	GROUP_BLOCKS_MAX = 1 << 14,
+	GROUPS_MAX = 1 << 16,
+	GROUP_VARIABLES_MAX = 1 << 24,
+	BLOCK_SIZE_MAX = 64 << 20, /* raw */
+	SEGMENT_JOURNALS_MAX = 1 << 20,
+};
+
+#endif

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/** A row group without its messages: batches, contexts, times, fields. */
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+#include "store/segment/reader-internal.h"
+
+int group_open(struct segment_group *g, const struct segment *s, uint32_t number)
+{
+	*g = (struct segment_group){ .segment = s };
+	if (number >= s->n_groups)
+		return -ENOENT;
+	g->ref = &s->groups[number];
+	g->rows = g->ref->rows;
+	return 0;
+}
+
+void group_close(struct segment_group *g)
+{
+	group_messages_close(g);
+	buf_done(&g->stored);
+	free(g->batches);
+	free(g->time);
+	free(g->received);
+	free(g->context);
+	free(g->priority);
+	free(g->flags);
+	free(g->n_fields);
+	free(g->first_field);
+	free(g->names);
+	free(g->values);
+	free(g->fields_data);
+	*g = (struct segment_group){ 0 };
+}
+
+const struct block_ref *group_block(const struct segment_group *g, enum block_kind kind,
+				    uint32_t *n)
+{
+	const struct block_ref *found = NULL;
+
+	*n = 0;
+	for (uint32_t i = 0; i < g->ref->n_blocks; i++) {
+		if (g->ref->blocks[i].kind != kind)
+			continue;
+		found = &g->ref->blocks[i];
+		(*n)++;
+	}
+	return *n == 1 ? found : NULL;
+}
+
+/* Read the one block of a kind. */
+static int read_one(struct segment_group *g, enum block_kind kind, uint8_t **raw, struct rd *ret)
+{
+	const struct block_ref *ref;
+	uint32_t n;
+	int r;
+
+	ref = group_block(g, kind, &n);
+	if (!ref)
+		return BULLA_ECORRUPT;
+	r = block_read(g->segment->fd, ref, &g->stored, raw);
+	if (r < 0)
+		return r;
+	*ret = rd_of(*raw, ref->raw);
+	return 0;
+}
+
+/* Batches. */
+
+enum { BATCH_COLUMNS = 5 };
+
+static int fill_batches(struct segment_group *g, const uint64_t *columns)
+{
+	uint32_t n = g->ref->batches;
+	uint64_t row = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct group_batch *b = &g->batches[i];
+
+		if (columns[i] >= g->segment->n_journals || columns[2 * n + i] < 1 ||
+		    columns[2 * n + i] > g->rows - row || columns[3 * n + i] > BATCH_FLAGS_ALL)
+			return BULLA_ECORRUPT;
+		b->journal = (uint32_t) columns[i];
+		b->commit = columns[n + i];
+		b->entries = (uint32_t) columns[2 * n + i];
+		b->flags = (uint8_t) columns[3 * n + i];
+		b->mono_offset = (int64_t) unzigzag(columns[4 * n + i]);
+		b->first_row = (uint32_t) row;
+		row += b->entries;
+	}
+	return row == g->rows ? 0 : BULLA_ECORRUPT;
+}
+
+/* Numbers of batches and entries: told at the first of each journal's, counted from there. */
+static void count_batches(struct segment_group *g, const uint64_t *first_batch,
+			  const uint64_t *first_seq)
+{
+	size_t run = 0;
+
+	for (uint32_t i = 0; i < g->ref->batches; i++) {
+		struct group_batch *b = &g->batches[i];
+
+		if (i > 0 && b[-1].journal == b->journal) {
+			b->batch_no = b[-1].batch_no + 1;
+			b->first_seq = b[-1].first_seq + b[-1].entries;
+			continue;
+		}
+		b->batch_no = first_batch[run];
+		b->first_seq = first_seq[run++];
+	}
+}
+
+static int decode_batches(struct segment_group *g, struct rd *r)
+{
+	uint32_t n = g->ref->batches, runs = 1;
+	_cleanup_free_ uint64_t *columns = reallocarray(NULL, n, BATCH_COLUMNS * sizeof *columns);
+	int error = 0;
+
+	g->batches = calloc(n, sizeof *g->batches);
+	if (!columns || !g->batches)
+		return -ENOMEM;
+	for (int k = 0; error >= 0 && k < BATCH_COLUMNS; k++)
+		error = ints_decode(r, n, columns + (size_t) k * n);
+	if (error >= 0)
+		error = fill_batches(g, columns);
+	for (uint32_t i = 1; i < n; i++)
+		runs += g->batches[i].journal != g->batches[i - 1].journal;
+	for (int k = 0; error >= 0 && k < 2; k++)
+		error = ints_decode(r, runs, columns + (size_t) k * n);
+	if (error >= 0 && r->left > 0)
+		error = BULLA_ECORRUPT;
+	if (error >= 0)
+		count_batches(g, columns, columns + n);
+	return error;
+}
+
+int group_need_batches(struct segment_group *g)
+{
+	_cleanup_free_ uint8_t *raw = NULL;
+	struct rd r;
+	int error;
+
+	if (g->batches)
+		return 0;
+	error = read_one(g, BLOCK_BATCHES, &raw, &r);
+	if (error >= 0)
+		error = decode_batches(g, &r);
+	if (error < 0) {
+		free(g->batches);
+		g->batches = NULL;
+	}
+	return error;
+}
+
+/* Rows. */
+
+static int get_bytes(struct rd *r, uint32_t n, uint64_t max, uint64_t *scratch, uint8_t *to)
+{
+	int error = ints_decode(r, n, scratch);
+
+	for (uint32_t i = 0; error >= 0 && i < n; i++) {
+		if (scratch[i] > max)
+			return BULLA_ECORRUPT;
+		to[i] = (uint8_t) scratch[i];
+	}
+	return error;
+}
+
+int group_need_rows(struct segment_group *g)
+{
+	_cleanup_free_ uint64_t *context = NULL, *scratch = NULL;
+	_cleanup_free_ uint8_t *raw = NULL, *priority = NULL, *flags = NULL;
+	struct rd r;
+	int error;
+
+	if (g->context)
+		return 0;
+	context = reallocarray(NULL, g->rows, sizeof *context);
+	scratch = reallocarray(NULL, g->rows, sizeof *scratch);
+	priority = malloc(g->rows);
+	flags = malloc(g->rows);
+	if (!context || !scratch || !priority || !flags)
+		return -ENOMEM;
+	error = read_one(g, BLOCK_ROWS, &raw, &r);
+	if (error >= 0)
+		error = ints_decode(&r, g->rows, context);
+	if (error >= 0)
+		error = get_bytes(&r, g->rows, 7, scratch, priority);
+	if (error >= 0)
+		error = get_bytes(&r, g->rows, ENTRY_FLAGS_ALL & ~ENTRY_RECOVERED, scratch, flags);
+	if (error < 0 || r.left > 0)
+		return error < 0 ? error : BULLA_ECORRUPT;
+	g->context = TAKE_PTR(context);
+	g->priority = TAKE_PTR(priority);
+	g->flags = TAKE_PTR(flags);
+	return 0;
+}
+
+int group_need_times(struct segment_group *g)
+{
+	_cleanup_free_ uint64_t *time = NULL, *received = NULL;
+	_cleanup_free_ uint8_t *raw = NULL;
+	struct rd r;
+	int error;
+
+	if (g->time)
+		return 0;
+	time = reallocarray(NULL, g->rows, sizeof *time);
+	received = reallocarray(NULL, g->rows, sizeof *received);
+	if (!time || !received)
+		return -ENOMEM;
+	error = read_one(g, BLOCK_TIMES, &raw, &r);
+	if (error >= 0)
+		error = ints_decode(&r, g->rows, time);
+	if (error >= 0)
+		error = ints_decode(&r, g->rows, received);
+	if (error < 0 || r.left > 0)
+		return error < 0 ? error : BULLA_ECORRUPT;
+	for (uint32_t i = 0; i < g->rows; i++) {
+		if (time[i] < g->ref->time_min || time[i] > g->ref->time_max)
+			return BULLA_ECORRUPT;
+		received[i] = time[i] + unzigzag(received[i]);
+	}
+	g->time = TAKE_PTR(time);
+	g->received = TAKE_PTR(received);
+	return 0;
+}
+
+/* Fields. */
+
+static int decode_fields(struct segment_group *g, struct rd *r)
+{
+	_cleanup_free_ uint64_t *count = reallocarray(NULL, g->rows, sizeof *count);
+	uint64_t n = 0;
+	int error;
+
+	g->n_fields = reallocarray(NULL, g->rows, sizeof *g->n_fields);
+	g->first_field = reallocarray(NULL, g->rows, sizeof *g->first_field);
+	if (!count || !g->n_fields || !g->first_field)
+		return -ENOMEM;
+	error = ints_decode(r, g->rows, count);
+	for (uint32_t i = 0; error >= 0 && i < g->rows; i++) {
+		if (count[i] > FIELDS_MAX || n > GROUP_VARIABLES_MAX)
+			return BULLA_ECORRUPT;
+		g->n_fields[i] = (uint32_t) count[i];
+		g->first_field[i] = (uint32_t) n;
+		n += count[i];
+	}
+	if (error < 0 || n > GROUP_VARIABLES_MAX)
+		return error < 0 ? error : BULLA_ECORRUPT;
+	g->names = reallocarray(NULL, MAX_OF(n, 1ul), sizeof *g->names);
+	g->values = reallocarray(NULL, MAX_OF(n, 1ul), sizeof *g->values);
+	if (!g->names || !g->values)
+		return -ENOMEM;
+	error = strings_decode(r, n, g->names);
+	if (error >= 0)
+		error = strings_decode(r, n, g->values);
+	for (uint64_t i = 0; error >= 0 && i < n; i++)
+		if (g->names[i].len < 1 || g->names[i].len > FIELD_NAME_MAX)
+			return BULLA_ECORRUPT;
+	return error >= 0 && r->left > 0 ? BULLA_ECORRUPT : error;
+}
+
+int group_need_fields(struct segment_group *g)
+{
+	struct rd r;
+	uint32_t n;
+	int error;
+
+	if (g->fields_data || (!group_block(g, BLOCK_FIELDS, &n) && n == 0))
+		return 0;
+	error = read_one(g, BLOCK_FIELDS, &g->fields_data, &r);
+	if (error >= 0)
+		error = decode_fields(g, &r);
+	if (error < 0) {
+		free(g->n_fields);
+		free(g->first_field);
+		free(g->names);
+		free(g->values);
+		free(g->fields_data);
+		g->n_fields = g->first_field = NULL;
+		g->names = g->values = NULL;
+		g->fields_data = NULL;
+	}
+	return error;
+}
+
+/* Entries. */
+
+int group_entry(struct segment_group *g, uint32_t row, const struct segment_journal *journal,
+		struct buf *message, struct field *fields, struct entry *ret)
+{
+	uint32_t n = g->n_fields ? g->n_fields[row] : 0;
+	int r;
+
+	if (g->context[row] >= journal->contexts.n)
+		return BULLA_ECORRUPT;
+	buf_clear(message);
+	r = group_message(g, row, message);
+	if (r < 0)
+		return r;
+	if (message->bad)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct text *name = &g->names[g->first_field[row] + i];
+		const struct text *value = &g->values[g->first_field[row] + i];
+
+		fields[i] = (struct field){ name->p, value->p, value->len, (uint8_t) name->len };
+	}
+	*ret = (struct entry){
+		.time_ns = g->time[row],
+		.received_ns = g->received[row],
+		.message = message->data,
+		.message_len = (uint32_t) message->len,
+		.fields = fields,
+		.n_fields = (uint16_t) n,
+		.priority = g->priority[row],
+		.flags = g->flags[row],
+		.context = journal->contexts.at[g->context[row]].hash,
+	};
+	return message->len > ENTRY_SIZE_MAX ? BULLA_ECORRUPT : 0;
+}

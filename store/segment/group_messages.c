@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/** The messages of a row group: a directory of columns, of which only those are read that somebody needs. */
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "bulla/error.h"
+#include "store/segment/reader-internal.h"
+
+static void close_template(struct group_template *t)
+{
+	for (unsigned i = 0; t->columns && i < t->template->n; i++) {
+		free(t->columns[i].numbers);
+		free(t->columns[i].texts);
+	}
+	free(t->columns);
+}
+
+static void close_directory(struct segment_group *g)
+{
+	for (uint32_t i = 0; g->templates && i < g->n_templates; i++)
+		close_template(&g->templates[i]);
+	free(g->templates);
+	free(g->template_of);
+	free(g->ordinal);
+	g->templates = NULL;
+	g->template_of = g->ordinal = NULL;
+	g->n_templates = g->n_whole = 0;
+	for (int s = 0; s < STREAMS; s++) {
+		for (uint32_t i = 0; g->parts[s] && i < g->n_parts[s]; i++)
+			free(g->parts[s][i].data);
+		free(g->parts[s]);
+		g->parts[s] = NULL;
+		g->n_parts[s] = 0;
+	}
+}
+
+void group_messages_close(struct segment_group *g)
+{
+	close_directory(g);
+	free(g->whole);
+	free(g->whole_data);
+}
+
+/* The directory. */
+
+static int find_parts(struct segment_group *g, uint64_t total[STREAMS])
+{
+	for (int s = 0; s < STREAMS; s++) {
+		uint32_t n;
+
+		group_block(g, (enum block_kind)(BLOCK_NUMBERS + s), &n);
+		g->parts[s] = calloc(MAX_OF(n, 1u), sizeof *g->parts[s]);
+		if (!g->parts[s])
+			return -ENOMEM;
+		total[s] = 0;
+	}
+	for (uint32_t i = 0; i < g->ref->n_blocks; i++) {
+		const struct block_ref *b = &g->ref->blocks[i];
+		int s = b->kind - BLOCK_NUMBERS;
+
+		if (s < 0 || s >= STREAMS)
+			continue;
+		if (total[s] + b->raw > UINT32_MAX)
+			return BULLA_ELIMIT;
+		g->parts[s][g->n_parts[s]++] =
+			(struct part){ .ref = b, .from = (uint32_t) total[s] };
+		total[s] += b->raw;
+	}
+	return 0;
+}
+
+static int read_template(struct segment_group *g, struct group_template *t, struct rd *r,
+			 uint64_t at[STREAMS], uint64_t *variables)
+{
+	uint64_t number = rd_varint(r), rows = rd_varint(r);
+
+	if (r->bad || number >= g->segment->n_templates || rows < 1 || rows > g->rows)
+		return BULLA_ECORRUPT;
+	t->template = &g->segment->templates[number];
+	t->number = (uint32_t) number;
+	t->rows = (uint32_t) rows;
+	*variables += rows * t->template->n;
+	if (*variables > GROUP_VARIABLES_MAX)
+		return BULLA_ELIMIT;
+	t->columns = calloc(MAX_OF(t->template->n, 1), sizeof *t->columns);
+	if (!t->columns)
+		return -ENOMEM;
+	for (unsigned i = 0; i < t->template->n; i++) {
+		uint8_t kind = t->template->slots[i].kind;
+		struct variable_column *c = &t->columns[i];
+		uint64_t size = rd_varint(r), min = 0, max = UINT32_MAX;
+
+		if (has_stamp(kind)) {
+			min = rd_varint(r);
+			max = rd_varint(r);
+		}
+		if (r->bad || size > BLOCK_SIZE_MAX || min > max || max > UINT32_MAX)
+			return BULLA_ECORRUPT;
+		c->offset = (uint32_t) at[stream_of(kind)];
+		c->size = (uint32_t) size;
+		c->len_min = (uint32_t) min;
+		c->len_max = (uint32_t) max;
+		at[stream_of(kind)] += size;
+		if (at[stream_of(kind)] > UINT32_MAX)
+			return BULLA_ECORRUPT;
+	}
+	return 0;
+}
+
+static int read_directory(struct segment_group *g, struct rd *r)
+{
+	uint64_t n = rd_varint(r), total[STREAMS], at[STREAMS] = { 0 }, variables = 0;
+	int error;
+
+	error = find_parts(g, total);
+	if (error >= 0 && (r->bad || n > g->rows))
+		error = BULLA_ECORRUPT;
+	if (error < 0)
+		return error;
+	g->templates = calloc(MAX_OF(n, 1ul), sizeof *g->templates);
+	if (!g->templates)
+		return -ENOMEM;
+	for (; error >= 0 && g->n_templates < n; g->n_templates++)
+		error = read_template(g, &g->templates[g->n_templates], r, at, &variables);
+	for (int s = 0; error >= 0 && s < STREAMS; s++)
+		error = at[s] == total[s] ? 0 : BULLA_ECORRUPT;
+	return error < 0 ? error : r->left > 0 ? BULLA_ECORRUPT : 0;
+}
+
+/* Which template each row has, and the how-manieth of it the row is. */
+static int read_rows(struct segment_group *g, struct rd *r)
+{
+	_cleanup_free_ uint64_t *of = reallocarray(NULL, g->rows, sizeof *of);
+	_cleanup_free_ uint32_t *n = calloc((size_t) g->n_templates + 1, sizeof *n);
+	int error;
+
+	g->template_of = reallocarray(NULL, g->rows, sizeof *g->template_of);
+	g->ordinal = reallocarray(NULL, g->rows, sizeof *g->ordinal);
+	if (!of || !n || !g->template_of || !g->ordinal)
+		return -ENOMEM;
+	error = ints_decode(r, g->rows, of);
+	if (error < 0)
+		return error;
+	for (uint32_t i = 0; i < g->rows; i++) {
+		if (of[i] > g->n_templates)
+			return BULLA_ECORRUPT;
+		g->template_of[i] = (uint32_t) of[i];
+		g->ordinal[i] = n[of[i]]++;
+	}
+	g->n_whole = n[0];
+	for (uint32_t t = 0; t < g->n_templates; t++)
+		if (n[t + 1] != g->templates[t].rows)
+			return BULLA_ECORRUPT;
+	return r->left > 0 ? BULLA_ECORRUPT : 0;
+}
+
+static int read_block(struct segment_group *g, enum block_kind kind,
+		      int (*read)(struct segment_group *, struct rd *))
+{
+	_cleanup_free_ uint8_t *raw = NULL;
+	const struct block_ref *ref;
+	struct rd r;
+	uint32_t n;
+	int error;
+
+	ref = group_block(g, kind, &n);
+	if (!ref)
+		return BULLA_ECORRUPT;
+	error = block_read(g->segment->fd, ref, &g->stored, &raw);
+	if (error < 0)
+		return error;
+	r = rd_of(raw, ref->raw);
+	return read(g, &r);
+}
+
+int group_need_templates(struct segment_group *g)
+{
+	int error;
+
+	if (g->template_of)
+		return 0;
+	error = read_block(g, BLOCK_VARIABLES, read_directory);
+	if (error >= 0)
+		error = read_block(g, BLOCK_TEMPLATES, read_rows);
+	if (error < 0)
+		close_directory(g);
+	return error;
+}
+
+int group_need_whole(struct segment_group *g)
+{
+	const struct block_ref *ref;
+	uint32_t n;
+	int error;
+	struct rd r;
+
+	if (g->whole || g->n_whole == 0)
+		return 0;
+	ref = group_block(g, BLOCK_WHOLE, &n);
+	if (!ref)
+		return BULLA_ECORRUPT;
+	if (!g->whole_data) {
+		error = block_read(g->segment->fd, ref, &g->stored, &g->whole_data);
+		if (error < 0)
+			return error;
+	}
+	g->whole = reallocarray(NULL, g->n_whole, sizeof *g->whole);
+	if (!g->whole)
+		return -ENOMEM;
+	r = rd_of(g->whole_data, ref->raw);
+	error = strings_decode(&r, g->n_whole, g->whole);
+	if (error >= 0 && r.left > 0)
+		error = BULLA_ECORRUPT;
+	if (error < 0) {
+		free(g->whole);
+		g->whole = NULL;
+	}
+	return error;
+}
+
+/* Columns. */
+
+static int find_column(struct segment_group *g, enum stream s, const struct variable_column *c,
+		       struct rd *ret)
+{
+	struct part *p = NULL;
+	uint32_t low = 0, high = g->n_parts[s];
+	int r = 0;
+
+	/* The last part that does not begin behind the column. */
+	while (low + 1 < high) {
+		uint32_t middle = (low + high) / 2;
+
+		if (g->parts[s][middle].from <= c->offset)
+			low = middle;
+		else
+			high = middle;
+	}
+	if (high > 0)
+		p = &g->parts[s][low];
+	if (!p || (uint64_t) c->offset + c->size > (uint64_t) p->from + p->ref->raw)
+		return BULLA_ECORRUPT;
+	if (!p->data)
+		r = block_read(g->segment->fd, p->ref, &g->stored, &p->data);
+	if (r >= 0)
+		*ret = rd_of(p->data + (c->offset - p->from), c->size);
+	return r;
+}
+
+static int decode_numbers(struct variable_column *c, uint8_t kind, uint32_t rows, struct rd *r)
+{
+	int error;
+
+	c->form = rd_u8(r);
+	if (kind == VARIABLE_DIGITS && c->form == DIGITS_WIDTH)
+		c->width = rd_u8(r);
+	if (r->bad || c->form > (kind == VARIABLE_DIGITS ? DIGITS_PREFIXED : TIME_ALONE) ||
+	    c->width > 18)
+		return BULLA_ECORRUPT;
+	c->numbers = reallocarray(NULL, rows, sizeof *c->numbers);
+	if (!c->numbers)
+		return -ENOMEM;
+	error = ints_decode(r, rows, c->numbers);
+	return error;
+}
+
+/* What was packed into fixed bytes must have as many. */
+static bool has_size(uint8_t kind, const struct text *t)
+{
+	return kind == VARIABLE_IPV4 ? t->len == 4 : kind != VARIABLE_UUID || t->len == 16;
+}
+
+static int decode_texts(struct variable_column *c, uint8_t kind, uint32_t rows, struct rd *r)
+{
+	int error;
+
+	if (kind == VARIABLE_HEX || kind == VARIABLE_HEX_UPPER)
+		c->form = rd_u8(r);
+	if (r->bad || c->form > PACKED_TEXT)
+		return BULLA_ECORRUPT;
+	c->texts = reallocarray(NULL, rows, sizeof *c->texts);
+	if (!c->texts)
+		return -ENOMEM;
+	error = strings_decode(r, rows, c->texts);
+	for (uint32_t i = 0; error >= 0 && i < rows; i++)
+		if (!has_size(kind, &c->texts[i]))
+			return BULLA_ECORRUPT;
+	return error;
+}
+
+int group_need_column(struct segment_group *g, struct group_template *t, unsigned slot)
+{
+	struct variable_column *c = &t->columns[slot];
+	uint8_t kind = t->template->slots[slot].kind;
+	struct rd r;
+	int error;
+
+	if (c->numbers || c->texts)
+		return 0;
+	error = find_column(g, stream_of(kind), c, &r);
+	if (error < 0)
+		return error;
+	error = stream_of(kind) == STREAM_NUMBERS ? decode_numbers(c, kind, t->rows, &r)
+						  : decode_texts(c, kind, t->rows, &r);
+	if (error >= 0 && r.left > 0)
+		error = BULLA_ECORRUPT;
+	if (error < 0) {
+		free(c->numbers);
+		free(c->texts);
+		c->numbers = NULL;
+		c->texts = NULL;
+	}
+	return error;
+}
+
+/* Messages. */
+
+static void put_digits(const struct variable_column *c, uint64_t v, struct buf *to)
+{
+	uint8_t digits[24], *at = digits + sizeof digits;
+	unsigned n = 0;
+
+	do
+		*--at = (uint8_t) ('0' + v % 10);
+	while (++n < 20 && (v /= 10) > 0);
+	if (c->form == DIGITS_PREFIXED) {
+		at++;
+		n--;
+	}
+	for (; c->form == DIGITS_WIDTH && n < c->width; n++)
+		*--at = '0';
+	buf_append(to, at, n);
+}
+
+static int put_time(const struct segment_group *g, const struct slot *slot,
+		    const struct variable_column *c, uint64_t v, uint32_t row, struct buf *to)
+{
+	uint64_t unit = NS_PER_S / timetext_per_second(&slot->form);
+	uint8_t *at = buf_room(to, TIMETEXT_SIZE_MAX);
+	size_t n;
+
+	if (!at)
+		return -ENOMEM;
+	if (c->form == TIME_TO_ENTRY)
+		v = g->time[row] / unit - unzigzag(v);
+	n = timetext_write(&slot->form, v, at);
+	buf_add(to, n);
+	return n > 0 ? 0 : BULLA_ECORRUPT;
+}
+
+static void put_halves(const struct text *t, uint8_t kind, struct buf *to)
+{
+	const char *digits = kind == VARIABLE_HEX_UPPER ? "0123456789ABCDEF" : "0123456789abcdef";
+	uint8_t *at = buf_room(to, 2 * (size_t) t->len + 4);
+	size_t n = 0;
+
+	if (!at)
+		return;
+	for (uint32_t i = 0; i < t->len; i++) {
+		if (kind == VARIABLE_UUID && (i == 4 || i == 6 || i == 8 || i == 10))
+			at[n++] = '-';
+		at[n++] = (uint8_t) digits[t->p[i] >> 4];
+		at[n++] = (uint8_t) digits[t->p[i] & 15];
+	}
+	buf_add(to, n);
+}
+
+static void put_text(const struct variable_column *c, uint8_t kind, const struct text *t,
+		     struct buf *to)
+{
+	if (kind == VARIABLE_IPV4)
+		buf_printf(to, "%u.%u.%u.%u", t->p[0], t->p[1], t->p[2], t->p[3]);
+	else if (stream_of(kind) == STREAM_PACKED && c->form == PACKED_HALVES)
+		put_halves(t, kind, to);
+	else
+		buf_append(to, t->p, t->len);
+}
+
+static int put_slot(struct segment_group *g, struct group_template *t, unsigned i, uint32_t row,
+		    struct buf *to)
+{
+	const struct slot *slot = &t->template->slots[i];
+	const struct variable_column *c = &t->columns[i];
+	uint32_t at = g->ordinal[row];
+	int r;
+
+	r = group_need_column(g, t, i);
+	if (r < 0)
+		return r;
+	buf_append(to, slot->before.p, slot->before.len);
+	if (slot->kind == VARIABLE_TIME)
+		return put_time(g, slot, c, c->numbers[at], row, to);
+	if (slot->kind == VARIABLE_DIGITS)
+		put_digits(c, c->numbers[at], to);
+	else
+		put_text(c, slot->kind, &c->texts[at], to);
+	return 0;
+}
+
+int group_message(struct segment_group *g, uint32_t row, struct buf *to)
+{
+	struct group_template *t;
+	int r = 0;
+
+	if (g->template_of[row] == 0) {
+		r = group_need_whole(g);
+		if (r >= 0)
+			buf_append(to, g->whole[g->ordinal[row]].p, g->whole[g->ordinal[row]].len);
+		return r;
+	}
+	t = &g->templates[g->template_of[row] - 1];
+	for (unsigned i = 0; r >= 0 && i < t->template->n; i++)
+		r = put_slot(g, t, i, row, to);
+	if (r >= 0)
+		buf_append(to, t->template->rest.p, t->template->rest.len);
+	return r;
+}

@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * The form is chosen by what the bytes of each would weigh: their entropy of order 0, which is about what the compressor
+ * makes of columns that have no repetitions longer than a value.  Runs and dictionaries catch those that have.
+ */
+
+#include "store/segment/ints.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+
+enum form {
+	FORM_CONST,
+	FORM_PLANES,
+	FORM_BITS,
+	FORM_VARINTS,
+	FORM_DELTA,
+	FORM_DICT,
+	FORM_RUNS,
+};
+
+enum { DICT_MAX = 256, DICT_SLOTS = 1024, SMALL = 8 };
+
+void ints_scratch_done(struct ints_scratch *s)
+{
+	free(s->words);
+	*s = (struct ints_scratch){ 0 };
+}
+
+static inline uint64_t zigzag(uint64_t difference)
+{
+	return (difference << 1) ^ (0 - (difference >> 63));
+}
+
+static inline uint64_t unzigzag(uint64_t v)
+{
+	return (v >> 1) ^ (0 - (v & 1));
+}
+
+static unsigned bits_of(uint64_t v)
+{
+	return v == 0 ? 0 : 64 - (unsigned) __builtin_clzll(v);
+}
+
+/* Weighing, in bits. */
+
+struct histogram {
+	uint32_t of[256];
+};
+
+static double weigh_histogram(const struct histogram *h, size_t n)
+{
+	double bits = 0;
+	unsigned distinct = 0;
+
+	if (n == 0)
+		return 0;
+	for (unsigned i = 0; i < 256; i++) {
+		if (h->of[i] == 0)
+			continue;
+		bits -= h->of[i] * (double) log2f((float) h->of[i] / (float) n);
+		distinct++;
+	}
+	/* The code itself has to be told. */
+	return bits + 5.0 * distinct;
+}
+
+static double weigh_planes(const uint64_t *v, size_t n, uint64_t base, unsigned bytes)
+{
+	double bits = 0;
+
+	for (unsigned k = 0; k < bytes; k++) {
+		struct histogram h = { 0 };
+
+		for (size_t i = 0; i < n; i++)
+			h.of[((v[i] - base) >> (8 * k)) & 0xff]++;
+		bits += MIN_OF(weigh_histogram(&h, n), 8.0 * (double) n);
+	}
+	return bits;
+}
+
+static double weigh_varints(const uint64_t *v, size_t n)
+{
+	struct histogram h = { 0 };
+	size_t total = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		uint64_t x = v[i];
+
+		for (; x >= 0x80; x >>= 7, total++)
+			h.of[(x & 0x7f) | 0x80]++;
+		h.of[x]++;
+		total++;
+	}
+	return MIN_OF(weigh_histogram(&h, total), 8.0 * (double) total);
+}
+
+/* Facts about a column. */
+
+struct facts {
+	uint64_t min, max, delta_max;
+	size_t runs;
+	unsigned distinct; /* DICT_MAX + 1: more */
+	uint64_t value[DICT_MAX];
+};
+
+static int compare_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+
+	return (x > y) - (x < y);
+}
+
+static void count_distinct(struct facts *f, const uint64_t *v, size_t n)
+{
+	uint16_t slot[DICT_SLOTS] = { 0 };
+	uint64_t last = ~v[0];
+
+	for (size_t i = 0; i < n; i++) {
+		unsigned at;
+
+		if (v[i] == last)
+			continue;
+		last = v[i];
+		at = (unsigned) ((v[i] * 0x9e3779b97f4a7c15ull) >> 54);
+		while (slot[at] != 0 && f->value[slot[at] - 1] != v[i])
+			at = (at + 1) % DICT_SLOTS;
+		if (slot[at] != 0)
+			continue;
+		if (f->distinct == DICT_MAX) {
+			f->distinct = DICT_MAX + 1;
+			return;
+		}
+		f->value[f->distinct++] = v[i];
+		slot[at] = (uint16_t) f->distinct;
+	}
+	qsort(f->value, f->distinct, sizeof *f->value, compare_u64);
+}
+
+static struct facts facts_of(const uint64_t *v, size_t n)
+{
+	struct facts f = { .min = v[0], .max = v[0], .runs = 1 };
+
+	for (size_t i = 1; i < n; i++) {
+		uint64_t d = zigzag(v[i] - v[i - 1]);
+
+		f.min = MIN_OF(f.min, v[i]);
+		f.max = MAX_OF(f.max, v[i]);
+		f.delta_max = MAX_OF(f.delta_max, d);
+		f.runs += d != 0;
+	}
+	count_distinct(&f, v, n);
+	return f;
+}
+
+/* Writing. */
+
+static void put_varint(struct buf *to, uint64_t v)
+{
+	uint8_t *p = buf_room(to, VARINT_SIZE_MAX);
+	struct wr w = wr_of(p, VARINT_SIZE_MAX);
+
+	if (!p)
+		return;
+	wr_varint(&w, v);
+	buf_add(to, w.len);
+}
+
+static void put_planes(const uint64_t *v, size_t n, uint64_t base, unsigned bytes, struct buf *to)
+{
+	uint8_t *p;
+
+	buf_char(to, FORM_PLANES);
+	buf_char(to, (char) bytes);
+	put_varint(to, base);
+	p = buf_room(to, n * bytes);
+	if (!p)
+		return;
+	for (unsigned k = 0; k < bytes; k++)
+		for (size_t i = 0; i < n; i++)
+			*p++ = (uint8_t) ((v[i] - base) >> (8 * k));
+	buf_add(to, n * bytes);
+}
+
+static size_t bits_size(size_t n, unsigned bits)
+{
+	return (n * bits + 7) / 8;
+}
+
+static void put_bits(const uint64_t *v, size_t n, uint64_t base, unsigned bits, struct buf *to)
+{
+	size_t size = bits_size(n, bits);
+	unsigned __int128 acc = 0;
+	unsigned have = 0;
+	uint8_t *p;
+
+	buf_char(to, FORM_BITS);
+	buf_char(to, (char) bits);
+	put_varint(to, base);
+	p = buf_room(to, size);
+	if (!p)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		acc |= (unsigned __int128) (v[i] - base) << have;
+		for (have += bits; have >= 8; have -= 8, acc >>= 8)
+			*p++ = (uint8_t) acc;
+	}
+	if (have > 0)
+		*p = (uint8_t) acc;
+	buf_add(to, size);
+}
+
+static void put_varints(const uint64_t *v, size_t n, struct buf *to)
+{
+	uint8_t *p;
+	struct wr w;
+
+	buf_char(to, FORM_VARINTS);
+	p = buf_room(to, n * VARINT_SIZE_MAX);
+	if (!p)
+		return;
+	w = wr_of(p, n * VARINT_SIZE_MAX);
+	for (size_t i = 0; i < n; i++)
+		wr_varint(&w, v[i]);
+	buf_add(to, w.len);
+}
+
+static void encode(struct ints_scratch *s, const uint64_t *v, size_t n, unsigned depth, bool delta,
+		   struct buf *to);
+
+static uint64_t *scratch(struct ints_scratch *s, size_t n, struct buf *to)
+{
+	if (n > s->cap) {
+		uint64_t *more = reallocarray(s->words, n, sizeof *more);
+
+		if (!more) {
+			to->bad = true;
+			return NULL;
+		}
+		s->words = more;
+		s->cap = n;
+	}
+	return s->words;
+}
+
+static void put_dict(const struct facts *f, const uint64_t *v, size_t n, unsigned depth,
+		     struct buf *to)
+{
+	struct ints_scratch own = { 0 };
+	uint8_t slot[DICT_SLOTS], *p;
+	uint16_t at[DICT_SLOTS] = { 0 };
+
+	buf_char(to, FORM_DICT);
+	put_varint(to, f->distinct);
+	encode(&own, f->value, f->distinct, depth + 1, true, to);
+	ints_scratch_done(&own);
+	for (unsigned i = 0; i < f->distinct; i++) {
+		unsigned h = (unsigned) ((f->value[i] * 0x9e3779b97f4a7c15ull) >> 54);
+
+		while (at[h] != 0)
+			h = (h + 1) % DICT_SLOTS;
+		at[h] = 1;
+		slot[h] = (uint8_t) i;
+	}
+	buf_char(to, FORM_PLANES);
+	buf_char(to, 1);
+	put_varint(to, 0);
+	p = buf_room(to, n);
+	if (!p)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		unsigned h = (unsigned) ((v[i] * 0x9e3779b97f4a7c15ull) >> 54);
+
+		while (f->value[slot[h]] != v[i] || at[h] == 0)
+			h = (h + 1) % DICT_SLOTS;
+		p[i] = slot[h];
+	}
+	buf_add(to, n);
+}
+
+static void put_runs(const uint64_t *v, size_t n, size_t runs, unsigned depth, struct buf *to)
+{
+	_cleanup_free_ uint64_t *value = reallocarray(NULL, runs, 2 * sizeof *value);
+	struct ints_scratch own = { 0 };
+	uint64_t *length = value ? value + runs : NULL;
+	size_t k = 0;
+
+	if (!value) {
+		to->bad = true;
+		return;
+	}
+	for (size_t i = 0; i < n; k++) {
+		size_t from = i;
+
+		while (i < n && v[i] == v[from])
+			i++;
+		value[k] = v[from];
+		length[k] = i - from;
+	}
+	buf_char(to, FORM_RUNS);
+	put_varint(to, runs);
+	encode(&own, value, runs, depth + 1, true, to);
+	encode(&own, length, runs, depth + 1, false, to);
+	ints_scratch_done(&own);
+}
+
+static void put_delta(struct ints_scratch *s, const uint64_t *v, size_t n, unsigned depth,
+		      struct buf *to)
+{
+	_cleanup_free_ uint64_t *d = reallocarray(NULL, n, sizeof *d);
+
+	if (!d) {
+		to->bad = true;
+		return;
+	}
+	for (size_t i = 1; i < n; i++)
+		d[i - 1] = zigzag(v[i] - v[i - 1]);
+	buf_char(to, FORM_DELTA);
+	put_varint(to, v[0]);
+	encode(s, d, n - 1, depth + 1, false, to);
+}
+
+/* Choosing. */
+
+struct choice {
+	enum form form;
+	double bits;
+};
+
+static void consider(struct choice *c, enum form form, double bits)
+{
+	if (bits < c->bits)
+		*c = (struct choice){ form, bits };
+}
+
+static double weigh_delta(struct ints_scratch *s, const uint64_t *v, size_t n, uint64_t max,
+			  struct buf *to)
+{
+	uint64_t *d = scratch(s, n, to);
+	unsigned bytes = MAX_OF((bits_of(max) + 7) / 8, 1u);
+
+	if (!d)
+		return 1e18;
+	for (size_t i = 1; i < n; i++)
+		d[i - 1] = zigzag(v[i] - v[i - 1]);
+	return 80 + MIN_OF(weigh_planes(d, n - 1, 0, bytes), weigh_varints(d, n - 1));
+}
+
+static struct choice choose(struct ints_scratch *s, const struct facts *f, const uint64_t *v,
+			    size_t n, unsigned depth, bool delta, struct buf *to)
+{
+	unsigned bits = bits_of(f->max - f->min), bytes = (bits + 7) / 8;
+	struct choice c = { FORM_VARINTS, weigh_varints(v, n) };
+
+	consider(&c, FORM_PLANES, 64 + weigh_planes(v, n, f->min, bytes));
+	consider(&c, FORM_BITS, 40 + (double) n * bits);
+	if (depth + 1 >= INTS_DEPTH_MAX)
+		return c;
+	if (n >= SMALL && delta)
+		consider(&c, FORM_DELTA, weigh_delta(s, v, n, f->delta_max, to));
+	if (n >= 4 * SMALL && f->distinct <= DICT_MAX && bytes > 1) {
+		struct histogram h = { 0 };
+
+		for (size_t i = 0; i < n; i++) {
+			const uint64_t *at = bsearch(&v[i], f->value, f->distinct, sizeof *f->value,
+						     compare_u64);
+
+			h.of[at - f->value]++;
+		}
+		consider(&c, FORM_DICT, 8.0 * bytes * f->distinct + weigh_histogram(&h, n));
+	}
+	/* A run costs its value and its length. */
+	if (f->runs * 3 < n)
+		consider(&c, FORM_RUNS, (double) f->runs * (bits + 6));
+	return c;
+}
+
+static void encode(struct ints_scratch *s, const uint64_t *v, size_t n, unsigned depth, bool delta,
+		   struct buf *to)
+{
+	struct choice c;
+	struct facts f;
+
+	if (n == 0)
+		return;
+	f = facts_of(v, n);
+	if (f.min == f.max) {
+		buf_char(to, FORM_CONST);
+		put_varint(to, v[0]);
+		return;
+	}
+	c = choose(s, &f, v, n, depth, delta, to);
+	if (c.form == FORM_PLANES)
+		put_planes(v, n, f.min, (bits_of(f.max - f.min) + 7) / 8, to);
+	else if (c.form == FORM_BITS)
+		put_bits(v, n, f.min, bits_of(f.max - f.min), to);
+	else if (c.form == FORM_DELTA)
+		put_delta(s, v, n, depth, to);
+	else if (c.form == FORM_DICT)
+		put_dict(&f, v, n, depth, to);
+	else if (c.form == FORM_RUNS)
+		put_runs(v, n, f.runs, depth, to);
+	else
+		put_varints(v, n, to);
+}
+
+void ints_encode(struct ints_scratch *s, const uint64_t *v, size_t n, struct buf *to)
+{
+	encode(s, v, n, 0, true, to);
+}
+
+double ints_weigh(struct ints_scratch *s, const uint64_t *v, size_t n)
+{
+	struct buf none = { 0 };
+	struct facts f;
+
+	if (n == 0)
+		return 0;
+	f = facts_of(v, n);
+	return f.min == f.max ? 80 : choose(s, &f, v, n, 0, true, &none).bits;
+}
+
+/* Reading. */
+
+static int decode(struct rd *r, size_t n, unsigned depth, uint64_t *to);
+
+static int get_planes(struct rd *r, size_t n, uint64_t *to)
+{
+	unsigned bytes = rd_u8(r);
+	uint64_t base = rd_varint(r);
+	const uint8_t *p;
+
+	if (r->bad || bytes < 1 || bytes > 8)
+		return BULLA_ECORRUPT;
+	p = rd_bytes(r, n * bytes);
+	if (!p)
+		return BULLA_ECORRUPT;
+	for (size_t i = 0; i < n; i++)
+		to[i] = base + p[i];
+	for (unsigned k = 1; k < bytes; k++)
+		for (size_t i = 0; i < n; i++)
+			to[i] += (uint64_t) p[k * n + i] << (8 * k);
+	return 0;
+}
+
+static int get_bits(struct rd *r, size_t n, uint64_t *to)
+{
+	unsigned bits = rd_u8(r), have = 0;
+	uint64_t base = rd_varint(r);
+	unsigned __int128 acc = 0;
+	const uint8_t *p;
+
+	if (r->bad || bits < 1 || bits > 64)
+		return BULLA_ECORRUPT;
+	p = rd_bytes(r, bits_size(n, bits));
+	if (!p)
+		return BULLA_ECORRUPT;
+	for (size_t i = 0; i < n; i++) {
+		for (; have < bits; have += 8)
+			acc |= (unsigned __int128) *p++ << have;
+		to[i] = base + (uint64_t) (acc & (((unsigned __int128) 1 << bits) - 1));
+		acc >>= bits;
+		have -= bits;
+	}
+	return 0;
+}
+
+static int get_delta(struct rd *r, size_t n, unsigned depth, uint64_t *to)
+{
+	int error;
+
+	to[0] = rd_varint(r);
+	if (r->bad)
+		return BULLA_ECORRUPT;
+	error = decode(r, n - 1, depth + 1, to + 1);
+	for (size_t i = 1; error >= 0 && i < n; i++)
+		to[i] = to[i - 1] + unzigzag(to[i]);
+	return error;
+}
+
+static int get_dict(struct rd *r, size_t n, unsigned depth, uint64_t *to)
+{
+	uint64_t value[DICT_MAX], k = rd_varint(r);
+	int error;
+
+	if (r->bad || k < 1 || k > DICT_MAX)
+		return BULLA_ECORRUPT;
+	error = decode(r, k, depth + 1, value);
+	if (error >= 0)
+		error = decode(r, n, depth + 1, to);
+	for (size_t i = 0; error >= 0 && i < n; i++) {
+		if (to[i] >= k)
+			return BULLA_ECORRUPT;
+		to[i] = value[to[i]];
+	}
+	return error;
+}
+
+static int get_runs(struct rd *r, size_t n, unsigned depth, uint64_t *to)
+{
+	_cleanup_free_ uint64_t *value = NULL;
+	uint64_t k = rd_varint(r), *length;
+	size_t at = 0;
+	int error;
+
+	if (r->bad || k < 1 || k > n)
+		return BULLA_ECORRUPT;
+	value = reallocarray(NULL, k, 2 * sizeof *value);
+	if (!value)
+		return -ENOMEM;
+	length = value + k;
+	error = decode(r, k, depth + 1, value);
+	if (error >= 0)
+		error = decode(r, k, depth + 1, length);
+	if (error < 0)
+		return error;
+	for (size_t i = 0; i < k; i++) {
+		if (length[i] < 1 || length[i] > n - at)
+			return BULLA_ECORRUPT;
+		for (uint64_t j = 0; j < length[i]; j++)
+			to[at++] = value[i];
+	}
+	return at == n ? 0 : BULLA_ECORRUPT;
+}
+
+static int get_plain(struct rd *r, enum form form, size_t n, uint64_t *to)
+{
+	uint64_t same = form == FORM_CONST ? rd_varint(r) : 0;
+
+	for (size_t i = 0; i < n; i++)
+		to[i] = form == FORM_CONST ? same : rd_varint(r);
+	return r->bad ? BULLA_ECORRUPT : 0;
+}
+
+static int decode(struct rd *r, size_t n, unsigned depth, uint64_t *to)
+{
+	enum form form;
+
+	if (n == 0)
+		return 0;
+	if (n > INTS_MAX || depth >= INTS_DEPTH_MAX)
+		return BULLA_ECORRUPT;
+	form = (enum form) rd_u8(r);
+	if (r->bad)
+		return BULLA_ECORRUPT;
+	switch (form) {
+	case FORM_CONST:
+	case FORM_VARINTS:
+		return get_plain(r, form, n, to);
+	case FORM_PLANES:
+		return get_planes(r, n, to);
+	case FORM_BITS:
+		return get_bits(r, n, to);
+	case FORM_DELTA:
+		return get_delta(r, n, depth, to);
+	case FORM_DICT:
+		return get_dict(r, n, depth, to);
+	case FORM_RUNS:
+		return get_runs(r, n, depth, to);
+	}
+	return BULLA_EVERSION;
+}
+
+int ints_decode(struct rd *r, size_t n, uint64_t *to)
+{
+	return decode(r, n, 0, to);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_MESSAGES_H
+#define BULLA_STORE_SEGMENT_MESSAGES_H
+
+/**
+ * The messages of a row group as columns: which template each has, and a column for each variable of each template.
+ *
+ *	templates  a column with one number a row: 0 for a message kept whole, else 1 + the place among the group's templates
+ *	variables  varint n, n * (varint template of the segment, varint rows, for each slot varint size and its stamp)
+ *	numbers    columns of digits and times,
+ *	packed     of addresses, uuids and hexadecimal words,
+ *	words      of other words; each stream in the order of templates and slots
+ *	whole      the messages without a template, a column of strings
+ *
+ * A stamp tells a searcher what a column cannot hold: varint least and greatest length.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "store/segment/ints.h"
+#include "store/segment/template.h"
+
+enum stream { STREAM_NUMBERS, STREAM_PACKED, STREAM_WORDS, STREAMS };
+
+/** Which stream has the columns of a kind of variable. */
+enum stream stream_of(uint8_t kind);
+/** Whether a kind of variable has a stamp. */
+bool has_stamp(uint8_t kind);
+
+enum {
+	TEMPLATES_MAX = 1 << 20, /* of a segment */
+	PART_SIZE = 256 << 10,	 /* after which a stream is cut before the next column */
+	ROWS_MIN = 2,		 /* of a template in a group; rarer messages are kept whole */
+};
+
+/* Forms of columns of digits. */
+enum digits_form { DIGITS_PLAIN, DIGITS_WIDTH, DIGITS_PREFIXED };
+enum time_form { TIME_TO_ENTRY, TIME_ALONE };
+enum packed_form { PACKED_HALVES, PACKED_TEXT };
+
+/** The distinct templates of a segment that is being written. */
+struct templates {
+	struct buf keys;
+	uint32_t *end;	/* owned: of each key */
+	uint32_t *hash; /* owned */
+	uint32_t n, cap;
+	uint32_t *slot; /* owned: numbers + 1 */
+	uint32_t n_slots;
+};
+
+void templates_done(struct templates *t);
+/** @return the number of a template, new or not; or -ENOMEM. */
+_must_check_ int64_t templates_number(struct templates *t, const uint8_t *key, size_t n);
+struct text templates_get(const struct templates *t, uint32_t number);
+
+/** The streams and blocks of one group, raw. */
+struct message_blocks {
+	struct buf templates, variables, whole;
+	struct buf stream[STREAMS];
+	/* Where a stream is cut; the last cut is its end. */
+	uint32_t *cut[STREAMS]; /* owned */
+	size_t n_cuts[STREAMS], cuts_cap[STREAMS];
+};
+
+void message_blocks_done(struct message_blocks *b);
+
+/** Messages of one group being gathered. */
+struct messages {
+	struct templates seen; /* of the group; those that are used become the segment's */
+	uint32_t *template_of; /* owned, per row: number in `seen` + 1, or 0 */
+	uint32_t *first;       /* owned, per row: its first variable */
+	struct text *whole;    /* owned, per row: the message */
+	size_t rows, rows_cap;
+	struct variable *variables; /* owned */
+	size_t n_variables, variables_cap;
+	struct timetext_base base;
+	struct ints_scratch scratch;
+};
+
+void messages_done(struct messages *m);
+/** Forget the group, keep the memory. */
+void messages_clear(struct messages *m);
+/** Take the message of the next row; its bytes live until messages_encode().  @return 0 or -ENOMEM. */
+_must_check_ int messages_add(struct messages *m, const uint8_t *p, size_t n, uint64_t time_ns);
+/** Make the group's blocks; `times` are those of its rows.  @return 0 or -ENOMEM. */
+_must_check_ int messages_encode(struct messages *m, struct templates *of_segment,
+				 const uint64_t *times, struct message_blocks *ret);
+
+#endif

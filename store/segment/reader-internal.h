@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_READER_INTERNAL_H
+#define BULLA_STORE_SEGMENT_READER_INTERNAL_H
+
+/** What the halves of the reader share: segment.c opens, group.c reads rows, group_messages.c their messages. */
+
+#include "store/segment/segment.h"
+
+/** Read, check and unpack a block; the caller frees `*ret`.  `scratch` is for the stored bytes. */
+_must_check_ int block_read(int fd, const struct block_ref *ref, struct buf *scratch,
+			    uint8_t **ret);
+/** The only block of a kind in a group; NULL when there is none, and `*n` says how many there are. */
+const struct block_ref *group_block(const struct segment_group *g, enum block_kind kind,
+				    uint32_t *n);
+void group_messages_close(struct segment_group *g);
+
+static inline uint64_t unzigzag(uint64_t v)
+{
+	return (v >> 1) ^ (0 - (v & 1));
+}
+
+#endif

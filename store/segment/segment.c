@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "store/segment/segment.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "base/cleanup.h"
+#include "base/crc32c.h"
+#include "base/io.h"
+#include "bulla/error.h"
+#include "store/segment/reader-internal.h"
+
+/* Blocks. */
+
+static int unpack(const struct block_ref *ref, const uint8_t *stored, uint8_t *to)
+{
+	size_t n;
+
+	if (ref->stored == ref->raw) {
+		if (ref->raw > 0)
+			memcpy(to, stored, ref->raw);
+		return 0;
+	}
+	/* The frame must not be asked for more than the directory says. */
+	if (ZSTD_getFrameContentSize(stored, ref->stored) != ref->raw)
+		return BULLA_ECORRUPT;
+	n = ZSTD_decompress(to, ref->raw, stored, ref->stored);
+	return ZSTD_isError(n) || n != ref->raw ? BULLA_ECORRUPT : 0;
+}
+
+int block_read(int fd, const struct block_ref *ref, struct buf *scratch, uint8_t **ret)
+{
+	_cleanup_free_ uint8_t *raw = NULL;
+	ssize_t n;
+	int r;
+
+	if (ref->raw > BLOCK_SIZE_MAX || ref->stored > ref->raw)
+		return BULLA_ELIMIT;
+	buf_clear(scratch);
+	raw = malloc(MAX_OF(ref->raw, 1u));
+	if (!raw || !buf_room(scratch, ref->stored))
+		return -ENOMEM;
+	n = io_pread(fd, scratch->data, ref->stored, ref->offset);
+	if (n < 0)
+		return (int) n;
+	if ((size_t) n != ref->stored)
+		return BULLA_ETRUNCATED;
+	if (crc32c(0, scratch->data, ref->stored) != ref->crc)
+		return BULLA_ECORRUPT;
+	r = unpack(ref, scratch->data, raw);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(raw);
+	return 0;
+}
+
+static struct block_ref rd_ref(struct rd *r)
+{
+	struct block_ref ref = { .offset = rd_varint(r) };
+	uint64_t stored = rd_varint(r), raw = rd_varint(r);
+
+	ref.crc = rd_u32(r);
+	ref.stored = (uint32_t) stored;
+	ref.raw = (uint32_t) raw;
+	r->bad |= raw > BLOCK_SIZE_MAX || stored > raw;
+	return ref;
+}
+
+/* Journals, seeds, templates. */
+
+static int read_contexts(struct contexts *c, struct rd *r)
+{
+	uint64_t n = rd_varint(r);
+
+	for (uint64_t i = 0; i < n && !r->bad; i++) {
+		uint64_t size = rd_varint(r);
+		const uint8_t *leaf = rd_bytes(r, size);
+		int64_t number = leaf ? contexts_add(c, leaf, size) : BULLA_ECORRUPT;
+
+		if (number < 0)
+			return number == BULLA_ENOTCANON ? BULLA_ECORRUPT : (int) number;
+	}
+	return r->bad ? BULLA_ECORRUPT : 0;
+}
+
+static int read_journals(struct segment *s, struct rd *r)
+{
+	uint64_t n = rd_varint(r);
+	int error = 0;
+
+	if (r->bad || n > SEGMENT_JOURNALS_MAX || n > r->left / (3 * ID_SIZE + 1))
+		return BULLA_ECORRUPT;
+	s->journals = calloc(MAX_OF(n, 1ul), sizeof *s->journals);
+	if (!s->journals)
+		return -ENOMEM;
+	for (; error >= 0 && s->n_journals < n; s->n_journals++) {
+		struct segment_journal *j = &s->journals[s->n_journals];
+
+		rd_copy(r, j->id.b, ID_SIZE);
+		rd_copy(r, j->boot.b, ID_SIZE);
+		rd_copy(r, j->origin.b, ID_SIZE);
+		error = read_contexts(&j->contexts, r);
+	}
+	return error < 0 ? error : r->bad || r->left > 0 ? BULLA_ECORRUPT : 0;
+}
+
+static int read_seeds(struct segment *s, struct rd *r)
+{
+	for (uint32_t i = 0; i < s->n_journals; i++) {
+		uint64_t n = rd_varint(r);
+
+		if (n > r->left / SEED_SIZE)
+			return BULLA_ECORRUPT;
+		for (uint64_t k = 0; k < n; k++) {
+			struct tail_seed seed = { .first_batch = rd_varint(r) };
+			int error;
+
+			rd_copy(r, seed.seed, SEED_SIZE);
+			error = r->bad ? BULLA_ECORRUPT : seeds_add(&s->journals[i].seeds, &seed);
+			if (error < 0)
+				return error;
+		}
+	}
+	return r->bad || r->left > 0 ? BULLA_ECORRUPT : 0;
+}
+
+static int read_templates(struct segment *s, struct rd *r)
+{
+	uint64_t n = rd_varint(r), total = 0;
+	struct rd lengths;
+	int error = 0;
+
+	if (r->bad || n > TEMPLATES_MAX || n > r->left)
+		return BULLA_ECORRUPT;
+	s->templates = calloc(MAX_OF(n, 1ul), sizeof *s->templates);
+	if (!s->templates)
+		return -ENOMEM;
+	lengths = *r;
+	for (uint64_t i = 0; i < n; i++) {
+		uint64_t len = rd_varint(r);
+
+		r->bad |= len > TEMPLATE_SIZE_MAX;
+		total += len;
+	}
+	if (r->bad || total != r->left)
+		return BULLA_ECORRUPT;
+	buf_append(&s->keys, r->p, r->left);
+	if (s->keys.bad)
+		return -ENOMEM;
+	total = 0;
+	for (; error >= 0 && s->n_templates < n; s->n_templates++) {
+		uint64_t len = rd_varint(&lengths);
+
+		error = template_parse(&s->templates[s->n_templates], s->keys.data + total, len);
+		total += len;
+	}
+	return error;
+}
+
+static int read_tables(struct segment *s, struct rd *footer)
+{
+	int (*const readers[])(struct segment *, struct rd *) = { read_journals, read_seeds,
+								  read_templates };
+	_cleanup_buf_ struct buf scratch = { 0 };
+
+	for (size_t i = 0; i < ELEMENTS(readers); i++) {
+		struct block_ref ref = rd_ref(footer);
+		_cleanup_free_ uint8_t *raw = NULL;
+		struct rd r;
+		int error;
+
+		if (footer->bad)
+			return BULLA_ECORRUPT;
+		error = block_read(s->fd, &ref, &scratch, &raw);
+		if (error < 0)
+			return error;
+		r = rd_of(raw, ref.raw);
+		error = readers[i](s, &r);
+		if (error < 0)
+			return error;
+	}
+	return 0;
+}
+
+/* Groups. */
+
+static int read_group(struct group_ref *g, struct rd *r)
+{
+	uint64_t rows = rd_varint(r), batches = rd_varint(r), offset, n;
+
+	g->time_min = rd_u64(r);
+	g->time_max = rd_u64(r);
+	offset = rd_varint(r);
+	n = rd_varint(r);
+	if (r->bad || rows < 1 || rows > GROUP_ROWS_MAX || batches < 1 || batches > rows ||
+	    n > GROUP_BLOCKS_MAX || n > r->left || g->time_min > g->time_max)
+		return BULLA_ECORRUPT;
+	g->rows = (uint32_t) rows;
+	g->batches = (uint32_t) batches;
+	g->blocks = calloc(MAX_OF(n, 1ul), sizeof *g->blocks);
+	if (!g->blocks)
+		return -ENOMEM;
+	for (; g->n_blocks < n; g->n_blocks++) {
+		struct block_ref *b = &g->blocks[g->n_blocks];
+		uint64_t stored, raw;
+
+		b->kind = rd_u8(r);
+		stored = rd_varint(r);
+		raw = rd_varint(r);
+		b->crc = rd_u32(r);
+		if (r->bad || raw > BLOCK_SIZE_MAX || stored > raw)
+			return BULLA_ECORRUPT;
+		b->offset = offset;
+		b->stored = (uint32_t) stored;
+		b->raw = (uint32_t) raw;
+		offset += stored;
+	}
+	return 0;
+}
+
+static int read_groups(struct segment *s, struct rd *r)
+{
+	uint64_t n = rd_varint(r);
+	int error = 0;
+
+	if (r->bad || n > GROUPS_MAX || n > r->left)
+		return BULLA_ECORRUPT;
+	s->groups = calloc(MAX_OF(n, 1ul), sizeof *s->groups);
+	if (!s->groups)
+		return -ENOMEM;
+	for (; error >= 0 && s->n_groups < n; s->n_groups++)
+		error = read_group(&s->groups[s->n_groups], r);
+	return error < 0 ? error : r->left > 0 ? BULLA_ECORRUPT : 0;
+}
+
+/* Opening. */
+
+static int read_header(const struct segment *s)
+{
+	uint8_t header[SEGMENT_HEADER_SIZE];
+	struct rd r = rd_of(header, sizeof header);
+	ssize_t n = io_pread(s->fd, header, sizeof header, 0);
+
+	if (n < 0)
+		return (int) n;
+	if (n < SEGMENT_HEADER_SIZE)
+		return BULLA_ETRUNCATED;
+	if (memcmp(rd_bytes(&r, 8), SEGMENT_MAGIC, 8) != 0)
+		return BULLA_ECORRUPT;
+	rd_u32(&r);
+	return rd_u32(&r) != 0 ? BULLA_EVERSION : 0;
+}
+
+static int read_trailer(const struct segment *s, struct block_ref *ret)
+{
+	uint8_t trailer[SEGMENT_TRAILER_SIZE];
+	struct rd r = rd_of(trailer, sizeof trailer);
+	ssize_t n;
+
+	if (s->size < SEGMENT_HEADER_SIZE + SEGMENT_TRAILER_SIZE)
+		return BULLA_ETRUNCATED;
+	n = io_pread(s->fd, trailer, sizeof trailer, s->size - sizeof trailer);
+	if (n < 0)
+		return (int) n;
+	if (n < SEGMENT_TRAILER_SIZE)
+		return BULLA_ETRUNCATED;
+	*ret = (struct block_ref){ .offset = rd_u64(&r) };
+	ret->stored = rd_u32(&r);
+	ret->raw = rd_u32(&r);
+	ret->crc = rd_u32(&r);
+	/* A file without its end was cut, or never finished. */
+	return memcmp(rd_bytes(&r, 8), SEGMENT_MAGIC, 8) == 0 ? 0 : BULLA_ETRUNCATED;
+}
+
+static int read_all(struct segment *s)
+{
+	_cleanup_buf_ struct buf scratch = { 0 };
+	_cleanup_free_ uint8_t *footer = NULL;
+	struct block_ref ref;
+	struct stat st;
+	struct rd r;
+	int error;
+
+	if (fstat(s->fd, &st) < 0)
+		return -errno;
+	s->size = (uint64_t) st.st_size;
+	error = read_header(s);
+	if (error >= 0)
+		error = read_trailer(s, &ref);
+	if (error >= 0)
+		error = block_read(s->fd, &ref, &scratch, &footer);
+	if (error < 0)
+		return error;
+	r = rd_of(footer, ref.raw);
+	error = read_tables(s, &r);
+	return error < 0 ? error : read_groups(s, &r);
+}
+
+int segment_open(struct segment *s, int fd)
+{
+	int r;
+
+	*s = (struct segment){ .fd = fd };
+	r = read_all(s);
+	if (r < 0)
+		segment_close(s);
+	return r;
+}
+
+void segment_close(struct segment *s)
+{
+	close_fd(&s->fd);
+	for (uint32_t i = 0; s->journals && i < s->n_journals; i++) {
+		contexts_done(&s->journals[i].contexts);
+		seeds_done(&s->journals[i].seeds);
+	}
+	for (uint32_t i = 0; s->templates && i < s->n_templates; i++)
+		template_done(&s->templates[i]);
+	for (uint32_t i = 0; s->groups && i < s->n_groups; i++)
+		free(s->groups[i].blocks);
+	free(s->journals);
+	free(s->templates);
+	free(s->groups);
+	buf_done(&s->keys);
+	*s = (struct segment){ .fd = -1 };
+}

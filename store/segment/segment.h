@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_SEGMENT_H
+#define BULLA_STORE_SEGMENT_SEGMENT_H
+
+/**
+ * Reading a segment: what is in it, and row groups of which each part is read when it is asked for.
+ *
+ * A segment is not trusted: everything in it has limits, and what contradicts itself is BULLA_ECORRUPT.  Whether it is what
+ * was sealed only its entries' roots can tell (verify.h).
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "seal/statement.h"
+#include "store/contexts.h"
+#include "store/segment/format.h"
+#include "store/segment/messages.h"
+#include "store/segment/template.h"
+#include "store/tail_reader.h"
+
+struct segment_journal {
+	struct id id, boot, origin;
+	struct contexts contexts;
+	struct seeds seeds;
+};
+
+/** A block as the footer knows it. */
+struct block_ref {
+	uint8_t kind;
+	uint64_t offset;
+	uint32_t stored, raw, crc;
+};
+
+struct group_ref {
+	uint32_t rows, batches;
+	uint64_t time_min, time_max;
+	struct block_ref *blocks; /* owned */
+	uint32_t n_blocks;
+};
+
+struct segment {
+	int fd; /* owned */
+	uint64_t size;
+	struct segment_journal *journals; /* owned */
+	uint32_t n_journals;
+	struct template *templates; /* owned; texts point into `keys` */
+	uint32_t n_templates;
+	struct buf keys;
+	struct group_ref *groups; /* owned */
+	uint32_t n_groups;
+};
+
+/**
+ * Open a segment: header, footer, journals and templates.  The descriptor is taken, and closed on failure.
+ *
+ * @return 0; BULLA_ETRUNCATED, BULLA_ECORRUPT, BULLA_ELIMIT; BULLA_EVERSION for a newer format; -ENOMEM; a negated errno.
+ */
+_must_check_ int segment_open(struct segment *s, int fd);
+void segment_close(struct segment *s);
+
+/** A batch of a group; its rows follow each other. */
+struct group_batch {
+	uint32_t journal; /* of the segment */
+	uint32_t first_row, entries;
+	uint64_t batch_no, first_seq, commit;
+	int64_t mono_offset;
+	uint8_t flags;
+};
+
+/** A part of a stream. */
+struct part {
+	const struct block_ref *ref;
+	uint32_t from; /* in the stream */
+	uint8_t *data; /* owned; NULL until it is read */
+};
+
+/** A slot's column, decoded when first asked for. */
+struct variable_column {
+	uint32_t offset, size; /* in its stream */
+	uint32_t len_min, len_max;
+	uint8_t form, width;
+	uint64_t *numbers;  /* owned */
+	struct text *texts; /* owned */
+};
+
+struct group_template {
+	const struct template *template;
+	uint32_t number; /* of the segment */
+	uint32_t rows;
+	struct variable_column *columns; /* owned */
+};
+
+/** A row group being read. */
+struct segment_group {
+	const struct segment *segment;
+	const struct group_ref *ref;
+	uint32_t rows;
+	struct buf stored;	     /* scratch */
+	struct group_batch *batches; /* owned, like the following; NULL until read */
+	uint64_t *time, *received;
+	uint64_t *context;
+	uint8_t *priority, *flags;
+	uint32_t *n_fields, *first_field; /* of each row; NULL also where no row has any */
+	struct text *names, *values;
+	uint8_t *fields_data;
+	uint32_t *template_of; /* 0: whole */
+	uint32_t *ordinal;     /* of the row among those of its template */
+	struct group_template *templates;
+	uint32_t n_templates, n_whole;
+	struct part *parts[STREAMS];
+	uint32_t n_parts[STREAMS];
+	struct text *whole;
+	uint8_t *whole_data;
+};
+
+_must_check_ int group_open(struct segment_group *g, const struct segment *s, uint32_t number);
+void group_close(struct segment_group *g);
+
+/* Each reads a part of the group unless it is there.  Errors as segment_open(). */
+_must_check_ int group_need_batches(struct segment_group *g);
+_must_check_ int group_need_rows(struct segment_group *g);
+_must_check_ int group_need_times(struct segment_group *g);
+_must_check_ int group_need_fields(struct segment_group *g);
+_must_check_ int group_need_templates(struct segment_group *g);
+
+/** Append the message of a row.  Needs times and templates.  @return 0 or an error; `to->bad` without memory. */
+_must_check_ int group_message(struct segment_group *g, uint32_t row, struct buf *to);
+/**
+ * A whole entry, needing all parts; the message is written to `message` (cleared first), `fields` has room for FIELDS_MAX.
+ * Its context hash is filled in from `journal`.
+ */
+_must_check_ int group_entry(struct segment_group *g, uint32_t row,
+			     const struct segment_journal *journal, struct buf *message,
+			     struct field *fields, struct entry *ret);
+
+/** Read a column of a template.  @return 0 or an error. */
+_must_check_ int group_need_column(struct segment_group *g, struct group_template *t,
+				   unsigned slot);
+/** Read the messages that were kept whole. */
+_must_check_ int group_need_whole(struct segment_group *g);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "store/segment/strings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+
+enum form { FORM_RAW, FORM_DICT };
+
+static uint64_t hash_of(const struct text *t)
+{
+	uint64_t h = t->len * 0x9e3779b97f4a7c15ull, word;
+	uint32_t i = 0;
+
+	for (; i + 8 <= t->len; i += 8) {
+		memcpy(&word, t->p + i, 8);
+		h = (h ^ word) * 0xff51afd7ed558ccdull;
+		h ^= h >> 32;
+	}
+	for (; i < t->len; i++)
+		h = (h ^ t->p[i]) * 0x100000001b3ull;
+	return h ^ (h >> 29);
+}
+
+static bool same(const struct text *a, const struct text *b)
+{
+	return a->len == b->len && (a->len == 0 || memcmp(a->p, b->p, a->len) == 0);
+}
+
+static void put_raw(struct ints_scratch *s, const struct text *v, size_t n, uint64_t *length,
+		    struct buf *to)
+{
+	for (size_t i = 0; i < n; i++)
+		length[i] = v[i].len;
+	ints_encode(s, length, n, to);
+	for (size_t i = 0; i < n; i++)
+		buf_append(to, v[i].p, v[i].len);
+}
+
+/*
+ * The distinct values in order of their coming, and each one's place.  @return how many, or 0 when they are too many to be
+ * worth it.
+ */
+static size_t find_distinct(const struct text *v, size_t n, struct text *distinct, uint64_t *place)
+{
+	size_t n_slots = 16, k = 0, limit = n - n / 4;
+	_cleanup_free_ uint32_t *slot = NULL;
+
+	while (n_slots < 2 * n)
+		n_slots *= 2;
+	slot = calloc(n_slots, sizeof *slot);
+	if (!slot)
+		return 0;
+	for (size_t i = 0; i < n; i++) {
+		size_t at = hash_of(&v[i]) & (n_slots - 1);
+
+		while (slot[at] != 0 && !same(&distinct[slot[at] - 1], &v[i]))
+			at = (at + 1) & (n_slots - 1);
+		if (slot[at] == 0) {
+			if (k == limit)
+				return 0;
+			distinct[k++] = v[i];
+			slot[at] = (uint32_t) k;
+		}
+		place[i] = slot[at] - 1;
+	}
+	return k;
+}
+
+void strings_encode(struct ints_scratch *s, const struct text *v, size_t n, struct buf *to)
+{
+	_cleanup_free_ struct text *distinct = NULL;
+	_cleanup_free_ uint64_t *place = NULL;
+	size_t k = 0;
+
+	if (n == 0)
+		return;
+	distinct = reallocarray(NULL, n, sizeof *distinct);
+	place = reallocarray(NULL, 2 * n, sizeof *place);
+	if (!distinct || !place) {
+		to->bad = true;
+		return;
+	}
+	if (n > 1)
+		k = find_distinct(v, n, distinct, place);
+	buf_char(to, k > 0 ? FORM_DICT : FORM_RAW);
+	if (k == 0) {
+		put_raw(s, v, n, place, to);
+		return;
+	}
+	ints_encode(s, &(uint64_t){ k }, 1, to);
+	put_raw(s, distinct, k, place + n, to);
+	ints_encode(s, place, n, to);
+}
+
+static int get_raw(struct rd *r, size_t n, struct text *to)
+{
+	_cleanup_free_ uint64_t *length = reallocarray(NULL, n, sizeof *length);
+	int error;
+
+	if (!length)
+		return -ENOMEM;
+	error = ints_decode(r, n, length);
+	for (size_t i = 0; error >= 0 && i < n; i++) {
+		if (length[i] > UINT32_MAX)
+			return BULLA_ECORRUPT;
+		to[i].len = (uint32_t) length[i];
+		to[i].p = rd_bytes(r, length[i]);
+	}
+	return error >= 0 && r->bad ? BULLA_ECORRUPT : error;
+}
+
+static int get_dict(struct rd *r, size_t n, struct text *to)
+{
+	_cleanup_free_ struct text *distinct = NULL;
+	_cleanup_free_ uint64_t *place = NULL;
+	uint64_t k;
+	int error;
+
+	error = ints_decode(r, 1, &k);
+	if (error < 0)
+		return error;
+	if (k < 1 || k > n)
+		return BULLA_ECORRUPT;
+	distinct = reallocarray(NULL, k, sizeof *distinct);
+	place = reallocarray(NULL, n, sizeof *place);
+	if (!distinct || !place)
+		return -ENOMEM;
+	error = get_raw(r, k, distinct);
+	if (error >= 0)
+		error = ints_decode(r, n, place);
+	for (size_t i = 0; error >= 0 && i < n; i++) {
+		if (place[i] >= k)
+			return BULLA_ECORRUPT;
+		to[i] = distinct[place[i]];
+	}
+	return error;
+}
+
+int strings_decode(struct rd *r, size_t n, struct text *to)
+{
+	uint8_t form;
+
+	if (n == 0)
+		return 0;
+	if (n > INTS_MAX)
+		return BULLA_ECORRUPT;
+	form = rd_u8(r);
+	if (r->bad)
+		return BULLA_ECORRUPT;
+	if (form == FORM_RAW)
+		return get_raw(r, n, to);
+	return form == FORM_DICT ? get_dict(r, n, to) : BULLA_EVERSION;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_STRINGS_H
+#define BULLA_STORE_SEGMENT_STRINGS_H
+
+/**
+ * Columns of strings, any bytes.
+ *
+ *	raw   a column of n lengths | the bytes
+ *	dict  varint k | a column of k lengths | their bytes | a column of n places among them
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "store/segment/ints.h"
+
+/** A string; borrowed. */
+struct text {
+	const uint8_t *p;
+	uint32_t len;
+};
+
+/** Append a column; a failed allocation leaves `to->bad`. */
+void strings_encode(struct ints_scratch *s, const struct text *v, size_t n, struct buf *to);
+/** Read a column of `n` strings that point into the cursor's bytes.  Errors as ints_decode(). */
+_must_check_ int strings_decode(struct rd *r, size_t n, struct text *to);
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_TEMPLATE_H
+#define BULLA_STORE_SEGMENT_TEMPLATE_H
+
+/**
+ * A message, taken apart into what its program prints every time (the template) and what changes (the variables).
+ *
+ * Words with a digit in them change, paths, dotted names, and the times that timetext.h knows.  A template is the text with a marker for each
+ * variable: MARKER and the variable's kind, for times followed by three bytes that tell the form.  Rows of one template
+ * have the same number and kinds of variables, so these are columns.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "store/segment/strings.h"
+#include "store/segment/timetext.h"
+
+enum {
+	MARKER = 0x01,
+	VARIABLES_MAX = 64,	  /* of a message */
+	TEMPLATE_SIZE_MAX = 4096, /* and bytes of a template; beyond these a message stays whole */
+	TEMPLATE_MESSAGE_MAX = 16384,
+};
+
+/** What a variable is; the letters stand in files. */
+enum variable_kind {
+	VARIABLE_DIGITS = 'D',	  /* 1 to 18 digits */
+	VARIABLE_HEX = 'X',	  /* a word of 0-9a-f */
+	VARIABLE_HEX_UPPER = 'Y', /* a word of 0-9A-F */
+	VARIABLE_IPV4 = 'I',
+	VARIABLE_UUID = 'U', /* in lower case */
+	VARIABLE_PATH = 'P', /* from a slash on */
+	VARIABLE_NAME = 'N', /* letters with dots between: classes, files, hosts */
+	VARIABLE_WORD = 'S', /* any other, dashes and underscores in it */
+	VARIABLE_TIME = 'T',
+};
+
+struct variable {
+	uint8_t kind;
+	struct timetext_form form; /* of a time */
+	uint32_t len;
+	const uint8_t *p; /* the text; borrowed */
+	uint64_t units;	  /* of a time */
+};
+
+/** A message taken apart; reused from message to message. */
+struct taken {
+	uint8_t key[TEMPLATE_SIZE_MAX];
+	size_t key_len;
+	struct variable variables[VARIABLES_MAX];
+	unsigned n;
+};
+
+/**
+ * Take a message apart.
+ *
+ * @return false for one that is better kept whole: too long, too many variables, or with a MARKER in it.
+ */
+_must_check_ bool template_take(struct taken *t, const uint8_t *p, size_t n,
+				const struct timetext_base *base);
+
+/** A variable's place in a template. */
+struct slot {
+	uint8_t kind;
+	struct timetext_form form;
+	struct text before; /* the text between the variable before and this one */
+};
+
+/** A template read from a file: slots and the text behind the last. */
+struct template
+{
+	struct slot *slots; /* owned */
+	uint16_t n;
+	struct text rest;
+	uint32_t text_size; /* of all texts */
+};
+
+/** Parse a template whose bytes outlive it.  @return 0, BULLA_ECORRUPT, -ENOMEM. */
+_must_check_ int template_parse(struct template *t, const uint8_t *key, size_t n);
+void template_done(struct template *t);
+
+/** Whether a character may stand in a variable of this kind. */
+bool variable_may_hold(uint8_t kind, uint8_t c);
+
+#endif

@@ -1,0 +1,354 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "store/segment/timetext.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+/*
+ * The formats; a file holds their numbers, so new ones are added at the end.  Y year, y its last two digits, m month, b its
+ * name, d day, e day padded with a space, H M S of the day, s seconds since 1970; the rest stands for itself.
+ */
+static const char *const formats[TIMETEXT_FORMATS] = {
+	"Y-m-dTH:M:S", "Y-m-d H:M:S", "Y/m/d H:M:S", "d/b/Y:H:M:S", "b d H:M:S",   "b e H:M:S",
+	"m-d H:M:S",   "m.d H:M:S",   "y/m/d H:M:S", "d b Y H:M:S", "Y-m-d-H.M.S", "ymd HMS",
+	"H:M:S",       "s",	      "Y.m.d",	     "Y-m-d",
+};
+static const char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+enum { SECONDS_A_DAY = 86400, YEAR_MIN = 1971, YEAR_MAX = 2199 };
+
+static const uint64_t power[] = { 1,	  10,	   100,	     1000,	10000,
+				  100000, 1000000, 10000000, 100000000, 1000000000 };
+
+/* The proleptic Gregorian calendar, by the well-known method of counting years from March. */
+static uint64_t days_of(int year, unsigned month, unsigned day)
+{
+	unsigned y = (unsigned) year - (month <= 2), era = y / 400, of_era = y % 400;
+	unsigned of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+
+	return (uint64_t) era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year -
+	       719468;
+}
+
+static void date_of(uint64_t days, int *year, unsigned *month, unsigned *day)
+{
+	uint64_t z = days + 719468, era = z / 146097;
+	unsigned of_era = (unsigned) (z % 146097);
+	unsigned y = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	unsigned of_year = of_era - (365 * y + y / 4 - y / 100), m = (5 * of_year + 2) / 153;
+
+	*day = of_year - (153 * m + 2) / 5 + 1;
+	*month = m < 10 ? m + 3 : m - 9;
+	*year = (int) (y + era * 400) + (*month <= 2);
+}
+
+static unsigned month_length(int year, unsigned month)
+{
+	static const uint8_t length[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+
+	return month == 2 && leap ? 29 : length[month - 1];
+}
+
+void timetext_base_set(struct timetext_base *b, uint64_t time_ns)
+{
+	uint64_t day = time_ns / NS_PER_S / SECONDS_A_DAY;
+	unsigned month, of_month;
+
+	if (b->year != 0 && b->day == day)
+		return;
+	b->day = day;
+	date_of(day, &b->year, &month, &of_month);
+}
+
+uint64_t timetext_per_second(const struct timetext_form *form)
+{
+	return power[form->digits];
+}
+
+bool timetext_form_is_known(const struct timetext_form *form)
+{
+	const char *f;
+
+	if (form->format >= TIMETEXT_FORMATS || form->digits > 9)
+		return false;
+	f = formats[form->format];
+	if (form->separator != 0)
+		return (form->separator == '.' || form->separator == ',') && form->digits > 0 &&
+		       (f[0] == 's' || f[strlen(f) - 1] == 'S');
+	return form->digits == 0 || (f[0] == 's' && form->digits % 3 == 0);
+}
+
+/* Reading. */
+
+struct parts {
+	int year;
+	unsigned month, day, hour, minute, second;
+	uint64_t seconds; /* since 1970, where they are told so */
+};
+
+static inline bool is_digit(uint8_t c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* @return the number of n digits, or -1. */
+static int64_t digits(const uint8_t *p, size_t left, size_t n)
+{
+	int64_t v = 0;
+
+	if (left < n)
+		return -1;
+	for (size_t i = 0; i < n; i++) {
+		if (!is_digit(p[i]))
+			return -1;
+		v = 10 * v + (p[i] - '0');
+	}
+	return v;
+}
+
+static int64_t month_by_name(const uint8_t *p, size_t left)
+{
+	if (left < 3)
+		return -1;
+	for (unsigned i = 0; i < 12; i++)
+		if (memcmp(p, month_names + (size_t) 3 * i, 3) == 0)
+			return i + 1;
+	return -1;
+}
+
+/* One element of a format.  @return how many bytes it took, or 0. */
+static size_t read_element(char element, const uint8_t *p, size_t left, struct parts *t)
+{
+	size_t width = element == 'Y' ? 4 : element == 's' ? 10 : element == 'b' ? 3 : 2;
+	int64_t v;
+
+	if (element == 'b')
+		v = month_by_name(p, left);
+	else if (element == 'e')
+		v = left >= 2 && p[0] == ' ' ? digits(p + 1, left - 1, 1) : -1;
+	else
+		v = digits(p, left, width);
+	if (v < 0)
+		return 0;
+	switch (element) {
+	case 'Y':
+		t->year = (int) v;
+		break;
+	case 'y':
+		t->year = 2000 + (int) v;
+		break;
+	case 'm':
+	case 'b':
+		t->month = (unsigned) v;
+		break;
+	case 'd':
+	case 'e':
+		t->day = (unsigned) v;
+		break;
+	case 'H':
+		t->hour = (unsigned) v;
+		break;
+	case 'M':
+		t->minute = (unsigned) v;
+		break;
+	case 'S':
+		t->second = (unsigned) v;
+		break;
+	case 's':
+		t->seconds = (uint64_t) v;
+		break;
+	}
+	return width;
+}
+
+static bool is_element(char c)
+{
+	return strchr("YymbdeHMSs", c) != NULL;
+}
+
+static size_t read_format(const char *f, const uint8_t *p, size_t n, struct parts *t)
+{
+	size_t at = 0;
+
+	for (; *f; f++) {
+		size_t took = 0;
+
+		if (is_element(*f))
+			took = read_element(*f, p + at, n - at, t);
+		else if (at < n && p[at] == (uint8_t) *f)
+			took = 1;
+		if (took == 0)
+			return 0;
+		at += took;
+	}
+	return at;
+}
+
+/* The second that the parts tell; 0 when they tell none. */
+static uint64_t second_of(char first, const struct parts *t)
+{
+	if (first == 's')
+		return t->seconds >= 1000000000 && t->seconds < 4000000000 ? t->seconds : 0;
+	if (t->year < YEAR_MIN || t->year > YEAR_MAX || t->month < 1 || t->month > 12 ||
+	    t->day < 1 || t->day > month_length(t->year, t->month) || t->hour > 23 ||
+	    t->minute > 59 || t->second > 59)
+		return 0;
+	return days_of(t->year, t->month, t->day) * SECONDS_A_DAY + t->hour * 3600 +
+	       t->minute * 60 + t->second;
+}
+
+/* The fraction behind the seconds, where there is one; in milli-, micro- or nanoseconds since 1970 it is not set off. */
+static size_t read_fraction(char first, const uint8_t *p, size_t n, struct timetext_form *form,
+			    uint64_t *ret)
+{
+	size_t k = 0;
+
+	form->separator = form->digits = 0;
+	*ret = 0;
+	if (n > 1 && (p[0] == '.' || p[0] == ',') && is_digit(p[1])) {
+		while (k + 1 < n && k < 10 && is_digit(p[k + 1]))
+			k++;
+		if (k > 9)
+			return 0;
+		form->separator = p[0];
+	} else if (first == 's') {
+		while (k < n && k < 10 && is_digit(p[k]))
+			k++;
+		if (k % 3 != 0)
+			return SIZE_MAX;
+	}
+	form->digits = (uint8_t) k;
+	*ret = (uint64_t) digits(p + (form->separator != 0), n, k);
+	return k + (form->separator != 0);
+}
+
+static size_t try_format(unsigned number, const uint8_t *p, size_t n,
+			 const struct timetext_base *base, struct timetext_form *form,
+			 uint64_t *ret)
+{
+	const char *f = formats[number];
+	struct parts t = { .year = base->year };
+	uint64_t second, fraction = 0;
+	size_t at, more = 0;
+
+	if (f[0] == 'H')
+		date_of(base->day, &t.year, &t.month, &t.day);
+	at = read_format(f, p, n, &t);
+	if (at == 0)
+		return 0;
+	second = second_of(f[0], &t);
+	if (second == 0)
+		return 0;
+	*form = (struct timetext_form){ .format = (uint8_t) number };
+	if (f[0] == 's' || f[strlen(f) - 1] == 'S')
+		more = read_fraction(f[0], p + at, n - at, form, &fraction);
+	if (more == SIZE_MAX || (at + more < n && is_digit(p[at + more])))
+		return 0;
+	*ret = second * power[form->digits] + fraction;
+	return at + more;
+}
+
+/* Formats by how the text begins; the longer ones first.  Ends with -1. */
+static const int8_t *candidates(const uint8_t *p, size_t n)
+{
+	static const int8_t none[] = { -1 }, named[] = { 4, 5, -1 },
+			    four[] = { 0, 1, 10, 2, 14, 15, -1 }, clock[] = { 12, -1 },
+			    slash[] = { 3, 8, -1 }, dash[] = { 6, -1 }, dot[] = { 7, -1 },
+			    space[] = { 9, -1 }, six[] = { 11, -1 }, epoch[] = { 13, -1 };
+	size_t k = 0;
+
+	if (n < 8)
+		return none;
+	if (!is_digit(p[0]))
+		return named;
+	while (k < n && k < 20 && is_digit(p[k]))
+		k++;
+	if (k == 2)
+		return p[2] == ':'   ? clock
+		       : p[2] == '/' ? slash
+		       : p[2] == '-' ? dash
+		       : p[2] == '.' ? dot
+		       : p[2] == ' ' ? space
+				     : none;
+	if (k == 4)
+		return four;
+	if (k == 6)
+		return six;
+	return k == 10 || k == 13 || k == 16 || k == 19 ? epoch : none;
+}
+
+size_t timetext_read(const uint8_t *p, size_t n, const struct timetext_base *base,
+		     struct timetext_form *form, uint64_t *ret)
+{
+	for (const int8_t *c = candidates(p, n); *c >= 0; c++) {
+		size_t took = try_format((unsigned) *c, p, n, base, form, ret);
+
+		if (took > 0)
+			return took;
+	}
+	return 0;
+}
+
+/* Writing. */
+
+static uint8_t *write_digits(uint8_t *to, uint64_t v, unsigned n)
+{
+	for (unsigned i = n; i > 0; i--, v /= 10)
+		to[i - 1] = (uint8_t) ('0' + v % 10);
+	return to + n;
+}
+
+static uint8_t *write_element(char element, const struct parts *t, uint8_t *to)
+{
+	switch (element) {
+	case 'Y':
+		return write_digits(to, (uint64_t) t->year, 4);
+	case 'y':
+		return write_digits(to, (uint64_t) t->year % 100, 2);
+	case 'm':
+		return write_digits(to, t->month, 2);
+	case 'b':
+		memcpy(to, month_names + (size_t) 3 * (t->month - 1), 3);
+		return to + 3;
+	case 'd':
+		return write_digits(to, t->day, 2);
+	case 'e':
+		*to = ' ';
+		return write_digits(to + 1, t->day, 1);
+	case 'H':
+		return write_digits(to, t->hour, 2);
+	case 'M':
+		return write_digits(to, t->minute, 2);
+	case 'S':
+		return write_digits(to, t->second, 2);
+	case 's':
+		return write_digits(to, t->seconds, 10);
+	}
+	*to = (uint8_t) element;
+	return to + 1;
+}
+
+size_t timetext_write(const struct timetext_form *form, uint64_t units,
+		      uint8_t to[TIMETEXT_SIZE_MAX])
+{
+	const char *f = formats[form->format];
+	uint64_t per = power[form->digits];
+	struct parts t = { .seconds = units / per };
+	uint64_t of_day = t.seconds % SECONDS_A_DAY;
+	uint8_t *at = to;
+
+	if (t.seconds >= 10000000000)
+		return 0;
+	date_of(t.seconds / SECONDS_A_DAY, &t.year, &t.month, &t.day);
+	t.hour = (unsigned) (of_day / 3600);
+	t.minute = (unsigned) (of_day / 60 % 60);
+	t.second = (unsigned) (of_day % 60);
+	for (; *f; f++)
+		at = write_element(*f, &t, at);
+	if (form->separator != 0)
+		*at++ = form->separator;
+	return (size_t) (write_digits(at, units % per, form->digits) - to);
+}

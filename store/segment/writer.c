@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "store/segment/writer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "base/cleanup.h"
+#include "base/crc32c.h"
+#include "base/io.h"
+#include "bulla/error.h"
+
+struct staged_batch {
+	uint32_t journal;
+	uint32_t first_row, n_rows;
+	uint64_t commit, batch_no, first_seq;
+	int64_t mono_offset;
+	uint8_t flags;
+	struct text app; /* sorts before the journal */
+};
+
+/* `at` is where the message begins in `bytes`; behind it u8 length, name, u32 length, value of each field. */
+struct staged_row {
+	uint64_t time_ns, received_ns;
+	size_t at;
+	uint32_t message_len, context;
+	uint16_t n_fields;
+	uint8_t priority, flags;
+};
+
+int segment_writer_open(struct segment_writer *w, int dirfd, const char *name, int level)
+{
+	static const uint8_t header[SEGMENT_HEADER_SIZE] = SEGMENT_MAGIC;
+	int r;
+
+	*w = (struct segment_writer){ .fd = -1, .level = level };
+	w->zstd = ZSTD_createCCtx();
+	if (!w->zstd)
+		return -ENOMEM;
+	w->fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
+	r = w->fd < 0 ? -errno : io_pwrite(w->fd, header, sizeof header, 0);
+	if (r < 0)
+		segment_writer_close(w);
+	w->offset = sizeof header;
+	return r;
+}
+
+void segment_writer_close(struct segment_writer *w)
+{
+	close_fd(&w->fd);
+	ZSTD_freeCCtx(w->zstd);
+	templates_done(&w->templates);
+	messages_done(&w->messages);
+	message_blocks_done(&w->blocks);
+	ints_scratch_done(&w->scratch);
+	buf_done(&w->groups);
+	buf_done(&w->bytes);
+	buf_done(&w->raw);
+	buf_done(&w->stored);
+	free(w->sources);
+	free(w->batches);
+	free(w->rows);
+	*w = (struct segment_writer){ .fd = -1 };
+}
+
+/* Make room for one more of an array.  @return whether there is. */
+static bool room_for(void *array, size_t n, size_t *cap, size_t size)
+{
+	void **at = array, *more;
+	size_t grown = *cap ? 2 * *cap : 64;
+
+	if (n < *cap)
+		return true;
+	more = reallocarray(*at, grown, size);
+	if (!more)
+		return false;
+	*at = more;
+	*cap = grown;
+	return true;
+}
+
+int64_t segment_writer_journal(struct segment_writer *w, const struct segment_source *s)
+{
+	size_t cap = w->sources_cap;
+
+	if (w->n_sources == SEGMENT_JOURNALS_MAX)
+		return BULLA_ELIMIT;
+	if (!room_for(&w->sources, w->n_sources, &cap, sizeof *w->sources))
+		return -ENOMEM;
+	w->sources_cap = (uint32_t) cap;
+	w->sources[w->n_sources++] = *s;
+	return w->n_sources - 1;
+}
+
+/* What makes logs alike: the same image, or program. */
+static struct text app_of(const struct contexts *c)
+{
+	static const char *const names[] = { "_CONTAINER_IMAGE", "_COMM", "SYSLOG_IDENTIFIER" };
+
+	for (size_t i = 0; c->n > 0 && i < ELEMENTS(names); i++) {
+		const struct field *f = contexts_lookup(c, 0, names[i]);
+
+		if (f)
+			return (struct text){ f->value, f->value_len };
+	}
+	return (struct text){ 0 };
+}
+
+int segment_writer_batch(struct segment_writer *w, uint32_t journal, uint64_t commit, uint8_t flags,
+			 int64_t mono_offset)
+{
+	if (!room_for(&w->batches, w->n_batches, &w->batches_cap, sizeof *w->batches))
+		return -ENOMEM;
+	w->batches[w->n_batches++] = (struct staged_batch){
+		.journal = journal,
+		.first_row = (uint32_t) w->n_rows,
+		.commit = commit,
+		.batch_no = w->sources[journal].next_batch++,
+		.first_seq = w->sources[journal].next_seq,
+		.mono_offset = mono_offset,
+		.flags = flags,
+		.app = app_of(w->sources[journal].contexts),
+	};
+	return 0;
+}
+
+int segment_writer_add(struct segment_writer *w, const struct entry *e, uint32_t context)
+{
+	if (w->n_rows == GROUP_ROWS_MAX)
+		return BULLA_ELIMIT;
+	if (!room_for(&w->rows, w->n_rows, &w->rows_cap, sizeof *w->rows))
+		return -ENOMEM;
+	w->rows[w->n_rows++] = (struct staged_row){
+		.time_ns = e->time_ns,
+		.received_ns = e->received_ns,
+		.at = w->bytes.len,
+		.message_len = e->message_len,
+		.context = context,
+		.n_fields = e->n_fields,
+		.priority = e->priority,
+		.flags = e->flags,
+	};
+	w->batches[w->n_batches - 1].n_rows++;
+	w->sources[w->batches[w->n_batches - 1].journal].next_seq++;
+	buf_append(&w->bytes, e->message, e->message_len);
+	for (uint16_t i = 0; i < e->n_fields; i++) {
+		const struct field *f = &e->fields[i];
+
+		buf_append(&w->bytes, &f->name_len, 1);
+		buf_append(&w->bytes, f->name, f->name_len);
+		buf_append(&w->bytes, &f->value_len, 4);
+		buf_append(&w->bytes, f->value, f->value_len);
+	}
+	return w->bytes.bad ? -ENOMEM : 0;
+}
+
+/* Blocks. */
+
+static void put_varint(struct buf *to, uint64_t v)
+{
+	uint8_t *p = buf_room(to, VARINT_SIZE_MAX);
+	struct wr w = wr_of(p, VARINT_SIZE_MAX);
+
+	if (!p)
+		return;
+	wr_varint(&w, v);
+	buf_add(to, w.len);
+}
+
+struct stored {
+	uint64_t offset;
+	uint32_t stored, raw, crc;
+};
+
+static int write_block(struct segment_writer *w, const uint8_t *p, size_t n, struct stored *ret)
+{
+	size_t bound = ZSTD_compressBound(n), size;
+	const uint8_t *from = p;
+	int r;
+
+	if (n > BLOCK_SIZE_MAX)
+		return BULLA_ELIMIT;
+	buf_clear(&w->stored);
+	if (!buf_room(&w->stored, bound))
+		return -ENOMEM;
+	size = ZSTD_compressCCtx(w->zstd, w->stored.data, bound, p, n, w->level);
+	if (ZSTD_isError(size))
+		return -ENOMEM;
+	if (size >= n)
+		size = n;
+	else
+		from = w->stored.data;
+	*ret = (struct stored){ w->offset, (uint32_t) size, (uint32_t) n, crc32c(0, from, size) };
+	r = size > 0 ? io_pwrite(w->fd, from, size, w->offset) : 0;
+	w->offset += size;
+	return r;
+}
+
+/* A block of the group at hand, and its line in the directory. */
+static int group_block(struct segment_writer *w, enum block_kind kind, const uint8_t *p, size_t n,
+		       uint32_t *n_blocks, struct buf *directory)
+{
+	struct stored s;
+	int r;
+
+	if (n == 0)
+		return 0;
+	r = write_block(w, p, n, &s);
+	if (r < 0)
+		return r;
+	buf_char(directory, (char) kind);
+	put_varint(directory, s.stored);
+	put_varint(directory, s.raw);
+	buf_append(directory, &s.crc, 4);
+	w->size_of[kind] += s.stored;
+	(*n_blocks)++;
+	return 0;
+}
+
+/* The group's rows in their final order. */
+
+static int compare_batches(const void *a, const void *b, void *arg)
+{
+	const struct staged_batch *x = a, *y = b;
+	const struct segment_writer *w = arg;
+	uint32_t n = MIN_OF(x->app.len, y->app.len);
+	int c = n > 0 ? memcmp(x->app.p, y->app.p, n) : 0;
+
+	if (c == 0)
+		c = (x->app.len > y->app.len) - (x->app.len < y->app.len);
+	if (c == 0)
+		c = id_compare(&w->sources[x->journal].id, &w->sources[y->journal].id);
+	if (c == 0)
+		c = (x->journal > y->journal) - (x->journal < y->journal);
+	return c != 0 ? c : (x->first_row > y->first_row) - (x->first_row < y->first_row);
+}
+
+static int order(struct segment_writer *w)
+{
+	struct staged_row *sorted = reallocarray(NULL, w->rows_cap, sizeof *sorted);
+	size_t n = 0;
+
+	if (!sorted)
+		return -ENOMEM;
+	qsort_r(w->batches, w->n_batches, sizeof *w->batches, compare_batches, w);
+	for (size_t i = 0; i < w->n_batches; i++) {
+		struct staged_batch *b = &w->batches[i];
+
+		memcpy(sorted + n, w->rows + b->first_row, b->n_rows * sizeof *sorted);
+		n += b->n_rows;
+	}
+	free(w->rows);
+	w->rows = sorted;
+	return 0;
+}
+
+static inline uint64_t zigzag(uint64_t d)
+{
+	return (d << 1) ^ (0 - (d >> 63));
+}
+
+static void put_batches(struct segment_writer *w, uint64_t *column, struct buf *to)
+{
+	for (int k = 0; k < 5; k++) {
+		for (size_t i = 0; i < w->n_batches; i++) {
+			const struct staged_batch *b = &w->batches[i];
+
+			column[i] = k == 0   ? b->journal
+				    : k == 1 ? b->commit
+				    : k == 2 ? b->n_rows
+				    : k == 3 ? b->flags
+					     : zigzag((uint64_t) b->mono_offset);
+		}
+		ints_encode(&w->scratch, column, w->n_batches, to);
+	}
+	/* From there on they count themselves. */
+	for (int k = 0; k < 2; k++) {
+		size_t runs = 0;
+
+		for (size_t i = 0; i < w->n_batches; i++) {
+			const struct staged_batch *b = &w->batches[i];
+
+			if (i == 0 || b->journal != w->batches[i - 1].journal)
+				column[runs++] = k == 0 ? b->batch_no : b->first_seq;
+		}
+		ints_encode(&w->scratch, column, runs, to);
+	}
+}
+
+static void put_rows(struct segment_writer *w, uint64_t *column, struct buf *to)
+{
+	for (int k = 0; k < 3; k++) {
+		for (size_t i = 0; i < w->n_rows; i++) {
+			const struct staged_row *row = &w->rows[i];
+
+			column[i] = k == 0 ? row->context : k == 1 ? row->priority : row->flags;
+		}
+		ints_encode(&w->scratch, column, w->n_rows, to);
+	}
+}
+
+/* Leaves the times in the column. */
+static void put_times(struct segment_writer *w, uint64_t *column, struct buf *to)
+{
+	struct buf received = { 0 };
+
+	for (size_t i = 0; i < w->n_rows; i++)
+		column[i] = zigzag(w->rows[i].received_ns - w->rows[i].time_ns);
+	ints_encode(&w->scratch, column, w->n_rows, &received);
+	for (size_t i = 0; i < w->n_rows; i++)
+		column[i] = w->rows[i].time_ns;
+	ints_encode(&w->scratch, column, w->n_rows, to);
+	buf_append(to, received.data, received.len);
+	to->bad |= received.bad;
+	buf_done(&received);
+}
+
+/* The entries' own fields: how many each has, then names and values as two columns of strings.  Nothing where none has any. */
+static int put_fields(struct segment_writer *w, uint64_t *column, struct buf *to)
+{
+	_cleanup_free_ struct text *texts = NULL;
+	size_t n = 0, k = 0;
+
+	for (size_t i = 0; i < w->n_rows; i++) {
+		column[i] = w->rows[i].n_fields;
+		n += w->rows[i].n_fields;
+	}
+	if (n == 0)
+		return 0;
+	texts = reallocarray(NULL, n, 2 * sizeof *texts);
+	if (!texts)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->n_rows; i++) {
+		const struct staged_row *row = &w->rows[i];
+		const uint8_t *p = w->bytes.data + row->at + row->message_len;
+
+		for (uint16_t f = 0; f < row->n_fields; f++, k++) {
+			texts[k] = (struct text){ p + 1, p[0] };
+			p += 1 + p[0];
+			memcpy(&texts[n + k].len, p, 4);
+			texts[n + k].p = p + 4;
+			p += 4 + texts[n + k].len;
+		}
+	}
+	ints_encode(&w->scratch, column, w->n_rows, to);
+	strings_encode(&w->scratch, texts, n, to);
+	strings_encode(&w->scratch, texts + n, n, to);
+	return 0;
+}
+
+static int write_columns(struct segment_writer *w, uint64_t *column, uint32_t *n_blocks,
+			 struct buf *directory)
+{
+	int r = 0;
+
+	for (int kind = BLOCK_BATCHES; r >= 0 && kind <= BLOCK_FIELDS; kind++) {
+		buf_clear(&w->raw);
+		if (kind == BLOCK_BATCHES)
+			put_batches(w, column, &w->raw);
+		else if (kind == BLOCK_ROWS)
+			put_rows(w, column, &w->raw);
+		else if (kind == BLOCK_TIMES)
+			put_times(w, column, &w->raw);
+		else
+			r = put_fields(w, column, &w->raw);
+		if (r >= 0 && w->raw.bad)
+			r = -ENOMEM;
+		if (r >= 0)
+			r = group_block(w, (enum block_kind) kind, w->raw.data, w->raw.len,
+					n_blocks, directory);
+	}
+	return r;
+}
+
+static int write_messages(struct segment_writer *w, uint64_t *times, uint32_t *n_blocks,
+			  struct buf *directory)
+{
+	struct message_blocks *b = &w->blocks;
+	int r = 0;
+
+	messages_clear(&w->messages);
+	for (size_t i = 0; r >= 0 && i < w->n_rows; i++) {
+		times[i] = w->rows[i].time_ns;
+		r = messages_add(&w->messages, w->bytes.data + w->rows[i].at,
+				 w->rows[i].message_len, times[i]);
+	}
+	if (r >= 0)
+		r = messages_encode(&w->messages, &w->templates, times, b);
+	if (r >= 0)
+		r = group_block(w, BLOCK_TEMPLATES, b->templates.data, b->templates.len, n_blocks,
+				directory);
+	if (r >= 0)
+		r = group_block(w, BLOCK_VARIABLES, b->variables.data, b->variables.len, n_blocks,
+				directory);
+	for (int s = 0; r >= 0 && s < STREAMS; s++) {
+		uint32_t from = 0;
+
+		for (size_t i = 0; r >= 0 && i < b->n_cuts[s]; i++) {
+			r = group_block(w, (enum block_kind)(BLOCK_NUMBERS + s),
+					b->stream[s].data + from, b->cut[s][i] - from, n_blocks,
+					directory);
+			from = b->cut[s][i];
+		}
+	}
+	return r < 0 ? r
+		     : group_block(w, BLOCK_WHOLE, b->whole.data, b->whole.len, n_blocks,
+				   directory);
+}
+
+static void describe_group(struct segment_writer *w, uint64_t offset, uint32_t n_blocks,
+			   const struct buf *directory)
+{
+	uint64_t time_min = UINT64_MAX, time_max = 0;
+
+	for (size_t i = 0; i < w->n_rows; i++) {
+		time_min = MIN_OF(time_min, w->rows[i].time_ns);
+		time_max = MAX_OF(time_max, w->rows[i].time_ns);
+	}
+	put_varint(&w->groups, w->n_rows);
+	put_varint(&w->groups, w->n_batches);
+	buf_append(&w->groups, &time_min, 8);
+	buf_append(&w->groups, &time_max, 8);
+	put_varint(&w->groups, offset);
+	put_varint(&w->groups, n_blocks);
+	buf_append(&w->groups, directory->data, directory->len);
+}
+
+static int write_group(struct segment_writer *w)
+{
+	_cleanup_buf_ struct buf directory = { 0 };
+	_cleanup_free_ uint64_t *column = NULL;
+	uint64_t offset = w->offset;
+	uint32_t n_blocks = 0;
+	int r;
+
+	if (w->n_rows == 0)
+		return 0;
+	if (w->n_groups == GROUPS_MAX)
+		return BULLA_ELIMIT;
+	column = reallocarray(NULL, MAX_OF(w->n_rows, w->n_batches), sizeof *column);
+	if (!column)
+		return -ENOMEM;
+	r = order(w);
+	if (r >= 0)
+		r = write_columns(w, column, &n_blocks, &directory);
+	if (r >= 0)
+		r = write_messages(w, column, &n_blocks, &directory);
+	if (r < 0)
+		return r;
+	describe_group(w, offset, n_blocks, &directory);
+	w->n_groups++;
+	w->n_rows = w->n_batches = 0;
+	buf_clear(&w->bytes);
+	return directory.bad || w->groups.bad ? -ENOMEM : 0;
+}
+
+int segment_writer_end_commit(struct segment_writer *w)
+{
+	return w->n_rows >= GROUP_ROWS || w->bytes.len >= GROUP_BYTES ? write_group(w) : 0;
+}
+
+/* The end of the file. */
+
+static void put_journals(const struct segment_writer *w, struct buf *to)
+{
+	put_varint(to, w->n_sources);
+	for (uint32_t i = 0; i < w->n_sources; i++) {
+		const struct segment_source *s = &w->sources[i];
+
+		buf_append(to, s->id.b, ID_SIZE);
+		buf_append(to, s->boot.b, ID_SIZE);
+		buf_append(to, s->origin.b, ID_SIZE);
+		put_varint(to, s->contexts->n);
+		for (uint32_t k = 0; k < s->contexts->n; k++) {
+			put_varint(to, s->contexts->at[k].leaf_size);
+			buf_append(to, s->contexts->at[k].leaf, s->contexts->at[k].leaf_size);
+		}
+	}
+}
+
+/* Journal by journal; seeds are random, and compress to nothing less. */
+static void put_seeds(const struct segment_writer *w, struct buf *to)
+{
+	for (uint32_t i = 0; i < w->n_sources; i++) {
+		const struct seeds *s = w->sources[i].seeds;
+
+		put_varint(to, s->n);
+		for (uint32_t k = 0; k < s->n; k++) {
+			put_varint(to, s->at[k].first_batch);
+			buf_append(to, s->at[k].seed, SEED_SIZE);
+		}
+	}
+}
+
+static void put_templates(const struct segment_writer *w, struct buf *to)
+{
+	put_varint(to, w->templates.n);
+	for (uint32_t i = 0; i < w->templates.n; i++)
+		put_varint(to, templates_get(&w->templates, i).len);
+	buf_append(to, w->templates.keys.data, w->templates.keys.len);
+}
+
+static int write_table(struct segment_writer *w,
+		       void (*put)(const struct segment_writer *, struct buf *), struct buf *footer)
+{
+	struct stored s;
+	int r;
+
+	buf_clear(&w->raw);
+	put(w, &w->raw);
+	if (w->raw.bad)
+		return -ENOMEM;
+	r = write_block(w, w->raw.data, w->raw.len, &s);
+	put_varint(footer, s.offset);
+	put_varint(footer, s.stored);
+	put_varint(footer, s.raw);
+	buf_append(footer, &s.crc, 4);
+	w->size_of[0] += s.stored;
+	return r;
+}
+
+static int write_trailer(struct segment_writer *w, const struct stored *footer)
+{
+	uint8_t trailer[SEGMENT_TRAILER_SIZE];
+	struct wr to = wr_of(trailer, sizeof trailer);
+
+	wr_u64(&to, footer->offset);
+	wr_u32(&to, footer->stored);
+	wr_u32(&to, footer->raw);
+	wr_u32(&to, footer->crc);
+	wr_bytes(&to, SEGMENT_MAGIC, 8);
+	w->offset += to.len;
+	return io_pwrite(w->fd, trailer, to.len, w->offset - to.len);
+}
+
+int64_t segment_writer_finish(struct segment_writer *w)
+{
+	_cleanup_buf_ struct buf footer = { 0 };
+	struct stored s;
+	int r;
+
+	r = write_group(w);
+	if (r >= 0)
+		r = write_table(w, put_journals, &footer);
+	if (r >= 0)
+		r = write_table(w, put_seeds, &footer);
+	if (r >= 0)
+		r = write_table(w, put_templates, &footer);
+	if (r < 0)
+		return r;
+	put_varint(&footer, w->n_groups);
+	buf_append(&footer, w->groups.data, w->groups.len);
+	if (footer.bad)
+		return -ENOMEM;
+	r = write_block(w, footer.data, footer.len, &s);
+	if (r >= 0)
+		r = write_trailer(w, &s);
+	if (r >= 0 && fdatasync(w->fd) < 0)
+		r = -errno;
+	return r < 0 ? r : (int64_t) w->offset;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_WRITER_H
+#define BULLA_STORE_SEGMENT_WRITER_H
+
+/**
+ * Writing a segment: commits come in their order, each batch whole; a row group is what some commits had, its rows by
+ * (app, journal, seq).
+ *
+ *	segment_writer_open -> { journal | batch, add... | end_commit }... -> segment_writer_finish
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "seal/statement.h"
+#include "store/contexts.h"
+#include "store/segment/format.h"
+#include "store/segment/messages.h"
+#include "store/tail_reader.h"
+
+/** A journal of the segment; what it points to must live until segment_writer_finish(). */
+struct segment_source {
+	struct id id, boot, origin;
+	uint64_t next_batch, next_seq; /* of the first batch that comes; the writer counts on */
+	const struct contexts *contexts;
+	const struct seeds *seeds;
+};
+
+struct segment_writer {
+	int fd;	   /* owned */
+	int level; /* zstd's */
+	uint64_t offset;
+	struct segment_source *sources; /* owned */
+	uint32_t n_sources, sources_cap;
+	struct templates templates;
+	struct buf groups; /* of the footer */
+	uint32_t n_groups;
+	void *zstd;
+	/* The group at hand. */
+	struct staged_batch *batches; /* owned */
+	size_t n_batches, batches_cap;
+	struct staged_row *rows; /* owned */
+	size_t n_rows, rows_cap;
+	struct buf bytes; /* messages, names and values of the rows */
+	struct messages messages;
+	struct message_blocks blocks;
+	struct ints_scratch scratch;
+	struct buf raw, stored;
+	uint64_t size_of[BLOCK_KINDS]; /* stored, for those who ask where the bytes go */
+};
+
+/** Create a segment file.  @return 0, -EEXIST, a negated errno. */
+_must_check_ int segment_writer_open(struct segment_writer *w, int dirfd, const char *name,
+				     int level);
+void segment_writer_close(struct segment_writer *w);
+/** Announce a journal.  @return its number in the segment, -ENOMEM, BULLA_ELIMIT. */
+_must_check_ int64_t segment_writer_journal(struct segment_writer *w,
+					    const struct segment_source *s);
+/** Begin the next batch of a journal. */
+_must_check_ int segment_writer_batch(struct segment_writer *w, uint32_t journal, uint64_t commit,
+				      uint8_t flags, int64_t mono_offset);
+/** Take the next entry of the batch at hand; it is copied. */
+_must_check_ int segment_writer_add(struct segment_writer *w, const struct entry *e,
+				    uint32_t context);
+/** All batches of a commit are there: the group may end here.  @return 0, BULLA_ELIMIT, -ENOMEM, a negated errno. */
+_must_check_ int segment_writer_end_commit(struct segment_writer *w);
+/** Write what is left, and make the file durable.  @return its size, or an error. */
+_must_check_ int64_t segment_writer_finish(struct segment_writer *w);
+
+#endif
