@@ -6,6 +6,8 @@
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
+#include <strings.h>
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
@@ -46,6 +48,44 @@ struct http_client *http_client_free(struct http_client *c)
 	return NULL;
 }
 
+static bool has_part(CURLU *u, CURLUPart part)
+{
+	char *text = NULL;
+	bool has = curl_url_get(u, part, &text, 0) == CURLUE_OK;
+
+	curl_free(text);
+	return has;
+}
+
+int http_client_check_url(const char *url, const char **ret_why)
+{
+	static const char scheme[] = "http://";
+	const char *why = NULL;
+	CURLU *u;
+
+	if (strncasecmp(url, "https://", 8) == 0)
+		why = "TLS is not supported yet";
+	else if (strncasecmp(url, scheme, STRLEN(scheme)) != 0)
+		why = "an address begins with http://";
+	if (why) {
+		*ret_why = why;
+		return -EINVAL;
+	}
+	u = curl_url();
+	if (!u)
+		return -ENOMEM;
+	if (curl_url_set(u, CURLUPART_URL, url, 0) != CURLUE_OK)
+		why = "not an address";
+	else if (has_part(u, CURLUPART_USER) || has_part(u, CURLUPART_PASSWORD))
+		why = "names and passwords are not sent";
+	else if (has_part(u, CURLUPART_QUERY) || has_part(u, CURLUPART_FRAGMENT))
+		why = "an address without ? and # is wanted";
+	curl_url_cleanup(u);
+	if (why)
+		*ret_why = why;
+	return why ? -EINVAL : 0;
+}
+
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct exchange *x = arg;
@@ -73,7 +113,7 @@ static int code_of(CURLcode code)
 	case CURLE_COULDNT_CONNECT:
 		return -ECONNREFUSED;
 	case CURLE_COULDNT_RESOLVE_HOST:
-		return -EHOSTUNREACH;
+		return BULLA_EHOST;
 	case CURLE_OPERATION_TIMEDOUT:
 		return -ETIMEDOUT;
 	case CURLE_URL_MALFORMAT:

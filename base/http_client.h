@@ -23,6 +23,13 @@ static inline void http_client_freep(struct http_client **c)
 	http_client_free(*c);
 }
 
+/**
+ * Whether requests can be made below this address: http://HOST[:PORT][/PATH], and nothing else in it.
+ *
+ * @return 0; -EINVAL, and `*ret_why` is the reason, a text that is never freed; -ENOMEM.
+ */
+_must_check_ int http_client_check_url(const char *url, const char **ret_why);
+
 /** Takes a piece of the body.  @return 0, or < 0 to break off. */
 typedef int (*http_body_fn)(void *arg, const void *data, size_t n);
 
@@ -46,7 +53,7 @@ struct http_answer {
 };
 
 /**
- * @return 0 when an answer came, whatever its status; the error of `write`; -ECONNREFUSED, -EHOSTUNREACH, -ETIMEDOUT,
+ * @return 0 when an answer came, whatever its status; the error of `write`; -ECONNREFUSED, BULLA_EHOST, -ETIMEDOUT,
  *         -EPIPE (broken off), BULLA_ELIMIT (too long), BULLA_EPARSE (a bad URL), -EIO.
  */
 _must_check_ int http_client_do(struct http_client *c, const struct http_request *q,

@@ -149,6 +149,9 @@ static int take_head(struct forwarder *f, const struct http_answer *a, struct se
 
 static int on_answer(struct forwarder *f, int r, const struct http_answer *a, struct send_input *in)
 {
+	/* Who wants it done once is not kept waiting for a name that may never be known. */
+	if (r == BULLA_EHOST && f->sender.once)
+		return log_error_code(r, "cannot reach %s", f->base);
 	if (r < 0) {
 		if (f->sender.backoff_ms == 0 && !told_to_stop)
 			log_error_code(r, "cannot reach %s; trying on", f->base);
@@ -439,17 +442,24 @@ static void usage(FILE *to)
 	      to);
 }
 
+/* Refused here and now: one that no request can be made to would be tried for ever. */
 static int set_destination(struct forwarder *f, const char *to)
 {
+	const char *why = "too long, or with spaces in it";
 	size_t n = strlen(to);
+	int r = -EINVAL;
 
 	while (n > 0 && to[n - 1] == '/')
 		n--;
-	if (n == 0 || n >= sizeof f->base || strpbrk(to, " \n"))
-		return -EINVAL;
-	memcpy(f->base, to, n);
-	f->base[n] = '\0';
-	return 0;
+	if (n < sizeof f->base && !strpbrk(to, " \n"))
+		r = http_client_check_url(to, &why);
+	if (r == -EINVAL)
+		log_error("--to %s: %s", to, why);
+	else if (r < 0)
+		return log_error_code(r, "--to %s", to);
+	else
+		snprintf(f->base, sizeof f->base, "%.*s", (int) n, to);
+	return r;
 }
 
 static int parse(struct forwarder *f, int argc, char **argv, const char **state, bool *help)
@@ -465,7 +475,7 @@ static int parse(struct forwarder *f, int argc, char **argv, const char **state,
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (c == 't' && set_destination(f, optarg) < 0)
-			return log_error_code(-EINVAL, "--to %s", optarg);
+			return -EINVAL;
 		else if (c == '1')
 			f->sender.once = true;
 		else if (c == 's')

@@ -26,7 +26,8 @@ extern "C" {
 	X(BULLA_EORDER,     -4103, "not the continuation of what is there") \
 	X(BULLA_EFORK,      -4104, "two histories of the same origin") \
 	X(BULLA_EPARSE,     -4105, "cannot be parsed") \
-	X(BULLA_EPEER,      -4106, "the peer broke the protocol")
+	X(BULLA_EPEER,      -4106, "the peer broke the protocol") \
+	X(BULLA_EHOST,      -4107, "the name of the host cannot be resolved")
 /* clang-format on */
 
 enum bulla_error {
