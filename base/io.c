@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+
+enum { PIECE = 64 << 10 };
 
 int io_write(int fd, const void *data, size_t n)
 {
@@ -63,6 +66,26 @@ ssize_t io_pread(int fd, void *to, size_t n, uint64_t offset)
 		got += (size_t) r;
 	}
 	return (ssize_t) got;
+}
+
+int io_write_again(int fd, uint64_t from, uint64_t to)
+{
+	_cleanup_free_ uint8_t *p = malloc(PIECE);
+
+	if (!p)
+		return -ENOMEM;
+	while (from < to) {
+		size_t n = (size_t) MIN_OF(to - from, (uint64_t) PIECE);
+		ssize_t got = io_pread(fd, p, n, from);
+		int r = got < 0 ? (int) got : (size_t) got < n ? -EIO : 0;
+
+		if (r >= 0)
+			r = io_pwrite(fd, p, n, from);
+		if (r < 0)
+			return r;
+		from += n;
+	}
+	return 0;
 }
 
 int io_sync(int fd)

@@ -17,6 +17,11 @@
 
 _must_check_ int io_write(int fd, const void *data, size_t n);
 _must_check_ int io_pwrite(int fd, const void *data, size_t n, uint64_t offset);
+/**
+ * Write what a file holds from `from` to `to` over itself.  After a failed sync, whoever's, the kernel may hold those pages
+ * for clean though they are on no disk, and a later sync would not write them.
+ */
+_must_check_ int io_write_again(int fd, uint64_t from, uint64_t to);
 /** @return bytes read: less than `n` only at the end of the file. */
 _must_check_ ssize_t io_pread(int fd, void *to, size_t n, uint64_t offset);
 /** Make the content (and the size) durable.  After an error the file is not to be trusted with another try. */

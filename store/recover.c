@@ -42,6 +42,7 @@ struct recovery {
 	int64_t mono_offset;
 	uint64_t next; /* seq */
 	bool begun;
+	uint64_t from; /* offset of the first unsealed frame */
 	struct buf raw;
 };
 
@@ -82,7 +83,7 @@ static int take_rows(struct recovery *v, const struct tail_rows *rows)
 	return 0;
 }
 
-static int on_rows(struct recovery *v, const struct tail_rows *rows)
+static int on_rows(struct recovery *v, const struct tail_rows *rows, uint64_t offset)
 {
 	const struct ledger_journal *j = v->journal;
 	const uint8_t *seed;
@@ -98,6 +99,7 @@ static int on_rows(struct recovery *v, const struct tail_rows *rows)
 			return BULLA_ECORRUPT;
 		batchroot_begin(&v->root, seed, j->batches, true);
 		v->begun = true;
+		v->from = offset;
 	}
 	return take_rows(v, rows);
 }
@@ -113,7 +115,7 @@ static int read_unsealed(struct recovery *v)
 		if (item.type == TAIL_BATCH)
 			v->mono_offset = item.batch.mono_offset;
 		else
-			r = on_rows(v, &item.rows);
+			r = on_rows(v, &item.rows, item.offset);
 		if (r < 0)
 			return r;
 	}
@@ -126,6 +128,18 @@ static int read_unsealed(struct recovery *v)
 	return v->next < v->journal->entries ? BULLA_ECORRUPT : v->begun;
 }
 
+/*
+ * If only the writer died, and not the host, its last frames may be in memory alone, and after a failed sync not even to be
+ * written: what is sealed must be on disk.  The bytes stay as they are.
+ */
+static int make_durable(int journals_dirfd, const char *name, uint64_t from, uint64_t to)
+{
+	_cleanup_close_ int fd = io_open_regular(journals_dirfd, name, O_RDWR);
+	int r = fd < 0 ? fd : io_write_again(fd, from, to);
+
+	return r < 0 ? r : io_sync(fd);
+}
+
 int recover_batch(int journals_dirfd, const struct ledger_journal *j, struct batch_item *ret)
 {
 	_cleanup_(recovery_done) struct recovery v = { .tail.fd = -1, .journal = j };
@@ -136,12 +150,11 @@ int recover_batch(int journals_dirfd, const struct ledger_journal *j, struct bat
 	r = tail_reader_open(&v.tail, journals_dirfd, name);
 	if (r < 0)
 		return r;
-	/* If only the writer died, and not the host, its last frames are in memory alone: what is sealed must not be. */
-	r = io_sync(v.tail.fd);
-	if (r < 0)
-		return r;
 	r = read_unsealed(&v);
 	if (r <= 0)
+		return r;
+	r = make_durable(journals_dirfd, name, v.from, v.tail.frames.offset);
+	if (r < 0)
 		return r;
 	*ret = (struct batch_item){
 		.entries = (uint32_t) batchroot_count(&v.root),

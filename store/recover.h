@@ -5,8 +5,9 @@
 /**
  * What is left of a journal whose writer is gone: the durable, unsealed entries behind its last sealed batch.
  *
- * They become one last batch, marked recovered, and the journal is closed.  The tail itself is not touched: a torn end
- * stays as it is and is never appended to.
+ * They become one last batch, marked recovered, and the journal is closed.  The tail stays as it is, byte for byte: what
+ * is to be sealed is written over itself, for a sync that failed may have left it in memory alone; a torn end is never
+ * appended to.
  */
 
 #include <stdbool.h>

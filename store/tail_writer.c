@@ -135,36 +135,9 @@ void tail_writer_begin_batch(struct tail_writer *t)
 	batchroot_begin(&t->open, seeds_of(&t->seeds, t->batch_no), t->batch_no, false);
 }
 
-/*
- * Write again what is not known to be on disk: after a failed sync the kernel may hold those pages for clean, and a second
- * sync would not write them.
- */
-static int write_again(struct tail_writer *t)
-{
-	enum { PIECE = 64 << 10 };
-	uint8_t *p;
-
-	buf_clear(&t->frame);
-	p = buf_room(&t->frame, PIECE);
-	if (!p)
-		return -ENOMEM;
-	for (uint64_t at = t->durable; at < t->end;) {
-		size_t n = (size_t) MIN_OF(t->end - at, (uint64_t) PIECE);
-		ssize_t got = io_pread(t->fd, p, n, at);
-		int r = got < 0 ? (int) got : (size_t) got < n ? -EIO : 0;
-
-		if (r >= 0)
-			r = io_pwrite(t->fd, p, n, at);
-		if (r < 0)
-			return r;
-		at += n;
-	}
-	return 0;
-}
-
 int tail_writer_make_durable(struct tail_writer *t)
 {
-	int r = t->suspect ? write_again(t) : 0;
+	int r = t->suspect ? io_write_again(t->fd, t->durable, t->end) : 0;
 
 	if (r >= 0)
 		r = io_sync(t->fd);

@@ -33,8 +33,19 @@ int fdatasync(int fd)
 	return sync_error ? -1 : (int) syscall(SYS_fdatasync, fd);
 }
 
+/* What was written since written_from was set to INT64_MAX. */
+static off_t written_from, written_to;
+
+ssize_t pwrite(int fd, const void *p, size_t n, off_t offset)
+{
+	written_from = MIN_OF(written_from, offset);
+	written_to = MAX_OF(written_to, offset + (off_t) n);
+	return syscall(SYS_pwrite64, fd, p, n, offset);
+}
+
 static struct builder b;
 static size_t web;
+static uint64_t sealed_end; /* offset behind the last sealed batch */
 static struct vkey pin;
 static char tail[64];
 static struct surgery surgery;
@@ -52,6 +63,7 @@ static void make(void)
 		builder_log_many(&b, web, 3);
 		builder_commit(&b);
 	}
+	sealed_end = b.journal[web].tail.end;
 	builder_log_many(&b, web, 4);
 	builder_cut(&b, web, &unsealed);
 	for (unsigned i = 0; i < 2; i++) {
@@ -155,6 +167,24 @@ Test(recover, what_cannot_be_made_durable_is_not_sealed)
 	sync_error = EIO;
 	cr_expect(eq(int, recover(&item), -EIO));
 	sync_error = 0;
+	builder_done(&b);
+}
+
+Test(recover, what_a_failed_sync_may_have_given_up_is_written_again)
+{
+	_cleanup_buf_ struct buf before = { 0 }, after = { 0 };
+	struct batch_item item;
+
+	make();
+	builder_load(b.path, tail, &before);
+	written_from = INT64_MAX;
+	written_to = 0;
+	cr_assert(eq(int, recover(&item), 1));
+	cr_expect(eq(u64, (uint64_t) written_from, sealed_end));
+	cr_expect(eq(u64, (uint64_t) written_to, b.journal[web].tail.end));
+	builder_load(b.path, tail, &after);
+	cr_expect(eq(sz, before.len, after.len));
+	cr_expect(eq(int, memcmp(before.data, after.data, before.len), 0), "as it was");
 	builder_done(&b);
 }
 
