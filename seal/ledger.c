@@ -70,8 +70,10 @@ int ledger_append(struct ledger *l, enum ledger_record type, const void *record,
 		r = io_pwrite(l->fd, frame, space, l->end);
 	if (r >= 0)
 		r = io_sync(l->fd);
-	if (r >= 0)
+	if (r >= 0) {
+		l->last = l->end;
 		l->end += space;
+	}
 	return r;
 }
 
@@ -132,6 +134,7 @@ int ledger_catch_up(struct ledger *l, struct history *h, enum history_check chec
 			scan->error = r;
 			break;
 		}
+		l->last = scan->end;
 		scan->end = reader.offset;
 		scan->records++;
 	}
@@ -196,17 +199,17 @@ static int scan_rest(int fd, uint64_t offset, bool zero)
 int ledger_trim(struct ledger *l)
 {
 	off_t size = lseek(l->fd, 0, SEEK_END);
-	bool cut = size >= 0 && (uint64_t) size > l->end + LEDGER_RESERVE;
 	int r;
 
 	if (size < 0)
 		return -errno;
-	if (cut && ftruncate(l->fd, (off_t) (l->end + LEDGER_RESERVE)) < 0)
+	if ((uint64_t) size > l->end + LEDGER_RESERVE &&
+	    ftruncate(l->fd, (off_t) (l->end + LEDGER_RESERVE)) < 0)
 		return -errno;
 	r = scan_rest(l->fd, l->end, true);
-	if (r < 0)
-		return r;
-	return r > 0 && !cut ? 0 : io_sync(l->fd);
+	if (r >= 0)
+		r = io_write_again(l->fd, l->last, l->end);
+	return r < 0 ? r : io_sync(l->fd);
 }
 
 int ledger_is_blank(const struct ledger *l)

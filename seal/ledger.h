@@ -20,10 +20,10 @@
 #define LEDGER_FILE "00000000000000000000.ledger"
 
 struct ledger {
-	int fd;	      /* owned */
-	uint64_t end; /* where the next frame goes */
-	uint64_t
-		reserve; /* bytes to keep allocated behind the end of the file, unseen by readers */
+	int fd;		  /* owned */
+	uint64_t end;	  /* where the next frame goes */
+	uint64_t last;	  /* where the last one is */
+	uint64_t reserve; /* bytes to keep behind the end of the file, unseen by readers */
 };
 
 /** Create an empty ledger, header written and durable. */
@@ -65,7 +65,11 @@ _must_check_ int ledger_append(struct ledger *l, enum ledger_record type, const 
 			       size_t n);
 /** Keep so many bytes besides, as far as they can be had. */
 void ledger_keep(struct ledger *l, uint64_t reserve);
-/** Zero what a crash left behind the last good record, and keep the reserve; only the writer may. */
+/**
+ * Zero what a crash left behind the last good record, and keep the reserve; only the writer may.
+ *
+ * The last record may be one whose sync failed, so that it is in memory alone: it is written again, and durable after this.
+ */
 _must_check_ int ledger_trim(struct ledger *l);
 /** Whether nothing but a header can ever have been written here.  @return 1, 0, or a negated errno. */
 _must_check_ int ledger_is_blank(const struct ledger *l);

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "bulla/error.h"
 
 static const char key_name[] = "key";
@@ -187,6 +188,8 @@ static int reopen(struct origin *o, int ledger_dirfd)
 			&scan);
 	if (r == -ENOENT && never_began(o))
 		return create_ledger(o, ledger_dirfd);
+	if (r >= 0)
+		r = io_sync_dir(ledger_dirfd);
 	if (r < 0)
 		return r;
 	if (scan.end == 0) {
@@ -203,6 +206,8 @@ static int reopen(struct origin *o, int ledger_dirfd)
 		r = match_key(o);
 	if (r >= 0)
 		r = ledger_trim(&o->ledger);
+	/* The state that was read may be in memory alone, after a sync that failed. */
+	o->unsaved = true;
 	return r < 0 ? r : settle(o);
 }
 
@@ -229,7 +234,10 @@ int origin_open(struct origin **ret, int key_dirfd, int ledger_dirfd,
 			return -ENOENT;
 		r = founding(o, key_dirfd, ledger_dirfd);
 	} else if (r >= 0) {
-		r = reopen(o, ledger_dirfd);
+		/* Whoever founded it may not have lived to make the names durable. */
+		r = io_sync_dir(key_dirfd);
+		if (r >= 0)
+			r = reopen(o, ledger_dirfd);
 	}
 	if (r < 0)
 		return r;

@@ -25,6 +25,7 @@ struct change {
 	size_t n;     /* bytes of `old` */
 	size_t n_new; /* bytes written */
 	off_t offset, old_size;
+	bool given_up; /* a sync has failed: the bytes are held for clean and are on no disk */
 };
 
 static bool armed, full, other_bytes;
@@ -130,6 +131,22 @@ static void compare_with_failed(int fd, const void *data, size_t n, off_t offset
 	failed.old = NULL;
 }
 
+/* What is written again is to be written. */
+static void make_dirty(int fd, size_t n, off_t offset)
+{
+	char path[PATH_MAX];
+
+	path_of(fd, path);
+	for (size_t i = 0; i < n_changes; i++) {
+		struct change *c = &changes[i];
+
+		if (c->kind == CHANGE_BYTES && c->offset >= offset &&
+		    c->offset + (off_t) c->n_new <= offset + (off_t) n &&
+		    strcmp(c->path, path) == 0)
+			c->given_up = false;
+	}
+}
+
 ssize_t pwrite(int fd, const void *data, size_t n, off_t offset)
 {
 	int how = next_step();
@@ -151,8 +168,10 @@ ssize_t pwrite(int fd, const void *data, size_t n, off_t offset)
 		errno = error;
 		return -1;
 	}
-	if (armed)
+	if (armed) {
+		make_dirty(fd, n, offset);
 		remember_bytes(fd, n, offset);
+	}
 	return syscall(SYS_pwrite64, fd, data, n, offset);
 }
 
@@ -263,6 +282,22 @@ int renameat2(int old_dirfd, const char *old, int new_dirfd, const char *new, un
 	return r;
 }
 
+static bool is_of_name(const struct change *c)
+{
+	return c->kind != CHANGE_BYTES && c->kind != CHANGE_SIZE;
+}
+
+/* A sync that fails gives up what it should have written; the next one will not try. */
+static void give_up(int fd)
+{
+	char path[PATH_MAX];
+
+	path_of(fd, path);
+	for (size_t i = 0; i < n_changes; i++)
+		if (changes[i].kind == CHANGE_BYTES && strcmp(changes[i].path, path) == 0)
+			changes[i].given_up = true;
+}
+
 /* Content that is durable under a name cannot be undone any more; neither can names in a durable directory. */
 static void settle(int fd)
 {
@@ -274,10 +309,10 @@ static void settle(int fd)
 	path_of(fd, path);
 	for (size_t i = n_changes; i-- > 0;) {
 		const struct change *c = &changes[i];
-		bool of_content = c->kind == CHANGE_BYTES || c->kind == CHANGE_SIZE;
+		bool of_content = !is_of_name(c) && !c->given_up;
 		size_t dir_len = (size_t) (strrchr(c->path, '/') - c->path);
 
-		if (S_ISDIR(st.st_mode) ? !of_content && strlen(path) == dir_len &&
+		if (S_ISDIR(st.st_mode) ? is_of_name(c) && strlen(path) == dir_len &&
 						  strncmp(path, c->path, dir_len) == 0
 					: of_content && strcmp(path, c->path) == 0)
 			forget(i);
@@ -286,7 +321,15 @@ static void settle(int fd)
 
 int fdatasync(int fd)
 {
-	if (next_step() <= 0)
+	int how = next_step();
+
+	if (how == 0) {
+		int error = errno;
+
+		give_up(fd);
+		errno = error;
+	}
+	if (how <= 0)
 		return -1;
 	if (armed)
 		settle(fd);

@@ -27,7 +27,10 @@ enum disk_cut {
 void disk_begin(void);
 /** Steps from this one on have no effect and fail with EIO: the machine is dead. */
 void disk_stop_at(size_t step);
-/** `n` steps from this one on fail with `error`; of a write half the bytes arrive. */
+/**
+ * `n` steps from this one on fail with `error`; of a write half the bytes arrive.  What a sync that fails should have made
+ * durable no later sync does, unless it is written again: so Linux has it.
+ */
 void disk_fail_at(size_t step, size_t n, int error);
 /** Every fallocate from now on fails with ENOSPC. */
 void disk_is_full(bool full);

@@ -290,6 +290,44 @@ Test(origin, a_crash_while_recovering_costs_nothing_acknowledged)
 	close_dirs();
 }
 
+/* A sync fails, and the sealer stops; the next one finds in memory what is on no disk, and then the power goes. */
+static void fail_then_crash(size_t first_at, size_t second_at)
+{
+	struct life first, second;
+	struct origin *o = NULL;
+	bool unclean;
+	uint64_t size;
+	int r;
+
+	disk_begin();
+	disk_fail_at(first_at, 1, EIO);
+	first = live(deep);
+	disk_stop_at(disk_steps() + second_at);
+	second = live(deep);
+	disk_cut(CUT_LOSES_ALL);
+	r = open_origin(&o, deep);
+	cr_assert(eq(int, r, 0), "steps %zu, %zu", first_at, second_at);
+	size = history_size(origin_history(o));
+	cr_expect(ge(u64, size, first.acknowledged + second.acknowledged), "steps %zu, %zu",
+		  first_at, second_at);
+	cr_assert(eq(int, origin_begin(o, now_ns, &unclean), 0), "steps %zu, %zu", first_at,
+		  second_at);
+	origin_close(o);
+	empty_dirs();
+}
+
+Test(origin, a_crash_after_a_failed_sync_and_a_new_start_costs_nothing_acknowledged)
+{
+	size_t steps;
+
+	open_dirs();
+	steps = count_steps(deep);
+	for (size_t at = 0; at <= steps; at++)
+		for (size_t again = 0; again < 24; again++)
+			fail_then_crash(at, again);
+	close_dirs();
+}
+
 /* Failures that one lives through. */
 
 /* Do something that may fail as often as it takes. */
