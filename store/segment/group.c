@@ -8,6 +8,8 @@
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
+#include "store/batchroot.h"
+#include "store/row.h"
 #include "store/segment/reader-internal.h"
 
 int group_open(struct segment_group *g, const struct segment *s, uint32_t number)
@@ -324,4 +326,51 @@ int group_entry(struct segment_group *g, uint32_t row, const struct segment_jour
 		.context = journal->contexts.at[g->context[row]].hash,
 	};
 	return message->len > ENTRY_SIZE_MAX ? BULLA_ECORRUPT : 0;
+}
+
+static int hash_rows(struct segment_group *g, const struct group_batch *b,
+		     const struct segment_journal *journal, struct batchroot *root)
+{
+	_cleanup_free_ struct field *fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
+	_cleanup_buf_ struct buf message = { 0 };
+	int r = fields ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; r >= 0 && i < b->entries; i++) {
+		struct entry e;
+
+		r = group_entry(g, b->first_row + i, journal, &message, fields, &e);
+		if (r >= 0)
+			r = row_is_lawful(&e) ? batchroot_add(root, &e) : BULLA_ECORRUPT;
+	}
+	return r;
+}
+
+int group_batch(struct segment_group *g, uint32_t number, struct batch *ret)
+{
+	const struct group_batch *b = &g->batches[number];
+	const struct segment_journal *j = &g->segment->journals[b->journal];
+	const uint8_t *seed = seeds_of(&j->seeds, b->batch_no);
+	struct batchroot root = { 0 };
+	int r;
+
+	if (!seed)
+		return BULLA_ECORRUPT;
+	batchroot_begin(&root, seed, b->batch_no, b->flags & BATCH_RECOVERED);
+	r = hash_rows(g, b, j, &root);
+	*ret = (struct batch){
+		.journal = j->id,
+		.batch_no = b->batch_no,
+		.first_seq = b->first_seq,
+		.entries = b->entries,
+		.bytes = root.bytes,
+		.time_min = root.time_min,
+		.time_max = root.time_max,
+		.boot = j->boot,
+		.mono_offset = b->mono_offset,
+		.recovered = b->flags & BATCH_RECOVERED,
+	};
+	if (r >= 0)
+		ret->root = batchroot_get(&root);
+	batchroot_done(&root);
+	return r;
 }

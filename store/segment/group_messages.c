@@ -383,18 +383,13 @@ static void put_text(const struct variable_column *c, uint8_t kind, const struct
 		buf_append(to, t->p, t->len);
 }
 
-static int put_slot(struct segment_group *g, struct group_template *t, unsigned i, uint32_t row,
-		    struct buf *to)
+int group_variable(const struct segment_group *g, const struct group_template *t, unsigned i,
+		   uint32_t row, struct buf *to)
 {
 	const struct slot *slot = &t->template->slots[i];
 	const struct variable_column *c = &t->columns[i];
 	uint32_t at = g->ordinal[row];
-	int r;
 
-	r = group_need_column(g, t, i);
-	if (r < 0)
-		return r;
-	buf_append(to, slot->before.p, slot->before.len);
 	if (slot->kind == VARIABLE_TIME)
 		return put_time(g, slot, c, c->numbers[at], row, to);
 	if (slot->kind == VARIABLE_DIGITS)
@@ -416,8 +411,14 @@ int group_message(struct segment_group *g, uint32_t row, struct buf *to)
 		return r;
 	}
 	t = &g->templates[g->template_of[row] - 1];
-	for (unsigned i = 0; r >= 0 && i < t->template->n; i++)
-		r = put_slot(g, t, i, row, to);
+	for (unsigned i = 0; r >= 0 && i < t->template->n; i++) {
+		const struct slot *slot = &t->template->slots[i];
+
+		r = group_need_column(g, t, i);
+		buf_append(to, slot->before.p, slot->before.len);
+		if (r >= 0)
+			r = group_variable(g, t, i, row, to);
+	}
 	if (r >= 0)
 		buf_append(to, t->template->rest.p, t->template->rest.len);
 	return r;

@@ -136,9 +136,19 @@ _must_check_ int group_entry(struct segment_group *g, uint32_t row,
 			     const struct segment_journal *journal, struct buf *message,
 			     struct field *fields, struct entry *ret);
 
+/**
+ * What a batch of the group is, hashed anew: to compare with what was sealed.  Needs all parts.
+ *
+ * @return 0; BULLA_ECORRUPT where there is no seed for it, or an entry is unlawful; -ENOMEM; an error of group_entry().
+ */
+_must_check_ int group_batch(struct segment_group *g, uint32_t number, struct batch *ret);
+
 /** Read a column of a template.  @return 0 or an error. */
 _must_check_ int group_need_column(struct segment_group *g, struct group_template *t,
 				   unsigned slot);
+/** Append the text of one variable: `row` has template `t`.  Needs its column, and for times the group's. */
+_must_check_ int group_variable(const struct segment_group *g, const struct group_template *t,
+				unsigned slot, uint32_t row, struct buf *to);
 /** Read the messages that were kept whole. */
 _must_check_ int group_need_whole(struct segment_group *g);
 

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * A needle is found in exactly those messages that have it, wherever in them it lies.
+ */
+
+#include "store/segment/search.h"
+
+#include "tests/harness.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bulla/error.h"
+#include "store/segment/writer.h"
+
+Suite(segment_search);
+
+enum { LINES = 1500, LINE_SIZE = 160 };
+
+static char line[LINES][LINE_SIZE];
+
+static void make_lines(uint64_t seed)
+{
+	for (size_t i = 0; i < LINES; i++) {
+		uint64_t r = random_u64(&seed), s = random_u64(&seed);
+		unsigned a = (unsigned) (r % 300), b = (unsigned) (r >> 32) % 100;
+
+		switch (s % 9) {
+		case 0:
+			snprintf(line[i], LINE_SIZE,
+				 "GET /api/v%u/Item/%u HTTP/1.1 took %u.%03u ms", a % 3, b, a, b);
+			break;
+		case 1:
+			snprintf(line[i], LINE_SIZE,
+				 "2026-01-05T09:%02u:%02u.%03uZ login of user%u from 10.%u.0.%u",
+				 a % 60, b % 60, a, b, a % 250, b);
+			break;
+		case 2:
+			snprintf(line[i], LINE_SIZE, "trace=%08x%08x span=%04X pod=web-%xa1b2-%u",
+				 (unsigned) r, (unsigned) s, (unsigned) (r % 65536), a, b);
+			break;
+		case 3:
+			snprintf(line[i], LINE_SIZE, "\tat com.example.Shop%c.run(Shop.java:%u)",
+				 (char) ('A' + b % 20), a);
+			break;
+		case 4:
+			snprintf(line[i], LINE_SIZE, "ratio 1.%u.%u.%u and 007%u", a, b, a, b);
+			break;
+		case 5:
+			snprintf(line[i], LINE_SIZE, "3d4a83ea-09f3-4e88-%04x-c3d4e5f6%04x is %s",
+				 a, b, b % 2 ? "UP" : "Down");
+			break;
+		case 6:
+			line[i][0] = '\0';
+			break;
+		case 7:
+			for (int k = 0; k < 12; k++)
+				line[i][k] = (char) (32 + random_u64(&seed) % 90);
+			line[i][12] = '\0';
+			break;
+		default:
+			snprintf(line[i], LINE_SIZE, "nothing changes here");
+		}
+	}
+}
+
+static void write_lines(const char *path)
+{
+	struct contexts contexts = { 0 };
+	struct seeds seeds = { 0 };
+	struct segment_source source = { .contexts = &contexts, .seeds = &seeds };
+	struct segment_writer w;
+
+	cr_assert(eq(int, segment_writer_open(&w, AT_FDCWD, path, 3), 0));
+	cr_assert(eq(i64, segment_writer_journal(&w, &source), 0));
+	cr_assert(eq(int, segment_writer_batch(&w, 0, 0, 0, 0), 0));
+	for (size_t i = 0; i < LINES; i++) {
+		struct entry e = { .time_ns = 1767603600000000000 + i * 1000003,
+				   .message = (const uint8_t *) line[i],
+				   .message_len = (uint32_t) strlen(line[i]) };
+
+		cr_assert(eq(int, segment_writer_add(&w, &e, 0), 0));
+	}
+	cr_assert(gt(i64, segment_writer_finish(&w), 0));
+	segment_writer_close(&w);
+}
+
+static bool has(const char *hay, const struct needle *n)
+{
+	size_t len = strlen(hay);
+
+	for (size_t i = 0; i + n->n <= len; i++)
+		if (n->any_case ? strncasecmp(hay + i, (const char *) n->p, n->n) == 0
+				: memcmp(hay + i, n->p, n->n) == 0)
+			return true;
+	return false;
+}
+
+static void expect_found(const struct segment *s, const struct needle *n)
+{
+	uint64_t hits[(LINES + 63) / 64];
+	struct needle_plan plan;
+	struct segment_group g;
+	int64_t found, want = 0;
+
+	cr_assert(eq(int, needle_plan_make(&plan, s, n), 0));
+	cr_assert(eq(int, group_open(&g, s, 0), 0));
+	found = group_search(&g, &plan, hits);
+	for (size_t i = 0; i < LINES; i++) {
+		bool is = has(line[i], n), got = hits[i / 64] >> i % 64 & 1;
+
+		want += is;
+		cr_expect(eq(int, got, is), "\"%.*s\" in \"%s\"", (int) n->n, n->p, line[i]);
+	}
+	cr_expect(eq(i64, found, want));
+	group_close(&g);
+	needle_plan_done(&plan);
+}
+
+static void open_lines(struct segment *s, uint64_t seed)
+{
+	char path[600];
+
+	make_lines(seed);
+	snprintf(path, sizeof path, "%s/lines.segment", tempdir());
+	write_lines(path);
+	cr_assert(eq(int, segment_open(s, open(path, O_RDONLY | O_CLOEXEC)), 0));
+	cr_assert(gt(u32, s->n_templates, 5));
+}
+
+Test(segment_search, any_piece_of_any_line_is_found)
+{
+	uint64_t seed = 21;
+	struct segment s;
+
+	open_lines(&s, seed);
+	for (int i = 0; i < 600; i++) {
+		const char *from = line[random_u64(&seed) % LINES];
+		size_t len = strlen(from), at = len ? random_u64(&seed) % len : 0;
+		struct needle n = { (const uint8_t *) from + at, 1 + random_u64(&seed) % 24,
+				    random_u64(&seed) % 3 == 0 };
+
+		n.n = MIN_OF(n.n, len - at);
+		if (n.n > 0)
+			expect_found(&s, &n);
+	}
+	segment_close(&s);
+}
+
+Test(segment_search, what_is_nowhere_is_not_found)
+{
+	static const char *const words[] = {
+		"absent",	   "GET /api/v9", "09:61", "nothing changes here!",    "Nothing",
+		"trace==",	   "10.0.0.1.",	  "\1D",   "2026-01-05T09:00:00.0000", "take",
+		"(Shop.java:300)",
+	};
+	struct segment s;
+
+	open_lines(&s, 22);
+	for (size_t i = 0; i < ELEMENTS(words); i++)
+		expect_found(&s, &(struct needle){ (const uint8_t *) words[i], strlen(words[i]),
+						   false });
+	expect_found(&s, &(struct needle){ (const uint8_t *) "NOTHING CHANGES", 15, true });
+	segment_close(&s);
+}
+
+Test(segment_search, a_needle_longer_than_what_is_planned)
+{
+	static uint8_t large[400];
+	struct segment s;
+
+	memset(large, '7', sizeof large);
+	open_lines(&s, 23);
+	expect_found(&s, &(struct needle){ large, sizeof large, false });
+	segment_close(&s);
+}
