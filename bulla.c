@@ -14,6 +14,20 @@
 #include "base/attr.h"
 #include "base/role.h"
 
+/* Such a build is for tests: its collectors are not confined (collector/confine.h). */
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+	__has_feature(memory_sanitizer)
+#define BUILT_WITH " (with a sanitizer, not confined)"
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define BUILT_WITH " (with a sanitizer, not confined)"
+#endif
+#ifndef BUILT_WITH
+#define BUILT_WITH ""
+#endif
+
 /* Every command, the program that does it, and what it is for: `--help` is made of this. */
 static const struct {
 	const char *command, *program, *text;
@@ -53,7 +67,7 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	if (strcmp(command, "--version") == 0) {
-		puts("bulla " BULLA_VERSION);
+		puts("bulla " BULLA_VERSION BUILT_WITH);
 		return 0;
 	}
 	for (size_t i = 0; i < ELEMENTS(commands); i++) {

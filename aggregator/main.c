@@ -59,7 +59,8 @@ static int parse(int argc, char **argv, struct asked *a)
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (c == 'l')
 			a->listen = optarg;
 		else if (c == 'd')
@@ -69,13 +70,9 @@ static int parse(int argc, char **argv, struct asked *a)
 		else if (c == 'h')
 			a->help = true;
 		else
-			return -EINVAL;
+			return log_bad_option(c, argv);
 	}
-	if (optind != argc) {
-		usage(stderr);
-		return -EINVAL;
-	}
-	return 0;
+	return optind == argc ? 0 : log_usage("%s is too much", argv[optind]);
 }
 
 static int serve(const struct asked *a)

@@ -2,9 +2,12 @@
 
 #include "base/log.h"
 
+#include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/io.h"
 #include "bulla/error.h"
@@ -63,4 +66,28 @@ int log_error_code(int error, const char *format, ...)
 	va_end(ap);
 	emit(LOG_LEVEL_ERR, words, bulla_strerror(error));
 	return error;
+}
+
+int log_usage(const char *format, ...)
+{
+	char words[1800];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(words, sizeof words, format, ap);
+	va_end(ap);
+	log_line(LOG_LEVEL_ERR, "%s (see %s --help)", words, program_name);
+	return -EINVAL;
+}
+
+int log_bad_option(int c, char *const *argv)
+{
+	const char *word = argv[optind - 1];
+	char letter[3] = { '-', (char) optopt, '\0' };
+
+	/* A letter may be one of several in its word, which getopt has not left yet. */
+	if (optopt > 0 && strncmp(word, "--", 2) != 0)
+		word = letter;
+	return c == ':' ? log_usage("%s wants a value", word)
+			: log_usage("there is no option %s", word);
 }

@@ -25,6 +25,14 @@ void log_line(enum log_level level, const char *format, ...) _printf_(2, 3);
 /** Log "<words>: <text of the error>" and return the error, so that a caller logs and returns in one breath. */
 int log_error_code(int error, const char *format, ...) _printf_(2, 3);
 
+/** Log what is wrong with the command line, and where help is.  @return -EINVAL. */
+int log_usage(const char *format, ...) _printf_(1, 2);
+/**
+ * The same for what getopt_long() has just refused: it returned `c`, '?' or ':', of options that begin with ':', `opterr`
+ * being 0.
+ */
+int log_bad_option(int c, char *const *argv);
+
 #define log_error(...)	 log_line(LOG_LEVEL_ERR, __VA_ARGS__)
 #define log_warning(...) log_line(LOG_LEVEL_WARNING, __VA_ARGS__)
 #define log_info(...)	 log_line(LOG_LEVEL_INFO, __VA_ARGS__)

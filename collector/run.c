@@ -231,7 +231,7 @@ static int parse_full(struct run *u, const char *text)
 	u->block = strcmp(text, "block") == 0;
 	if (u->block || strcmp(text, "drop") == 0)
 		return 0;
-	return log_error_code(-EINVAL, "--when-full %s: drop or block is wanted", text);
+	return log_usage("--when-full %s: drop or block is wanted", text);
 }
 
 static int parse_block_max(struct run *u, const char *text)
@@ -240,8 +240,7 @@ static int parse_block_max(struct run *u, const char *text)
 
 	if (r >= 0 && u->block_max_s <= BLOCK_S_MAX)
 		return 0;
-	return log_error_code(-EINVAL, "--block-max %s: seconds are wanted, %d at most", text,
-			      BLOCK_S_MAX);
+	return log_usage("--block-max %s: seconds are wanted, %d at most", text, BLOCK_S_MAX);
 }
 
 /* @return 1: go on; 0: done; -EINVAL after a message. */
@@ -263,7 +262,8 @@ static int parse(struct run *u, int argc, char **argv, const char **state, char 
 	};
 	int c, r = 0;
 
-	while ((c = getopt_long(argc, argv, "+n:i:t:F:p:h", options, NULL)) != -1) {
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, "+:n:i:t:F:p:h", options, NULL)) != -1) {
 		switch (c) {
 		case 'n':
 			u->name = optarg;
@@ -277,17 +277,18 @@ static int parse(struct run *u, int argc, char **argv, const char **state, char 
 		case 'F':
 			r = add_field(u, optarg);
 			if (r == -EPERM)
-				log_error("--field %s: names that begin with _ are for what Bulla "
+				log_usage("--field %s: names that begin with _ are for what Bulla "
 					  "itself knows",
 					  optarg);
 			else if (r < 0)
-				log_error("--field %s: NAME=VALUE is wanted", optarg);
+				log_usage("--field %s: NAME=VALUE is wanted", optarg);
 			break;
 		case 'p':
 		case 'e':
 			r = parse_level(optarg, &priorities[c == 'e']);
 			if (r < 0)
-				log_error("%s is no priority; emerg to debug, or 0 to 7", optarg);
+				log_usage("--%s %s: emerg to debug, or 0 to 7, is wanted",
+					  c == 'e' ? "stderr-priority" : "priority", optarg);
 			break;
 		case 'l':
 			u->holder.level_prefix = true;
@@ -303,15 +304,13 @@ static int parse(struct run *u, int argc, char **argv, const char **state, char 
 			usage(stdout);
 			return 0;
 		default:
-			r = -EINVAL;
+			r = log_bad_option(c, argv);
 		}
 		if (r < 0)
 			return -EINVAL;
 	}
-	if (optind == argc) {
-		usage(stderr);
-		return -EINVAL;
-	}
+	if (optind == argc)
+		return log_usage("a command is wanted");
 	u->holder.command.argv = argv + optind;
 	return 1;
 }
@@ -371,6 +370,7 @@ int main(int argc, char **argv)
 	if (r <= 0)
 		return r < 0 ? STATUS_NO_JOURNAL : 0;
 	r = run(&u);
+	identity_done(&u.identity);
 	/* The command, if it still waits for its go, ends by itself. */
 	if (u.holder.stopped_by > 0)
 		return 128 + u.holder.stopped_by;

@@ -454,7 +454,7 @@ static int set_destination(struct forwarder *f, const char *to)
 	if (n < sizeof f->base && !strpbrk(to, " \n"))
 		r = http_client_check_url(to, &why);
 	if (r == -EINVAL)
-		log_error("--to %s: %s", to, why);
+		log_usage("--to %s: %s", to, why);
 	else if (r < 0)
 		return log_error_code(r, "--to %s", to);
 	else
@@ -473,7 +473,8 @@ static int parse(struct forwarder *f, int argc, char **argv, const char **state,
 	};
 	int c;
 
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (c == 't' && set_destination(f, optarg) < 0)
 			return -EINVAL;
 		else if (c == '1')
@@ -483,13 +484,13 @@ static int parse(struct forwarder *f, int argc, char **argv, const char **state,
 		else if (c == 'h')
 			*help = true;
 		else if (c != 't')
-			return -EINVAL;
+			return log_bad_option(c, argv);
 	}
-	if (!*help && (!*f->base || optind != argc)) {
-		usage(stderr);
-		return -EINVAL;
-	}
-	return 0;
+	if (*help)
+		return 0;
+	if (optind != argc)
+		return log_usage("%s is too much", argv[optind]);
+	return *f->base ? 0 : log_usage("--to URL is wanted");
 }
 
 int main(int argc, char **argv)

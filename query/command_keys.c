@@ -86,7 +86,8 @@ int command_keys(int argc, char **argv)
 	int c;
 
 	log_setup("bulla keys", LOG_LEVEL_INFO);
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (c == 'h') {
 			usage(stdout);
 			return 0;
@@ -95,11 +96,13 @@ int command_keys(int argc, char **argv)
 			and_pin = true;
 		else if (c == 's')
 			state = optarg;
-		else
+		else {
+			log_bad_option(c, argv);
 			return EXIT_USAGE;
+		}
 	}
 	if (optind != argc) {
-		usage(stderr);
+		log_usage("%s is too much", argv[optind]);
 		return EXIT_USAGE;
 	}
 	return print_key(state, and_pin);

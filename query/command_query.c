@@ -100,9 +100,7 @@ static int set(struct asked *a, const char *key, const char *value)
 	char why[256] = "";
 	int r = request_set(&a->request, key, value, why);
 
-	if (r < 0)
-		log_error("%s", *why ? why : bulla_strerror(r));
-	return r;
+	return r < 0 ? log_usage("%s", *why ? why : bulla_strerror(r)) : 0;
 }
 
 static int set_time(struct asked *a, const char *key, const char *value)
@@ -111,12 +109,10 @@ static int set_time(struct asked *a, const char *key, const char *value)
 	char number[24];
 	int r = when_parse(value, clock_realtime_ns(), &at);
 
-	if (r < 0) {
-		log_error("%s is no time: try \"2026-11-23 19:34\", \"-2h\", \"yesterday\", "
-			  "\"@1795462441\"",
-			  value);
-		return r;
-	}
+	if (r < 0)
+		return log_usage("--%s %s is no time: try \"2026-11-23 19:34\", \"-2h\", "
+				 "\"yesterday\", \"@1795462441\"",
+				 key, value);
 	snprintf(number, sizeof number, "%llu", (unsigned long long) at);
 	return set(a, key, number);
 }
@@ -143,12 +139,24 @@ static bool is_lines(const char *text)
 	       (text[n] != '\0' && strspn(text + n, "0123456789") == strlen(text + n));
 }
 
-/* `-n` may stand alone; "-n 20" and "-n20" both mean twenty. */
-static const char *optional_number(int argc, char **argv)
+/* What follows a lone -n may be another option, a match or a plus sign. */
+static bool may_follow_lines(const char *word)
 {
-	if (optarg)
-		return optarg;
-	return optind < argc && is_lines(argv[optind]) ? argv[optind++] : NULL;
+	return *word == '-' || strchr(word, '=') || strcmp(word, "+") == 0;
+}
+
+/* `-n` may stand alone; "-n 20" and "-n20" both mean twenty. */
+static int set_optional_lines(struct asked *a, int argc, char **argv)
+{
+	const char *word = optarg ? optarg : optind < argc ? argv[optind] : NULL;
+
+	if (!optarg && word && may_follow_lines(word))
+		return set_lines(a, NULL);
+	if (word && !is_lines(word))
+		return log_usage("--lines %s: a number or \"all\" is wanted", word);
+	if (word && !optarg)
+		optind++;
+	return set_lines(a, word);
 }
 
 /* -t takes names as they are, as programs give them. */
@@ -175,7 +183,7 @@ static int on_option(struct asked *a, int c, int argc, char **argv)
 	case 'U':
 		return set_time(a, "until", optarg);
 	case 'n':
-		return set_lines(a, optional_number(argc, argv));
+		return set_optional_lines(a, argc, argv);
 	case 'r':
 		return set(a, "reverse", "1");
 	case 'f':
@@ -203,7 +211,7 @@ static int on_option(struct asked *a, int c, int argc, char **argv)
 		a->help = true;
 		return 0;
 	default:
-		return -EINVAL;
+		return log_bad_option(c, argv);
 	}
 }
 
@@ -223,9 +231,7 @@ static int check(const struct asked *a)
 		why = "--follow goes on from the newest entries: not with --lines +N";
 	else if (q->query.since_ns > q->query.until_ns)
 		why = "--since is later than --until";
-	if (why)
-		log_error("%s", why);
-	return why ? -EINVAL : 0;
+	return why ? log_usage("%s", why) : 0;
 }
 
 static int parse(struct asked *a, int argc, char **argv)
@@ -254,8 +260,9 @@ static int parse(struct asked *a, int argc, char **argv)
 	};
 	int c, r = 0;
 
+	opterr = 0;
 	while (r >= 0 &&
-	       (c = getopt_long(argc, argv, "u:t:p:g:S:U:n::rfo:F:Naqh", options, NULL)) != -1)
+	       (c = getopt_long(argc, argv, ":u:t:p:g:S:U:n::rfo:F:Naqh", options, NULL)) != -1)
 		r = on_option(a, c, argc, argv);
 	for (; r >= 0 && optind < argc; optind++)
 		r = set(a, "match", argv[optind]);

@@ -269,7 +269,8 @@ int command_status(int argc, char **argv)
 	int c;
 
 	log_setup("bulla status", LOG_LEVEL_INFO);
-	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (c == 'h') {
 			usage(stdout);
 			return 0;
@@ -278,11 +279,13 @@ int command_status(int argc, char **argv)
 			at = optarg;
 		else if (c == 's')
 			state = optarg;
-		else
+		else {
+			log_bad_option(c, argv);
 			return EXIT_USAGE;
+		}
 	}
 	if (optind != argc) {
-		usage(stderr);
+		log_usage("%s is too much", argv[optind]);
 		return EXIT_USAGE;
 	}
 	return at ? status_there(at) : status_here(state);

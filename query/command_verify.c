@@ -112,8 +112,7 @@ static int find_pin(const struct asked *a, const struct state *s, struct vkey *r
 	*ret_local = false;
 	if (a->key) {
 		r = vkey_parse(a->key, ret);
-		return r < 0 ? log_error_code(r, "--key %s: not a key as `bulla keys` prints it",
-					      a->key)
+		return r < 0 ? log_usage("--key %s: not a key as `bulla keys` prints it", a->key)
 			     : 1;
 	}
 	/* A ledger that cannot be read has no origin to look up; verify will say what is wrong with it. */
@@ -177,8 +176,7 @@ static int parse_age(const char *text, uint64_t *ret)
 		return -EINVAL;
 	r = when_parse(ago, now, &then);
 	if (r < 0 || then >= now)
-		return log_error_code(-EINVAL, "--max-age %s: a time span as \"10min\" is wanted",
-				      text);
+		return log_usage("--max-age %s: a time span as \"10min\" is wanted", text);
 	*ret = now - then;
 	return 0;
 }
@@ -197,7 +195,8 @@ int command_verify(int argc, char **argv)
 	int c;
 
 	log_setup("bulla verify", LOG_LEVEL_INFO);
-	while ((c = getopt_long(argc, argv, "qh", options, NULL)) != -1) {
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":qh", options, NULL)) != -1) {
 		switch (c) {
 		case 'k':
 			a.key = optarg;
@@ -216,11 +215,12 @@ int command_verify(int argc, char **argv)
 			usage(stdout);
 			return 0;
 		default:
+			log_bad_option(c, argv);
 			return EXIT_USAGE;
 		}
 	}
 	if (optind != argc) {
-		usage(stderr);
+		log_usage("%s is too much", argv[optind]);
 		return EXIT_USAGE;
 	}
 	return verify(&a);
