@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * segment-...: a host's log at log pace made into a segment: its size, what making it costs, reading it back, and finding
+ * words in it, beside zstd of the raw lines and memmem() over them.
+ *
+ * Run it with --dir on a memory file system, as the pace benchmark.
+ */
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#include "base/cleanup.h"
+#include "bench/pace.h"
+#include "store/segment/build.h"
+#include "store/segment/search.h"
+
+static const char name[] = "x.segment";
+
+/* Raw lines by a general compressor. */
+struct plain {
+	double bytes, entries_per_s;
+};
+
+static struct plain compress_plain(const struct bench *b, int level)
+{
+	size_t room = ZSTD_compressBound(b->size), n;
+	void *to = malloc(room);
+	uint64_t cpu = bench_cpu_ns();
+
+	must(to ? 0 : -1, "memory");
+	n = ZSTD_compress(to, room, b->bytes, b->size, level);
+	cpu = bench_cpu_ns() - cpu;
+	free(to);
+	must(ZSTD_isError(n) ? -1 : 0, "zstd");
+	return (struct plain){ (double) n, (double) b->n / ((double) cpu / 1e9) };
+}
+
+static double ledger_bytes(const struct pace *p)
+{
+	struct stat st;
+
+	must(fstatat(p->ledger, "00000000000000000000.ledger", &st, 0), "ledger");
+	return (double) st.st_size;
+}
+
+static void build(const struct bench *b, const struct pace *p, int dirfd, int level)
+{
+	struct state state = {
+		.root = -1, .seal = -1, .journals = p->journals, .ledger = p->ledger
+	};
+	struct segment_order order = { 0, UINT64_MAX, name, dirfd, level };
+	struct plain plain = compress_plain(b, level);
+	struct segment_made made;
+	double n = (double) b->n, seals = ledger_bytes(p);
+	uint64_t cpu;
+	char what[64], more[160];
+
+	unlinkat(dirfd, name, 0);
+	cpu = bench_cpu_ns();
+	must(segment_build(&state, &order, &made), "build a segment");
+	cpu = bench_cpu_ns() - cpu;
+	snprintf(what, sizeof what, "log pace, level %d", level);
+	snprintf(more, sizeof more, ", \"segment\": %.4g, \"ledger\": %.4g", (double) made.size / n,
+		 seals / n);
+	bench_print(b, &(struct result){ "segment-bytes", what, ((double) made.size + seals) / n,
+					 "bytes/entry", plain.bytes / n,
+					 "zstd of the raw lines, same level", false, more });
+	bench_print(b, &(struct result){ "segment-build", what, n / ((double) cpu / 1e9),
+					 "entries/CPU-s", plain.entries_per_s,
+					 "zstd of the raw lines, same level", true, NULL });
+}
+
+static uint64_t read_all(const struct segment *s)
+{
+	_cleanup_free_ struct field *fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
+	struct buf message = { 0 };
+	uint64_t bytes = 0;
+
+	must(fields ? 0 : -1, "memory");
+	for (uint32_t k = 0; k < s->n_groups; k++) {
+		struct segment_group g;
+
+		must(group_open(&g, s, k), "group");
+		must(group_need_batches(&g), "batches");
+		must(group_need_rows(&g), "rows");
+		must(group_need_times(&g), "times");
+		must(group_need_fields(&g), "fields");
+		must(group_need_templates(&g), "templates");
+		for (uint32_t i = 0; i < g.ref->batches; i++)
+			for (uint32_t row = 0; row < g.batches[i].entries; row++) {
+				struct entry e;
+
+				must(group_entry(&g, g.batches[i].first_row + row,
+						 &s->journals[g.batches[i].journal], &message,
+						 fields, &e),
+				     "entry");
+				bytes += e.message_len;
+			}
+		group_close(&g);
+	}
+	buf_done(&message);
+	return bytes;
+}
+
+static void reading(const struct bench *b, const struct segment *s)
+{
+	struct samples ours = { 0 }, plain = { 0 };
+
+	for (unsigned i = 0; i <= b->runs; i++) {
+		uint64_t cpu = bench_cpu_ns(), bytes;
+		volatile uint64_t newlines = 0;
+
+		bytes = read_all(s);
+		cpu = bench_cpu_ns() - cpu;
+		must(bytes > 0 ? 0 : -1, "nothing was read");
+		if (i > 0)
+			samples_add(&ours, (double) b->n / ((double) cpu / 1e9));
+		cpu = bench_cpu_ns();
+		for (const uint8_t *p = b->bytes;
+		     (p = memchr(p, '\n', (size_t) (b->bytes + b->size - p))); p++)
+			newlines = newlines + 1;
+		cpu = bench_cpu_ns() - cpu;
+		if (i > 0)
+			samples_add(&plain, (double) b->n / ((double) cpu / 1e9));
+	}
+	bench_print(b,
+		    &(struct result){ "segment-read", "every entry, whole", samples_median(&ours),
+				      "entries/CPU-s", samples_median(&plain),
+				      "memchr over the raw lines", true, NULL });
+	samples_done(&ours);
+	samples_done(&plain);
+}
+
+static int64_t search(const struct segment *s, const struct needle *n)
+{
+	struct needle_plan plan;
+	int64_t found = 0;
+
+	must(needle_plan_make(&plan, s, n), "plan");
+	for (uint32_t k = 0; k < s->n_groups; k++) {
+		struct segment_group g;
+		uint64_t *hits;
+		int64_t r;
+
+		must(group_open(&g, s, k), "group");
+		hits = calloc((g.rows + 63) / 64, sizeof *hits);
+		must(hits ? 0 : -1, "memory");
+		r = group_search(&g, &plan, hits);
+		must(r < 0 ? (int) r : 0, "search");
+		found += r;
+		free(hits);
+		group_close(&g);
+	}
+	needle_plan_done(&plan);
+	return found;
+}
+
+static int64_t search_raw(const struct bench *b, const struct needle *n)
+{
+	int64_t found = 0;
+
+	for (size_t i = 0; i < b->n; i++)
+		found += needle_in(n, b->lines[i].p, b->lines[i].n);
+	return found;
+}
+
+/* The fastest that there is where nothing is found: one pass over all bytes. */
+static void searching(const struct bench *b, const struct segment *s, const char *what,
+		      const char *word, bool any_case)
+{
+	struct needle n = { (const uint8_t *) word, strlen(word), any_case };
+	struct samples ours = { 0 }, plain = { 0 };
+	int64_t found = 0, expected = search_raw(b, &n);
+	char more[64];
+
+	for (unsigned i = 0; i <= b->runs; i++) {
+		uint64_t start = bench_cpu_ns();
+
+		found = search(s, &n);
+		if (i > 0)
+			samples_add(&ours, (double) (bench_cpu_ns() - start) / 1e6);
+		start = bench_cpu_ns();
+		must(search_raw(b, &n) == expected ? 0 : -1, "raw");
+		if (i > 0)
+			samples_add(&plain, (double) (bench_cpu_ns() - start) / 1e6);
+	}
+	must(found == expected ? 0 : -1, "other lines found than there are");
+	snprintf(more, sizeof more, ", \"matches\": %lld", (long long) found);
+	bench_print(b, &(struct result){ "segment-search", what, samples_median(&ours), "CPU-ms",
+					 samples_median(&plain), "memmem over each raw line", false,
+					 more });
+	samples_done(&ours);
+	samples_done(&plain);
+}
+
+int main(int argc, char **argv)
+{
+	struct segment s;
+	struct pace p;
+	struct bench b;
+	int dirfd;
+
+	bench_begin(&b, argc, argv);
+	dirfd = bench_fresh_dir(&b, "segments");
+	pace_play(&p, &b, 10);
+	build(&b, &p, dirfd, 9);
+	build(&b, &p, dirfd, 3);
+	pace_done(&p);
+	must(segment_open(&s, openat(dirfd, name, O_RDONLY | O_CLOEXEC)), "open the segment");
+	reading(&b, &s);
+	searching(&b, &s, "a word that is nowhere", "qzabsentword", false);
+	searching(&b, &s, "a word that is there once", "xyzzyneedleonce", false);
+	searching(&b, &s, "a substring", "onnecti", false);
+	searching(&b, &s, "a word in any case", "ERROR", true);
+	segment_close(&s);
+	close(dirfd);
+	return 0;
+}
