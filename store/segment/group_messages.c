@@ -13,23 +13,19 @@
 #include "bulla/error.h"
 #include "store/segment/reader-internal.h"
 
-static void close_template(struct group_template *t)
-{
-	for (unsigned i = 0; t->columns && i < t->template->n; i++) {
-		free(t->columns[i].numbers);
-		free(t->columns[i].texts);
-	}
-	free(t->columns);
-}
-
 static void close_directory(struct segment_group *g)
 {
-	for (uint32_t i = 0; g->templates && i < g->n_templates; i++)
-		close_template(&g->templates[i]);
+	for (uint32_t i = 0; g->columns && i < g->n_columns; i++) {
+		free(g->columns[i].numbers);
+		free(g->columns[i].texts);
+	}
+	free(g->columns);
 	free(g->templates);
 	free(g->template_of);
 	free(g->ordinal);
 	g->templates = NULL;
+	g->columns = NULL;
+	g->n_columns = 0;
 	g->template_of = g->ordinal = NULL;
 	g->n_templates = g->n_whole = 0;
 	for (int s = 0; s < STREAMS; s++) {
@@ -76,10 +72,45 @@ static int find_parts(struct segment_group *g, uint64_t total[STREAMS])
 	return 0;
 }
 
+/* A slot's line: where its column is, and its stamp. */
+static int read_column(struct variable_column *c, uint8_t kind, struct rd *r, uint64_t at[STREAMS])
+{
+	uint64_t size = rd_varint(r), min = 0, max = UINT32_MAX;
+	enum stream s = stream_of(kind);
+
+	if (has_stamp(kind)) {
+		min = rd_varint(r);
+		max = rd_varint(r);
+	}
+	if (r->bad || size > BLOCK_SIZE_MAX || min > max || max > UINT32_MAX)
+		return BULLA_ECORRUPT;
+	*c = (struct variable_column){ .offset = (uint32_t) at[s],
+				       .size = (uint32_t) size,
+				       .len_min = (uint32_t) min,
+				       .len_max = (uint32_t) max };
+	at[s] += size;
+	return at[s] > UINT32_MAX ? BULLA_ECORRUPT : 0;
+}
+
+static int columns_room(struct segment_group *g, uint32_t more, uint32_t *cap)
+{
+	struct variable_column *columns;
+
+	if (g->n_columns + more <= *cap)
+		return 0;
+	*cap = MAX_OF(2 * *cap, g->n_columns + more + 256);
+	columns = reallocarray(g->columns, *cap, sizeof *columns);
+	if (!columns)
+		return -ENOMEM;
+	g->columns = columns;
+	return 0;
+}
+
 static int read_template(struct segment_group *g, struct group_template *t, struct rd *r,
-			 uint64_t at[STREAMS], uint64_t *variables)
+			 uint64_t at[STREAMS], uint64_t *variables, uint32_t *cap)
 {
 	uint64_t number = rd_varint(r), rows = rd_varint(r);
+	int error;
 
 	if (r->bad || number >= g->segment->n_templates || rows < 1 || rows > g->rows)
 		return BULLA_ECORRUPT;
@@ -89,34 +120,16 @@ static int read_template(struct segment_group *g, struct group_template *t, stru
 	*variables += rows * t->template->n;
 	if (*variables > GROUP_VARIABLES_MAX)
 		return BULLA_ELIMIT;
-	t->columns = calloc(MAX_OF(t->template->n, 1), sizeof *t->columns);
-	if (!t->columns)
-		return -ENOMEM;
-	for (unsigned i = 0; i < t->template->n; i++) {
-		uint8_t kind = t->template->slots[i].kind;
-		struct variable_column *c = &t->columns[i];
-		uint64_t size = rd_varint(r), min = 0, max = UINT32_MAX;
-
-		if (has_stamp(kind)) {
-			min = rd_varint(r);
-			max = rd_varint(r);
-		}
-		if (r->bad || size > BLOCK_SIZE_MAX || min > max || max > UINT32_MAX)
-			return BULLA_ECORRUPT;
-		c->offset = (uint32_t) at[stream_of(kind)];
-		c->size = (uint32_t) size;
-		c->len_min = (uint32_t) min;
-		c->len_max = (uint32_t) max;
-		at[stream_of(kind)] += size;
-		if (at[stream_of(kind)] > UINT32_MAX)
-			return BULLA_ECORRUPT;
-	}
-	return 0;
+	error = columns_room(g, t->template->n, cap);
+	for (unsigned i = 0; error >= 0 && i < t->template->n; i++)
+		error = read_column(&g->columns[g->n_columns++], t->template->slots[i].kind, r, at);
+	return error;
 }
 
 static int read_directory(struct segment_group *g, struct rd *r)
 {
 	uint64_t n = rd_varint(r), total[STREAMS], at[STREAMS] = { 0 }, variables = 0;
+	uint32_t cap = 0, first = 0;
 	int error;
 
 	error = find_parts(g, total);
@@ -128,10 +141,16 @@ static int read_directory(struct segment_group *g, struct rd *r)
 	if (!g->templates)
 		return -ENOMEM;
 	for (; error >= 0 && g->n_templates < n; g->n_templates++)
-		error = read_template(g, &g->templates[g->n_templates], r, at, &variables);
+		error = read_template(g, &g->templates[g->n_templates], r, at, &variables, &cap);
 	for (int s = 0; error >= 0 && s < STREAMS; s++)
 		error = at[s] == total[s] ? 0 : BULLA_ECORRUPT;
-	return error < 0 ? error : r->left > 0 ? BULLA_ECORRUPT : 0;
+	if (error < 0 || r->left > 0)
+		return error < 0 ? error : BULLA_ECORRUPT;
+	for (uint32_t t = 0; t < g->n_templates; t++) {
+		g->templates[t].columns = g->columns + first;
+		first += g->templates[t].template->n;
+	}
+	return 0;
 }
 
 /* Which template each row has, and the how-manieth of it the row is. */
@@ -180,13 +199,25 @@ static int read_block(struct segment_group *g, enum block_kind kind,
 	return read(g, &r);
 }
 
+int group_need_directory(struct segment_group *g)
+{
+	int error;
+
+	if (g->templates)
+		return 0;
+	error = read_block(g, BLOCK_VARIABLES, read_directory);
+	if (error < 0)
+		close_directory(g);
+	return error;
+}
+
 int group_need_templates(struct segment_group *g)
 {
 	int error;
 
 	if (g->template_of)
 		return 0;
-	error = read_block(g, BLOCK_VARIABLES, read_directory);
+	error = group_need_directory(g);
 	if (error >= 0)
 		error = read_block(g, BLOCK_TEMPLATES, read_rows);
 	if (error < 0)
@@ -194,27 +225,38 @@ int group_need_templates(struct segment_group *g)
 	return error;
 }
 
-int group_need_whole(struct segment_group *g)
+int group_whole_bytes(struct segment_group *g, struct rd *ret)
 {
 	const struct block_ref *ref;
 	uint32_t n;
-	int error;
+	int error = 0;
+
+	*ret = (struct rd){ 0 };
+	ref = group_block(g, BLOCK_WHOLE, &n);
+	if (n == 0)
+		return 0;
+	if (!ref)
+		return BULLA_ECORRUPT;
+	if (!g->whole_data)
+		error = block_read(g->segment->fd, ref, &g->stored, &g->whole_data);
+	if (error >= 0)
+		*ret = rd_of(g->whole_data, ref->raw);
+	return error;
+}
+
+int group_need_whole(struct segment_group *g)
+{
 	struct rd r;
+	int error;
 
 	if (g->whole || g->n_whole == 0)
 		return 0;
-	ref = group_block(g, BLOCK_WHOLE, &n);
-	if (!ref)
-		return BULLA_ECORRUPT;
-	if (!g->whole_data) {
-		error = block_read(g->segment->fd, ref, &g->stored, &g->whole_data);
-		if (error < 0)
-			return error;
-	}
+	error = group_whole_bytes(g, &r);
+	if (error < 0)
+		return error;
 	g->whole = reallocarray(NULL, g->n_whole, sizeof *g->whole);
 	if (!g->whole)
 		return -ENOMEM;
-	r = rd_of(g->whole_data, ref->raw);
 	error = strings_decode(&r, g->n_whole, g->whole);
 	if (error >= 0 && r.left > 0)
 		error = BULLA_ECORRUPT;
@@ -227,7 +269,7 @@ int group_need_whole(struct segment_group *g)
 
 /* Columns. */
 
-static int find_column(struct segment_group *g, enum stream s, const struct variable_column *c,
+int group_column_bytes(struct segment_group *g, enum stream s, const struct variable_column *c,
 		       struct rd *ret)
 {
 	struct part *p = NULL;
@@ -304,7 +346,7 @@ int group_need_column(struct segment_group *g, struct group_template *t, unsigne
 
 	if (c->numbers || c->texts)
 		return 0;
-	error = find_column(g, stream_of(kind), c, &r);
+	error = group_column_bytes(g, stream_of(kind), c, &r);
 	if (error < 0)
 		return error;
 	error = stream_of(kind) == STREAM_NUMBERS ? decode_numbers(c, kind, t->rows, &r)

@@ -157,32 +157,51 @@ void needle_plan_done(struct needle_plan *p)
 struct search {
 	struct segment_group *group;
 	const struct needle_plan *plan;
-	uint8_t *looked; /* owned: per template of the group, LOOK_... */
+	uint8_t *looked;  /* owned: per template of the group, LOOK_... */
+	uint64_t *inside; /* owned: per template, the variables to be looked at */
 	struct buf text;
 };
 
 enum { LOOK_NONE, LOOK_ALL, LOOK_ROWS };
 
-/* Columns whose stamps let the needle in, read; the others are not. */
+/* Whether the stamp and the stored bytes of a column let the needle in.  @return 1 or 0. */
+static int may_have(struct search *s, const struct variable_column *c, uint8_t kind)
+{
+	struct rd bytes;
+	int r;
+
+	if (has_stamp(kind) && c->len_max < s->plan->needle.n)
+		return 0;
+	if (stream_of(kind) != STREAM_WORDS)
+		return 1;
+	r = group_column_bytes(s->group, STREAM_WORDS, c, &bytes);
+	return r < 0 ? r : needle_in(&s->plan->needle, bytes.p, bytes.left);
+}
+
+/* Leave of the variables those that may have the needle, and read them. */
 static int narrow(struct search *s, struct group_template *t, uint64_t *inside)
 {
-	uint64_t left = 0;
 	int r = 0;
 
-	for (unsigned i = 0; r >= 0 && i < t->template->n; i++) {
-		const struct variable_column *c = &t->columns[i];
+	for (unsigned i = 0; i < t->template->n; i++) {
 		uint8_t kind = t->template->slots[i].kind;
 
-		if (!(*inside >> i & 1) || (has_stamp(kind) && c->len_max < s->plan->needle.n))
+		if (!(*inside >> i & 1))
 			continue;
-		if (kind == VARIABLE_TIME)
-			r = group_need_times(s->group);
+		r = may_have(s, &t->columns[i], kind);
+		if (r < 0)
+			return r;
+		if (r == 0) {
+			*inside &= ~(UINT64_C(1) << i);
+			continue;
+		}
+		r = kind == VARIABLE_TIME ? group_need_times(s->group) : 0;
 		if (r >= 0)
 			r = group_need_column(s->group, t, i);
-		left |= UINT64_C(1) << i;
+		if (r < 0)
+			return r;
 	}
-	*inside = left;
-	return r;
+	return 0;
 }
 
 static int look(struct search *s, uint32_t row, const struct needle_verdict *v, uint64_t inside)
@@ -210,71 +229,54 @@ static int look(struct search *s, uint32_t row, const struct needle_verdict *v, 
 	return 0;
 }
 
-/* What each template of the group asks for, and its columns where rows have to be looked at. */
-static int prepare(struct search *s, uint64_t *inside, bool *any)
+/* What each template of the group asks for, and its columns where rows have to be looked at.  @return whether any does. */
+static int prepare(struct search *s)
 {
 	struct segment_group *g = s->group;
+	bool any = false;
 	int r = 0;
 
 	for (uint32_t t = 0; r >= 0 && t < g->n_templates; t++) {
 		const struct needle_verdict *v = &s->plan->of[g->templates[t].number];
 
-		inside[t] = v->inside;
-		s->looked[t] = v->all ? LOOK_ALL : LOOK_NONE;
-		if (!v->all && v->across) {
-			/* Messages have times in them. */
-			r = group_need_times(g);
-			s->looked[t] = LOOK_ROWS;
-		} else if (!v->all && v->inside != 0) {
-			r = narrow(s, &g->templates[t], &inside[t]);
-			s->looked[t] = inside[t] != 0 ? LOOK_ROWS : LOOK_NONE;
-		}
-		*any |= s->looked[t] != LOOK_NONE;
+		s->inside[t] = v->all || v->across ? 0 : v->inside;
+		if (s->inside[t] != 0)
+			r = narrow(s, &g->templates[t], &s->inside[t]);
+		else if (!v->all && v->across)
+			r = group_need_times(g); /* messages have times in them */
+		s->looked[t] = v->all				? LOOK_ALL
+			       : v->across || s->inside[t] != 0 ? LOOK_ROWS
+								: LOOK_NONE;
+		any |= s->looked[t] != LOOK_NONE;
 	}
-	return r;
+	return r < 0 ? r : any;
 }
 
 /* @return 1 where the row has the needle. */
-static int judge_row(struct search *s, uint32_t row, const uint64_t *inside)
+static int judge_row(struct search *s, uint32_t row, bool whole)
 {
 	const struct segment_group *g = s->group;
 	uint32_t t = g->template_of[row];
 
 	if (t == 0)
-		return needle_in(&s->plan->needle, g->whole[g->ordinal[row]].p,
-				 g->whole[g->ordinal[row]].len);
+		return whole && needle_in(&s->plan->needle, g->whole[g->ordinal[row]].p,
+					  g->whole[g->ordinal[row]].len);
 	if (s->looked[t - 1] != LOOK_ROWS)
 		return s->looked[t - 1] == LOOK_ALL;
-	return look(s, row, &s->plan->of[g->templates[t - 1].number], inside[t - 1]);
+	return look(s, row, &s->plan->of[g->templates[t - 1].number], s->inside[t - 1]);
 }
 
-/* Whether messages without a template can have the needle: one look at all of their bytes. */
-static bool whole_may_have(const struct segment_group *g, const struct needle *n)
-{
-	for (uint32_t i = 0; i < g->n_whole; i++)
-		if (needle_in(n, g->whole[i].p, g->whole[i].len))
-			return true;
-	return false;
-}
-
-static int64_t search_rows(struct search *s, uint64_t *hits)
+static int64_t search_rows(struct search *s, bool whole, uint64_t *hits)
 {
 	struct segment_group *g = s->group;
-	_cleanup_free_ uint64_t *inside = calloc((size_t) g->n_templates + 1, sizeof *inside);
-	bool any = false;
 	int64_t n = 0;
 	int r;
 
-	s->looked = calloc((size_t) g->n_templates + 1, 1);
-	if (!inside || !s->looked)
-		return -ENOMEM;
-	r = group_need_whole(g);
-	if (r >= 0)
-		r = prepare(s, inside, &any);
-	if (r >= 0 && !any)
-		any = whole_may_have(g, &s->plan->needle);
-	for (uint32_t row = 0; r >= 0 && any && row < g->rows; row++) {
-		r = judge_row(s, row, inside);
+	r = group_need_templates(g);
+	if (r >= 0 && whole)
+		r = group_need_whole(g);
+	for (uint32_t row = 0; r >= 0 && row < g->rows; row++) {
+		r = judge_row(s, row, whole);
 		if (r > 0) {
 			hits[row / 64] |= UINT64_C(1) << row % 64;
 			n++;
@@ -283,16 +285,36 @@ static int64_t search_rows(struct search *s, uint64_t *hits)
 	return r < 0 ? r : n;
 }
 
+static int64_t search(struct search *s, uint64_t *hits)
+{
+	struct segment_group *g = s->group;
+	struct rd whole;
+	int any, r;
+
+	s->looked = calloc((size_t) g->n_templates + 1, 1);
+	s->inside = calloc((size_t) g->n_templates + 1, sizeof *s->inside);
+	if (!s->looked || !s->inside)
+		return -ENOMEM;
+	any = prepare(s);
+	r = any < 0 ? any : group_whole_bytes(g, &whole);
+	if (r < 0)
+		return r;
+	/* One look at all bytes: values lie in them as they are. */
+	r = needle_in(&s->plan->needle, whole.p, whole.left);
+	return any || r ? search_rows(s, r, hits) : 0;
+}
+
 int64_t group_search(struct segment_group *g, const struct needle_plan *p, uint64_t *hits)
 {
 	struct search s = { .group = g, .plan = p };
 	int64_t r;
 
 	memset(hits, 0, ((size_t) g->rows + 63) / 64 * sizeof *hits);
-	r = group_need_templates(g);
+	r = group_need_directory(g);
 	if (r >= 0)
-		r = search_rows(&s, hits);
+		r = search(&s, hits);
 	free(s.looked);
+	free(s.inside);
 	buf_done(&s.text);
 	return r;
 }

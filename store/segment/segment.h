@@ -90,7 +90,7 @@ struct group_template {
 	const struct template *template;
 	uint32_t number; /* of the segment */
 	uint32_t rows;
-	struct variable_column *columns; /* owned */
+	struct variable_column *columns; /* among the group's */
 };
 
 /** A row group being read. */
@@ -109,7 +109,8 @@ struct segment_group {
 	uint32_t *template_of; /* 0: whole */
 	uint32_t *ordinal;     /* of the row among those of its template */
 	struct group_template *templates;
-	uint32_t n_templates, n_whole;
+	struct variable_column *columns; /* of all templates */
+	uint32_t n_templates, n_columns, n_whole;
 	struct part *parts[STREAMS];
 	uint32_t n_parts[STREAMS];
 	struct text *whole;
@@ -125,6 +126,8 @@ _must_check_ int group_need_rows(struct segment_group *g);
 _must_check_ int group_need_times(struct segment_group *g);
 _must_check_ int group_need_fields(struct segment_group *g);
 _must_check_ int group_need_templates(struct segment_group *g);
+/** Which templates and columns there are; a part of group_need_templates(). */
+_must_check_ int group_need_directory(struct segment_group *g);
 
 /** Append the message of a row.  Needs times and templates.  @return 0 or an error; `to->bad` without memory. */
 _must_check_ int group_message(struct segment_group *g, uint32_t row, struct buf *to);
@@ -149,6 +152,11 @@ _must_check_ int group_need_column(struct segment_group *g, struct group_templat
 /** Append the text of one variable: `row` has template `t`.  Needs its column, and for times the group's. */
 _must_check_ int group_variable(const struct segment_group *g, const struct group_template *t,
 				unsigned slot, uint32_t row, struct buf *to);
+/** The stored bytes of a column; of words, these hold each distinct value as it is. */
+_must_check_ int group_column_bytes(struct segment_group *g, enum stream s,
+				    const struct variable_column *c, struct rd *ret);
+/** All bytes of the messages that were kept whole; empty where there are none. */
+_must_check_ int group_whole_bytes(struct segment_group *g, struct rd *ret);
 /** Read the messages that were kept whole. */
 _must_check_ int group_need_whole(struct segment_group *g);
 
