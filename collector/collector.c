@@ -160,6 +160,8 @@ static int finish(struct collector *c)
 		if (r >= 0)
 			r = wait_for_events(c, false);
 	}
+	if (r >= 0)
+		tail_writer_end(&c->tail);
 	return r;
 }
 

@@ -38,11 +38,16 @@ static int allocate(struct tail_writer *t, size_t about_to_write, size_t reserve
 	return r;
 }
 
-/* Part of a frame was written: nothing of it may stay, for the next one may be shorter. */
+/* Of a frame that was written in part nothing may stay, for the next one may be shorter. */
 static void take_back(struct tail_writer *t)
 {
 	if (ftruncate(t->fd, (off_t) t->end) == 0)
 		t->allocated = t->end;
+}
+
+void tail_writer_end(struct tail_writer *t)
+{
+	take_back(t);
 }
 
 /* `reserve` is what has to stay allocated behind the frame. */

@@ -116,6 +116,8 @@ uint64_t tail_writer_open_bytes(const struct tail_writer *t);
 _must_check_ int tail_writer_cut(struct tail_writer *t, int64_t mono_offset);
 /** The pending cut is sealed. */
 void tail_writer_sealed(struct tail_writer *t);
+/** The journal is closed: give back the space that is allocated behind its end. */
+void tail_writer_end(struct tail_writer *t);
 /** Give back memory that only a busy source needs. */
 void tail_writer_relax(struct tail_writer *t);
 

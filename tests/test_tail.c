@@ -267,6 +267,27 @@ Test(tail, what_is_written_is_read)
 	bench_done(&b);
 }
 
+Test(tail, a_closed_tail_has_no_space_to_spare)
+{
+	struct reading got;
+	struct bench b;
+	struct stat st;
+
+	bench_init(&b);
+	log_entries(&b, 20);
+	cut(&b);
+	sealed(&b);
+	cr_assert(eq(int, fstat(b.t.fd, &st), 0));
+	cr_expect(gt(u64, (uint64_t) st.st_size, b.t.end));
+	tail_writer_end(&b.t);
+	cr_assert(eq(int, fstat(b.t.fd, &st), 0));
+	cr_expect(eq(u64, (uint64_t) st.st_size, b.t.end));
+	got = read_tail(b.dir, b.name, false);
+	cr_expect(eq(u64, got.entries, b.next));
+	cr_expect(eq(uint, got.batches, 1));
+	bench_done(&b);
+}
+
 Test(tail, a_tail_is_created_once_and_whole)
 {
 	struct bench b;
