@@ -62,13 +62,25 @@ int identity_add(struct identity *i, const char *name, const char *value)
 	return value && *value ? identity_add_bytes(i, name, value, strlen(value)) : 0;
 }
 
-bool identity_has(const struct identity *i, const char *name)
+static const struct field *find(const struct identity *i, const char *name)
 {
 	for (uint16_t k = 0; k < i->n; k++)
 		if (i->fields[k].name_len == strlen(name) &&
 		    memcmp(i->fields[k].name, name, strlen(name)) == 0)
-			return true;
-	return false;
+			return &i->fields[k];
+	return NULL;
+}
+
+bool identity_has(const struct identity *i, const char *name)
+{
+	return find(i, name) != NULL;
+}
+
+int identity_add_same(struct identity *i, const char *name, const char *other)
+{
+	const struct field *f = find(i, other);
+
+	return f ? identity_add_bytes(i, name, f->value, f->value_len) : 0;
 }
 
 int identity_add_host(struct identity *i)

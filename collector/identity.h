@@ -30,6 +30,8 @@ _must_check_ int identity_add_bytes(struct identity *i, const char *name, const 
 				    size_t n);
 /** Whether a field of this name is there. */
 bool identity_has(const struct identity *i, const char *name);
+/** Add a field with the value of another one, if that is there. */
+_must_check_ int identity_add_same(struct identity *i, const char *name, const char *other);
 /** Add what the kernel says of this host. */
 _must_check_ int identity_add_host(struct identity *i);
 /**

@@ -74,12 +74,11 @@ static int describe(struct run *u)
 	}
 	if (r >= 0)
 		r = identity_add_process(i, u->holder.command.pid, argv, container);
+	/* As people call it: the name, which a container always has, or the command. */
 	if (r >= 0 && !identity_has(i, "SYSLOG_IDENTIFIER"))
-		r = identity_add(i, "SYSLOG_IDENTIFIER",
-				 u->name     ? u->name
-				 : container ? oci.id
-				 : base	     ? base + 1
-					     : argv[0]);
+		r = identity_add_same(i, "SYSLOG_IDENTIFIER", "_CONTAINER_NAME");
+	if (r >= 0 && !identity_has(i, "SYSLOG_IDENTIFIER"))
+		r = identity_add(i, "SYSLOG_IDENTIFIER", base ? base + 1 : argv[0]);
 	return r < 0 ? log_error_code(r, "cannot establish who writes this journal") : 0;
 }
 
