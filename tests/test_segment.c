@@ -61,8 +61,8 @@ static void make_journal(struct written *m, uint32_t j, uint64_t *seed, struct s
 {
 	char name[16];
 	int len = snprintf(name, sizeof name, "app-%u", j % 3);
-	struct field image = { (const uint8_t *) "_CONTAINER_IMAGE", (const uint8_t *) name,
-			       (uint32_t) len, 16 };
+	struct field image = { (const uint8_t *) "_IMAGE_NAME", (const uint8_t *) name,
+			       (uint32_t) len, 11 };
 	struct tail_seed s = { 0 };
 
 	for (size_t i = 0; i < ID_SIZE; i++)

@@ -99,7 +99,7 @@ int64_t segment_writer_journal(struct segment_writer *w, const struct segment_so
 /* What makes logs alike: the same image, or program. */
 static struct text app_of(const struct contexts *c)
 {
-	static const char *const names[] = { "_CONTAINER_IMAGE", "_COMM", "SYSLOG_IDENTIFIER" };
+	static const char *const names[] = { "_IMAGE_NAME", "_COMM", "SYSLOG_IDENTIFIER" };
 
 	for (size_t i = 0; c->n > 0 && i < ELEMENTS(names); i++) {
 		const struct field *f = contexts_lookup(c, 0, names[i]);
