@@ -181,7 +181,7 @@ static size_t count_values(const json_t *v)
 static void check_json(const struct made *m, const struct buf *text)
 {
 	struct json_check c = { .made = m };
-	size_t n_values = 0, n_fixed = 5;
+	size_t n_values = 0, n_fixed = 6;
 	json_error_t error;
 	const char *key;
 	json_t *object, *v;
