@@ -146,7 +146,8 @@ static int read_directory(struct segment_group *g, struct rd *r)
 		error = at[s] == total[s] ? 0 : BULLA_ECORRUPT;
 	if (error < 0 || r->left > 0)
 		return error < 0 ? error : BULLA_ECORRUPT;
-	for (uint32_t t = 0; t < g->n_templates; t++) {
+	/* Now that they do not move any more. */
+	for (uint32_t t = 0; g->columns && t < g->n_templates; t++) {
 		g->templates[t].columns = g->columns + first;
 		first += g->templates[t].template->n;
 	}
