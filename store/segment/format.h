@@ -43,6 +43,7 @@ enum {
 	GROUP_BYTES = 8 << 20,
 	GROUP_ROWS_MAX = 1 << 22, /* what one commit may add to that, and then some */
 	GROUP_BLOCKS_MAX = 1 << 14,
+	GROUP_SIZE_MAX = 256 << 20, /* of all blocks of a group, raw */
 	GROUPS_MAX = 1 << 16,
 	GROUP_VARIABLES_MAX = 1 << 24,
 	BLOCK_SIZE_MAX = 64 << 20, /* raw */

@@ -444,6 +444,7 @@ int group_variable(const struct segment_group *g, const struct group_template *t
 
 int group_message(struct segment_group *g, uint32_t row, struct buf *to)
 {
+	size_t from = to->len;
 	struct group_template *t;
 	int r = 0;
 
@@ -461,6 +462,9 @@ int group_message(struct segment_group *g, uint32_t row, struct buf *to)
 		buf_append(to, slot->before.p, slot->before.len);
 		if (r >= 0)
 			r = group_variable(g, t, i, row, to);
+		/* A few bytes of a file can promise very many. */
+		if (r >= 0 && to->len - from > ENTRY_SIZE_MAX)
+			r = BULLA_ECORRUPT;
 	}
 	if (r >= 0)
 		buf_append(to, t->template->rest.p, t->template->rest.len);

@@ -12,7 +12,7 @@
 #include "bulla/error.h"
 
 /* Longer needles are planned by their beginning. */
-enum { PLANNED_MAX = 255 };
+enum { PLANNED_MAX = 63 };
 
 /* Bytes. */
 

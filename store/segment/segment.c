@@ -191,7 +191,7 @@ static int read_tables(struct segment *s, struct rd *footer)
 
 static int read_group(struct group_ref *g, struct rd *r)
 {
-	uint64_t rows = rd_varint(r), batches = rd_varint(r), offset, n;
+	uint64_t rows = rd_varint(r), batches = rd_varint(r), offset, n, total = 0;
 
 	g->time_min = rd_u64(r);
 	g->time_max = rd_u64(r);
@@ -213,7 +213,8 @@ static int read_group(struct group_ref *g, struct rd *r)
 		stored = rd_varint(r);
 		raw = rd_varint(r);
 		b->crc = rd_u32(r);
-		if (r->bad || raw > BLOCK_SIZE_MAX || stored > raw)
+		total += raw;
+		if (r->bad || raw > BLOCK_SIZE_MAX || stored > raw || total > GROUP_SIZE_MAX)
 			return BULLA_ECORRUPT;
 		b->offset = offset;
 		b->stored = (uint32_t) stored;
