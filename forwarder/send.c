@@ -57,9 +57,11 @@ enum send_action sender_step(struct sender *s, const struct send_input *in)
 		s->known = false;
 		return ++s->rewinds > 1 ? wait_longer(s, 0) : SEND_DO_ASK;
 	case SEND_CONTEXTS:
-		/* Once is an answer; twice is a peer that wants something else. */
-		if (s->full)
+		/* Told everything, it still lacks something: our tail may have lost that.  Then leave out what does not
+		 * verify here; after that it is a peer that wants something else. */
+		if (s->full && s->careful)
 			return wait_longer(s, 0);
+		s->careful |= s->full;
 		s->full = true;
 		return go_on(s);
 	case SEND_REFUSED:

@@ -95,11 +95,16 @@ Test(send, missing_contexts_are_told_once_and_at_once)
 
 	cr_expect(eq(int, (int) step(&s, SEND_CONTEXTS, 0), (int) SEND_DO_PUT));
 	cr_expect(s.full);
+	cr_expect(not(s.careful));
+	/* Our own tail may have lost them. */
+	cr_expect(eq(int, (int) step(&s, SEND_CONTEXTS, 0), (int) SEND_DO_PUT));
+	cr_expect(s.full && s.careful);
 	cr_expect(eq(int, (int) step(&s, SEND_CONTEXTS, 0), (int) SEND_DO_WAIT));
 	cr_expect(eq(int, (int) step(&s, SEND_WAITED, 0), (int) SEND_DO_ASK));
 	cr_expect(eq(int, (int) step(&s, SEND_HEAD, 0), (int) SEND_DO_PUT));
 	cr_expect(eq(int, (int) step(&s, SEND_ACCEPTED, 1), (int) SEND_DO_PUT));
 	cr_expect(not(s.full));
+	cr_expect(not(s.careful));
 }
 
 Test(send, a_refusal_makes_it_careful_and_then_slow)
@@ -127,7 +132,7 @@ Test(send, waits_grow_until_something_is_taken)
 	static const enum send_event refusals[] = { SEND_LOST, SEND_OVERLOAD, SEND_CONTEXTS };
 
 	for (size_t k = 0; k < ELEMENTS(refusals); k++) {
-		struct sender s = { .size = 10, .jitter = 7, .full = true };
+		struct sender s = { .size = 10, .jitter = 7, .full = true, .careful = true };
 		uint32_t longest = 0;
 
 		for (int i = 0; i < 40; i++) {

@@ -563,6 +563,12 @@ Test(shipping, what_was_sealed_arrives_once_and_in_order)
 	try_worlds(0, getenv("BULLA_LONG") ? 150 : 40);
 }
 
+/* A tail that lost contexts: all that is left of it is not enough for the commit, which has to be sent without that batch. */
+Test(shipping, a_tail_that_lost_its_contexts_does_not_stop_the_rest)
+{
+	try_worlds(344834771, 1);
+}
+
 /* The long run has the time for seeds that nobody has tried. */
 Test(shipping, and_in_worlds_that_nobody_has_tried)
 {
