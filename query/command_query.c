@@ -203,7 +203,7 @@ static int on_option(struct asked *a, int c, int argc, char **argv)
 		return 0;
 	case 'A':
 		a->at = optarg;
-		return 0;
+		return command_check_at(optarg);
 	case 's':
 		a->state = optarg;
 		return 0;

@@ -288,5 +288,7 @@ int command_status(int argc, char **argv)
 		log_usage("%s is too much", argv[optind]);
 		return EXIT_USAGE;
 	}
+	if (at && command_check_at(at) < 0)
+		return EXIT_USAGE;
 	return at ? status_there(at) : status_here(state);
 }

@@ -2,11 +2,14 @@
 
 /** bulla-query: the commands that read.  argv[0] says which. */
 
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/attr.h"
+#include "base/http_client.h"
+#include "base/log.h"
 #include "query/commands.h"
 
 static const struct {
@@ -16,6 +19,18 @@ static const struct {
 	{ "query", command_query }, { "tail", command_tail },	  { "verify", command_verify },
 	{ "keys", command_keys },   { "status", command_status },
 };
+
+int command_check_at(const char *url)
+{
+	const char *why;
+	int r = http_client_check_url(url, &why);
+
+	if (r == -EINVAL)
+		log_usage("--at %s: %s", url, why);
+	else if (r < 0)
+		log_error_code(r, "--at %s", url);
+	return r;
+}
 
 int main(int argc, char **argv)
 {
