@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 void buf_done(struct buf *b)
 {
 	free(b->data);
@@ -70,6 +72,17 @@ void buf_str(struct buf *b, const char *s)
 void buf_char(struct buf *b, char c)
 {
 	buf_append(b, &c, 1);
+}
+
+void buf_varint(struct buf *b, uint64_t v)
+{
+	uint8_t *p = buf_room(b, VARINT_SIZE_MAX);
+	struct wr w = wr_of(p, VARINT_SIZE_MAX);
+
+	if (!p)
+		return;
+	wr_varint(&w, v);
+	buf_add(b, w.len);
 }
 
 void buf_printf(struct buf *b, const char *format, ...)

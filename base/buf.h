@@ -32,6 +32,8 @@ void buf_add(struct buf *b, size_t n);
 void buf_append(struct buf *b, const void *data, size_t n);
 void buf_str(struct buf *b, const char *s);
 void buf_char(struct buf *b, char c);
+/** Append a varint, as base/bytes.h has it. */
+void buf_varint(struct buf *b, uint64_t v);
 void buf_printf(struct buf *b, const char *format, ...) _printf_(2, 3);
 
 #define _cleanup_buf_ _cleanup_(buf_done)

@@ -94,11 +94,20 @@ static inline uint64_t rd_varint(struct rd *r)
 	return 0;
 }
 
+/** A signed difference as a number that is small where the difference is, and back. */
+static inline uint64_t zigzag(uint64_t difference)
+{
+	return (difference << 1) ^ (0 - (difference >> 63));
+}
+
+static inline uint64_t unzigzag(uint64_t v)
+{
+	return (v >> 1) ^ (0 - (v & 1));
+}
+
 static inline int64_t rd_zigzag(struct rd *r)
 {
-	uint64_t v = rd_varint(r);
-
-	return (int64_t) ((v >> 1) ^ (0 - (v & 1)));
+	return (int64_t) unzigzag(rd_varint(r));
 }
 
 /** A write cursor over a buffer of fixed size.  `bad` is set when something did not fit; `len` then stays put. */
@@ -163,7 +172,7 @@ static inline void wr_varint(struct wr *w, uint64_t v)
 
 static inline void wr_zigzag(struct wr *w, int64_t v)
 {
-	wr_varint(w, ((uint64_t) v << 1) ^ (uint64_t) (v >> 63));
+	wr_varint(w, zigzag((uint64_t) v));
 }
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,

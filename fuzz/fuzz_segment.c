@@ -20,21 +20,12 @@
 
 enum { NEW_GROUP = BLOCK_KINDS };
 
-static void put_varint(struct buf *to, uint64_t v)
-{
-	uint8_t room[VARINT_SIZE_MAX];
-	struct wr w = wr_of(room, sizeof room);
-
-	wr_varint(&w, v);
-	buf_append(to, room, w.len);
-}
-
 static void put_line(struct buf *to, const uint8_t *p, size_t n)
 {
 	uint32_t crc = crc32c(0, p, n);
 
-	put_varint(to, n);
-	put_varint(to, n);
+	buf_varint(to, n);
+	buf_varint(to, n);
 	buf_append(to, &crc, 4);
 }
 
@@ -49,11 +40,11 @@ static void end_group(struct group *g, struct buf *groups, uint64_t *n_groups)
 	uint64_t times[] = { 0, UINT64_MAX };
 
 	if (g->rows > 0) {
-		put_varint(groups, g->rows);
-		put_varint(groups, g->batches);
+		buf_varint(groups, g->rows);
+		buf_varint(groups, g->batches);
 		buf_append(groups, times, sizeof times);
-		put_varint(groups, g->offset);
-		put_varint(groups, g->n);
+		buf_varint(groups, g->offset);
+		buf_varint(groups, g->n);
 		buf_append(groups, g->lines.data, g->lines.len);
 		(*n_groups)++;
 	}
@@ -95,7 +86,7 @@ static void build(struct buf *file, struct rd r)
 			continue;
 		}
 		if (kind < 3 && g.rows == 0) {
-			put_varint(&tables[kind], file->len);
+			buf_varint(&tables[kind], file->len);
 			put_line(&tables[kind], p, n);
 		} else {
 			buf_char(&g.lines, (char) kind);
@@ -110,7 +101,7 @@ static void build(struct buf *file, struct rd r)
 		buf_append(file, tables[i].data, tables[i].len);
 		buf_done(&tables[i]);
 	}
-	put_varint(file, n_groups);
+	buf_varint(file, n_groups);
 	buf_append(file, groups.data, groups.len);
 	put_trailer(file, offset);
 	buf_done(&groups);

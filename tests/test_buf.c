@@ -9,6 +9,8 @@
 
 #include "tests/harness.h"
 
+#include "base/bytes.h"
+
 #include <string.h>
 
 Suite(buf);
@@ -127,4 +129,21 @@ Test(buf, zero_bytes_are_bytes)
 	buf_printf(&b, "%c", '\0');
 	cr_assert(eq(sz, b.len, 5));
 	cr_expect(eq(int, memcmp(b.data, "\0a\0b\0", 5), 0));
+}
+
+Test(buf, a_varint_is_the_one_that_cursors_read)
+{
+	static const uint64_t values[] = { 0, 127, 128, 1 << 20, UINT64_MAX };
+	struct buf b = { 0 };
+	struct rd r;
+
+	for (size_t i = 0; i < ELEMENTS(values); i++)
+		buf_varint(&b, values[i]);
+	cr_assert(not(b.bad));
+	r = rd_of(b.data, b.len);
+	for (size_t i = 0; i < ELEMENTS(values); i++)
+		cr_expect(eq(u64, rd_varint(&r), values[i]));
+	cr_expect(not(r.bad));
+	cr_expect(eq(sz, r.left, 0));
+	buf_done(&b);
 }

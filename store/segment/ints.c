@@ -33,16 +33,6 @@ void ints_scratch_done(struct ints_scratch *s)
 	*s = (struct ints_scratch){ 0 };
 }
 
-static inline uint64_t zigzag(uint64_t difference)
-{
-	return (difference << 1) ^ (0 - (difference >> 63));
-}
-
-static inline uint64_t unzigzag(uint64_t v)
-{
-	return (v >> 1) ^ (0 - (v & 1));
-}
-
 static unsigned bits_of(uint64_t v)
 {
 	return v == 0 ? 0 : 64 - (unsigned) __builtin_clzll(v);
@@ -143,6 +133,14 @@ static void count_distinct(struct facts *f, const uint64_t *v, size_t n)
 	qsort(f->value, f->distinct, sizeof *f->value, compare_u64);
 }
 
+/* Where a value stands among the distinct ones. */
+static size_t place_of(const struct facts *f, uint64_t v)
+{
+	const uint64_t *at = bsearch(&v, f->value, f->distinct, sizeof *f->value, compare_u64);
+
+	return (size_t) (at - f->value);
+}
+
 static struct facts facts_of(const uint64_t *v, size_t n)
 {
 	struct facts f = { .min = v[0], .max = v[0], .runs = 1 };
@@ -161,24 +159,13 @@ static struct facts facts_of(const uint64_t *v, size_t n)
 
 /* Writing. */
 
-static void put_varint(struct buf *to, uint64_t v)
-{
-	uint8_t *p = buf_room(to, VARINT_SIZE_MAX);
-	struct wr w = wr_of(p, VARINT_SIZE_MAX);
-
-	if (!p)
-		return;
-	wr_varint(&w, v);
-	buf_add(to, w.len);
-}
-
 static void put_planes(const uint64_t *v, size_t n, uint64_t base, unsigned bytes, struct buf *to)
 {
 	uint8_t *p;
 
 	buf_char(to, FORM_PLANES);
 	buf_char(to, (char) bytes);
-	put_varint(to, base);
+	buf_varint(to, base);
 	p = buf_room(to, n * bytes);
 	if (!p)
 		return;
@@ -202,7 +189,7 @@ static void put_bits(const uint64_t *v, size_t n, uint64_t base, unsigned bits, 
 
 	buf_char(to, FORM_BITS);
 	buf_char(to, (char) bits);
-	put_varint(to, base);
+	buf_varint(to, base);
 	p = buf_room(to, size);
 	if (!p)
 		return;
@@ -253,34 +240,20 @@ static void put_dict(const struct facts *f, const uint64_t *v, size_t n, unsigne
 		     struct buf *to)
 {
 	struct ints_scratch own = { 0 };
-	uint8_t slot[DICT_SLOTS], *p;
-	uint16_t at[DICT_SLOTS] = { 0 };
+	uint8_t *p;
 
 	buf_char(to, FORM_DICT);
-	put_varint(to, f->distinct);
+	buf_varint(to, f->distinct);
 	encode(&own, f->value, f->distinct, depth + 1, true, to);
 	ints_scratch_done(&own);
-	for (unsigned i = 0; i < f->distinct; i++) {
-		unsigned h = (unsigned) ((f->value[i] * 0x9e3779b97f4a7c15ull) >> 54);
-
-		while (at[h] != 0)
-			h = (h + 1) % DICT_SLOTS;
-		at[h] = 1;
-		slot[h] = (uint8_t) i;
-	}
 	buf_char(to, FORM_PLANES);
 	buf_char(to, 1);
-	put_varint(to, 0);
+	buf_varint(to, 0);
 	p = buf_room(to, n);
 	if (!p)
 		return;
-	for (size_t i = 0; i < n; i++) {
-		unsigned h = (unsigned) ((v[i] * 0x9e3779b97f4a7c15ull) >> 54);
-
-		while (f->value[slot[h]] != v[i] || at[h] == 0)
-			h = (h + 1) % DICT_SLOTS;
-		p[i] = slot[h];
-	}
+	for (size_t i = 0; i < n; i++)
+		p[i] = (uint8_t) place_of(f, v[i]);
 	buf_add(to, n);
 }
 
@@ -304,7 +277,7 @@ static void put_runs(const uint64_t *v, size_t n, size_t runs, unsigned depth, s
 		length[k] = i - from;
 	}
 	buf_char(to, FORM_RUNS);
-	put_varint(to, runs);
+	buf_varint(to, runs);
 	encode(&own, value, runs, depth + 1, true, to);
 	encode(&own, length, runs, depth + 1, false, to);
 	ints_scratch_done(&own);
@@ -322,7 +295,7 @@ static void put_delta(struct ints_scratch *s, const uint64_t *v, size_t n, unsig
 	for (size_t i = 1; i < n; i++)
 		d[i - 1] = zigzag(v[i] - v[i - 1]);
 	buf_char(to, FORM_DELTA);
-	put_varint(to, v[0]);
+	buf_varint(to, v[0]);
 	encode(s, d, n - 1, depth + 1, false, to);
 }
 
@@ -367,12 +340,8 @@ static struct choice choose(struct ints_scratch *s, const struct facts *f, const
 	if (n >= 4 * SMALL && f->distinct <= DICT_MAX && bytes > 1) {
 		struct histogram h = { 0 };
 
-		for (size_t i = 0; i < n; i++) {
-			const uint64_t *at = bsearch(&v[i], f->value, f->distinct, sizeof *f->value,
-						     compare_u64);
-
-			h.of[at - f->value]++;
-		}
+		for (size_t i = 0; i < n; i++)
+			h.of[place_of(f, v[i])]++;
 		consider(&c, FORM_DICT, 8.0 * bytes * f->distinct + weigh_histogram(&h, n));
 	}
 	/* A run costs its value and its length. */
@@ -392,7 +361,7 @@ static void encode(struct ints_scratch *s, const uint64_t *v, size_t n, unsigned
 	f = facts_of(v, n);
 	if (f.min == f.max) {
 		buf_char(to, FORM_CONST);
-		put_varint(to, v[0]);
+		buf_varint(to, v[0]);
 		return;
 	}
 	c = choose(s, &f, v, n, depth, delta, to);

@@ -28,22 +28,6 @@ static void templates_clear(struct templates *t)
 		memset(t->slot, 0, t->n_slots * sizeof *t->slot);
 }
 
-static uint32_t hash_of(const uint8_t *p, size_t n)
-{
-	uint64_t h = n * 0x9e3779b97f4a7c15ull, word;
-	size_t i = 0;
-
-	for (; i + 8 <= n; i += 8) {
-		memcpy(&word, p + i, 8);
-		h = (h ^ word) * 0xff51afd7ed558ccdull;
-		h ^= h >> 32;
-	}
-	for (; i < n; i++)
-		h = (h ^ p[i]) * 0xc4ceb9fe1a85ec53ull;
-	h ^= h >> 29;
-	return (uint32_t) (h ^ (h >> 32));
-}
-
 struct text templates_get(const struct templates *t, uint32_t number)
 {
 	uint32_t from = number > 0 ? t->end[number - 1] : 0;
@@ -93,18 +77,15 @@ static int grow(struct templates *t)
 
 int64_t templates_number(struct templates *t, const uint8_t *key, size_t n)
 {
-	uint32_t hash = hash_of(key, n), at;
+	struct text wanted = { key, (uint32_t) n };
+	uint32_t hash = (uint32_t) text_hash(wanted), at;
 
 	if (grow(t) < 0)
 		return -ENOMEM;
 	for (at = hash & (t->n_slots - 1); t->slot[at] != 0; at = (at + 1) & (t->n_slots - 1)) {
 		uint32_t i = t->slot[at] - 1;
-		struct text known;
 
-		if (t->hash[i] != hash)
-			continue;
-		known = templates_get(t, i);
-		if (known.len == n && (n == 0 || memcmp(known.p, key, n) == 0))
+		if (t->hash[i] == hash && text_equal(templates_get(t, i), wanted))
 			return i;
 	}
 	buf_append(&t->keys, key, n);
@@ -164,25 +145,25 @@ static int make_room(struct messages *m, unsigned n_variables)
 
 int messages_add(struct messages *m, const uint8_t *p, size_t n, uint64_t time_ns)
 {
-	struct taken t;
+	struct taken *t = &m->taken;
 	int64_t number = -1;
 
 	timetext_base_set(&m->base, time_ns);
-	if (template_take(&t, p, n, &m->base)) {
-		number = templates_number(&m->seen, t.key, t.key_len);
+	if (template_take(t, p, n, &m->base)) {
+		number = templates_number(&m->seen, t->key, t->key_len);
 		if (number < 0)
 			return (int) number;
 	} else {
-		t.n = 0;
+		t->n = 0;
 	}
-	if (make_room(m, t.n) < 0)
+	if (make_room(m, t->n) < 0)
 		return -ENOMEM;
 	m->template_of[m->rows] = (uint32_t) (number + 1);
 	m->first[m->rows] = (uint32_t) m->n_variables;
 	m->whole[m->rows++] = (struct text){ p, (uint32_t) n };
-	if (t.n > 0)
-		memcpy(m->variables + m->n_variables, t.variables, t.n * sizeof *t.variables);
-	m->n_variables += t.n;
+	if (t->n > 0)
+		memcpy(m->variables + m->n_variables, t->variables, t->n * sizeof *t->variables);
+	m->n_variables += t->n;
 	return 0;
 }
 
@@ -255,11 +236,8 @@ static void put_times(const struct column *c, struct buf *to)
 	bool alone;
 
 	for (size_t i = 0; i < c->n; i++) {
-		uint64_t d;
-
 		c->others[i] = variable_at(c, i)->units;
-		d = c->times[c->rows[i]] / unit - c->others[i];
-		c->numbers[i] = (d << 1) ^ (0 - (d >> 63));
+		c->numbers[i] = zigzag(c->times[c->rows[i]] / unit - c->others[i]);
 	}
 	alone = ints_weigh(&c->m->scratch, c->others, c->n) <
 		ints_weigh(&c->m->scratch, c->numbers, c->n);
@@ -394,17 +372,6 @@ static int cut(struct message_blocks *b, enum stream s)
 	return 0;
 }
 
-static void put_varint(struct buf *to, uint64_t v)
-{
-	uint8_t *p = buf_room(to, VARINT_SIZE_MAX);
-	struct wr w = wr_of(p, VARINT_SIZE_MAX);
-
-	if (!p)
-		return;
-	wr_varint(&w, v);
-	buf_add(to, w.len);
-}
-
 static void put_stamp(const struct column *c, struct buf *to)
 {
 	uint32_t least = UINT32_MAX, greatest = 0;
@@ -413,8 +380,8 @@ static void put_stamp(const struct column *c, struct buf *to)
 		least = MIN_OF(least, variable_at(c, i)->len);
 		greatest = MAX_OF(greatest, variable_at(c, i)->len);
 	}
-	put_varint(to, least);
-	put_varint(to, greatest);
+	buf_varint(to, least);
+	buf_varint(to, greatest);
 }
 
 /* All columns of one template, and what the directory says of them. */
@@ -425,15 +392,15 @@ static int put_template(struct column *c, struct text key, uint32_t number,
 	int r;
 
 	r = template_parse(&t, key.p, key.len);
-	put_varint(&b->variables, number);
-	put_varint(&b->variables, c->n);
+	buf_varint(&b->variables, number);
+	buf_varint(&b->variables, c->n);
 	for (c->slot = 0; r >= 0 && c->slot < t.n; c->slot++) {
 		uint8_t kind = t.slots[c->slot].kind;
 		enum stream s = stream_of(kind);
 		size_t from = b->stream[s].len;
 
 		put_column(c, kind, &b->stream[s]);
-		put_varint(&b->variables, b->stream[s].len - from);
+		buf_varint(&b->variables, b->stream[s].len - from);
 		if (has_stamp(kind))
 			put_stamp(c, &b->variables);
 		if (b->stream[s].len - (b->n_cuts[s] > 0 ? b->cut[s][b->n_cuts[s] - 1] : 0) >=
@@ -483,7 +450,7 @@ static int put_templates(struct messages *m, struct templates *of_segment, struc
 
 	for (uint32_t t = 1; t <= m->seen.n; t++)
 		used += start[t + 1] - start[t] >= ROWS_MIN;
-	put_varint(&b->variables, used);
+	buf_varint(&b->variables, used);
 	used = 0;
 	for (uint32_t t = 1; r >= 0 && t <= m->seen.n; t++) {
 		struct text key = templates_get(&m->seen, t - 1);

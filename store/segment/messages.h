@@ -77,6 +77,7 @@ struct messages {
 	struct variable *variables; /* owned */
 	size_t n_variables, variables_cap;
 	struct timetext_base base;
+	struct taken taken; /* scratch */
 	struct ints_scratch scratch;
 };
 

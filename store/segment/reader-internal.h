@@ -12,11 +12,9 @@ _must_check_ int block_read(int fd, const struct block_ref *ref, struct buf *scr
 /** The only block of a kind in a group; NULL when there is none, and `*n` says how many there are. */
 const struct block_ref *group_block(const struct segment_group *g, enum block_kind kind,
 				    uint32_t *n);
+/** Read the only block of a kind; `*raw` is the caller's to free.  @return as block_read(), or BULLA_ECORRUPT. */
+_must_check_ int group_read_block(struct segment_group *g, enum block_kind kind, uint8_t **raw,
+				  struct rd *ret);
 void group_messages_close(struct segment_group *g);
-
-static inline uint64_t unzigzag(uint64_t v)
-{
-	return (v >> 1) ^ (0 - (v & 1));
-}
 
 #endif

@@ -11,24 +11,24 @@
 
 enum form { FORM_RAW, FORM_DICT };
 
-static uint64_t hash_of(const struct text *t)
+uint64_t text_hash(struct text t)
 {
-	uint64_t h = t->len * 0x9e3779b97f4a7c15ull, word;
+	uint64_t h = t.len * 0x9e3779b97f4a7c15ull, word;
 	uint32_t i = 0;
 
-	for (; i + 8 <= t->len; i += 8) {
-		memcpy(&word, t->p + i, 8);
+	for (; i + 8 <= t.len; i += 8) {
+		memcpy(&word, t.p + i, 8);
 		h = (h ^ word) * 0xff51afd7ed558ccdull;
 		h ^= h >> 32;
 	}
-	for (; i < t->len; i++)
-		h = (h ^ t->p[i]) * 0x100000001b3ull;
+	for (; i < t.len; i++)
+		h = (h ^ t.p[i]) * 0x100000001b3ull;
 	return h ^ (h >> 29);
 }
 
-static bool same(const struct text *a, const struct text *b)
+bool text_equal(struct text a, struct text b)
 {
-	return a->len == b->len && (a->len == 0 || memcmp(a->p, b->p, a->len) == 0);
+	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
 static void put_raw(struct ints_scratch *s, const struct text *v, size_t n, uint64_t *length,
@@ -56,9 +56,9 @@ static size_t find_distinct(const struct text *v, size_t n, struct text *distinc
 	if (!slot)
 		return 0;
 	for (size_t i = 0; i < n; i++) {
-		size_t at = hash_of(&v[i]) & (n_slots - 1);
+		size_t at = text_hash(v[i]) & (n_slots - 1);
 
-		while (slot[at] != 0 && !same(&distinct[slot[at] - 1], &v[i]))
+		while (slot[at] != 0 && !text_equal(distinct[slot[at] - 1], v[i]))
 			at = (at + 1) & (n_slots - 1);
 		if (slot[at] == 0) {
 			if (k == limit)

@@ -9,6 +9,7 @@
  *	dict  varint k | a column of k lengths | their bytes | a column of n places among them
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,10 @@ struct text {
 	const uint8_t *p;
 	uint32_t len;
 };
+
+/** For tables of this process; what is stored does not depend on it. */
+uint64_t text_hash(struct text t);
+bool text_equal(struct text a, struct text b);
 
 /** Append a column; a failed allocation leaves `to->bad`. */
 void strings_encode(struct ints_scratch *s, const struct text *v, size_t n, struct buf *to);

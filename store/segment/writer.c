@@ -20,7 +20,6 @@ struct staged_batch {
 	uint64_t commit, batch_no, first_seq;
 	int64_t mono_offset;
 	uint8_t flags;
-	struct text app; /* sorts before the journal */
 };
 
 /* `at` is where the message begins in `bytes`; behind it u8 length, name, u32 length, value of each field. */
@@ -83,19 +82,6 @@ static bool room_for(void *array, size_t n, size_t *cap, size_t size)
 	return true;
 }
 
-int64_t segment_writer_journal(struct segment_writer *w, const struct segment_source *s)
-{
-	size_t cap = w->sources_cap;
-
-	if (w->n_sources == SEGMENT_JOURNALS_MAX)
-		return BULLA_ELIMIT;
-	if (!room_for(&w->sources, w->n_sources, &cap, sizeof *w->sources))
-		return -ENOMEM;
-	w->sources_cap = (uint32_t) cap;
-	w->sources[w->n_sources++] = *s;
-	return w->n_sources - 1;
-}
-
 /* What makes logs alike: the same image, or program. */
 static struct text app_of(const struct contexts *c)
 {
@@ -108,6 +94,20 @@ static struct text app_of(const struct contexts *c)
 			return (struct text){ f->value, f->value_len };
 	}
 	return (struct text){ 0 };
+}
+
+int64_t segment_writer_journal(struct segment_writer *w, const struct segment_source *s)
+{
+	size_t cap = w->sources_cap;
+
+	if (w->n_sources == SEGMENT_JOURNALS_MAX)
+		return BULLA_ELIMIT;
+	if (!room_for(&w->sources, w->n_sources, &cap, sizeof *w->sources))
+		return -ENOMEM;
+	w->sources_cap = (uint32_t) cap;
+	w->sources[w->n_sources] = *s;
+	w->sources[w->n_sources].app = app_of(s->contexts);
+	return w->n_sources++;
 }
 
 int segment_writer_batch(struct segment_writer *w, uint32_t journal, uint64_t commit, uint8_t flags,
@@ -123,7 +123,6 @@ int segment_writer_batch(struct segment_writer *w, uint32_t journal, uint64_t co
 		.first_seq = w->sources[journal].next_seq,
 		.mono_offset = mono_offset,
 		.flags = flags,
-		.app = app_of(w->sources[journal].contexts),
 	};
 	return 0;
 }
@@ -159,17 +158,6 @@ int segment_writer_add(struct segment_writer *w, const struct entry *e, uint32_t
 }
 
 /* Blocks. */
-
-static void put_varint(struct buf *to, uint64_t v)
-{
-	uint8_t *p = buf_room(to, VARINT_SIZE_MAX);
-	struct wr w = wr_of(p, VARINT_SIZE_MAX);
-
-	if (!p)
-		return;
-	wr_varint(&w, v);
-	buf_add(to, w.len);
-}
 
 struct stored {
 	uint64_t offset;
@@ -213,8 +201,8 @@ static int group_block(struct segment_writer *w, enum block_kind kind, const uin
 	if (r < 0)
 		return r;
 	buf_char(directory, (char) kind);
-	put_varint(directory, s.stored);
-	put_varint(directory, s.raw);
+	buf_varint(directory, s.stored);
+	buf_varint(directory, s.raw);
 	buf_append(directory, &s.crc, 4);
 	w->size_of[kind] += s.stored;
 	(*n_blocks)++;
@@ -227,13 +215,14 @@ static int compare_batches(const void *a, const void *b, void *arg)
 {
 	const struct staged_batch *x = a, *y = b;
 	const struct segment_writer *w = arg;
-	uint32_t n = MIN_OF(x->app.len, y->app.len);
-	int c = n > 0 ? memcmp(x->app.p, y->app.p, n) : 0;
+	const struct segment_source *s = &w->sources[x->journal], *t = &w->sources[y->journal];
+	uint32_t n = MIN_OF(s->app.len, t->app.len);
+	int c = n > 0 ? memcmp(s->app.p, t->app.p, n) : 0;
 
 	if (c == 0)
-		c = (x->app.len > y->app.len) - (x->app.len < y->app.len);
+		c = (s->app.len > t->app.len) - (s->app.len < t->app.len);
 	if (c == 0)
-		c = id_compare(&w->sources[x->journal].id, &w->sources[y->journal].id);
+		c = id_compare(&s->id, &t->id);
 	if (c == 0)
 		c = (x->journal > y->journal) - (x->journal < y->journal);
 	return c != 0 ? c : (x->first_row > y->first_row) - (x->first_row < y->first_row);
@@ -256,11 +245,6 @@ static int order(struct segment_writer *w)
 	free(w->rows);
 	w->rows = sorted;
 	return 0;
-}
-
-static inline uint64_t zigzag(uint64_t d)
-{
-	return (d << 1) ^ (0 - (d >> 63));
 }
 
 static void put_batches(struct segment_writer *w, uint64_t *column, struct buf *to)
@@ -420,12 +404,12 @@ static void describe_group(struct segment_writer *w, uint64_t offset, uint32_t n
 		time_min = MIN_OF(time_min, w->rows[i].time_ns);
 		time_max = MAX_OF(time_max, w->rows[i].time_ns);
 	}
-	put_varint(&w->groups, w->n_rows);
-	put_varint(&w->groups, w->n_batches);
+	buf_varint(&w->groups, w->n_rows);
+	buf_varint(&w->groups, w->n_batches);
 	buf_append(&w->groups, &time_min, 8);
 	buf_append(&w->groups, &time_max, 8);
-	put_varint(&w->groups, offset);
-	put_varint(&w->groups, n_blocks);
+	buf_varint(&w->groups, offset);
+	buf_varint(&w->groups, n_blocks);
 	buf_append(&w->groups, directory->data, directory->len);
 }
 
@@ -467,16 +451,16 @@ int segment_writer_end_commit(struct segment_writer *w)
 
 static void put_journals(const struct segment_writer *w, struct buf *to)
 {
-	put_varint(to, w->n_sources);
+	buf_varint(to, w->n_sources);
 	for (uint32_t i = 0; i < w->n_sources; i++) {
 		const struct segment_source *s = &w->sources[i];
 
 		buf_append(to, s->id.b, ID_SIZE);
 		buf_append(to, s->boot.b, ID_SIZE);
 		buf_append(to, s->origin.b, ID_SIZE);
-		put_varint(to, s->contexts->n);
+		buf_varint(to, s->contexts->n);
 		for (uint32_t k = 0; k < s->contexts->n; k++) {
-			put_varint(to, s->contexts->at[k].leaf_size);
+			buf_varint(to, s->contexts->at[k].leaf_size);
 			buf_append(to, s->contexts->at[k].leaf, s->contexts->at[k].leaf_size);
 		}
 	}
@@ -488,9 +472,9 @@ static void put_seeds(const struct segment_writer *w, struct buf *to)
 	for (uint32_t i = 0; i < w->n_sources; i++) {
 		const struct seeds *s = w->sources[i].seeds;
 
-		put_varint(to, s->n);
+		buf_varint(to, s->n);
 		for (uint32_t k = 0; k < s->n; k++) {
-			put_varint(to, s->at[k].first_batch);
+			buf_varint(to, s->at[k].first_batch);
 			buf_append(to, s->at[k].seed, SEED_SIZE);
 		}
 	}
@@ -498,9 +482,9 @@ static void put_seeds(const struct segment_writer *w, struct buf *to)
 
 static void put_templates(const struct segment_writer *w, struct buf *to)
 {
-	put_varint(to, w->templates.n);
+	buf_varint(to, w->templates.n);
 	for (uint32_t i = 0; i < w->templates.n; i++)
-		put_varint(to, templates_get(&w->templates, i).len);
+		buf_varint(to, templates_get(&w->templates, i).len);
 	buf_append(to, w->templates.keys.data, w->templates.keys.len);
 }
 
@@ -515,9 +499,9 @@ static int write_table(struct segment_writer *w,
 	if (w->raw.bad)
 		return -ENOMEM;
 	r = write_block(w, w->raw.data, w->raw.len, &s);
-	put_varint(footer, s.offset);
-	put_varint(footer, s.stored);
-	put_varint(footer, s.raw);
+	buf_varint(footer, s.offset);
+	buf_varint(footer, s.stored);
+	buf_varint(footer, s.raw);
 	buf_append(footer, &s.crc, 4);
 	w->size_of[0] += s.stored;
 	return r;
@@ -552,7 +536,7 @@ int64_t segment_writer_finish(struct segment_writer *w)
 		r = write_table(w, put_templates, &footer);
 	if (r < 0)
 		return r;
-	put_varint(&footer, w->n_groups);
+	buf_varint(&footer, w->n_groups);
 	buf_append(&footer, w->groups.data, w->groups.len);
 	if (footer.bad)
 		return -ENOMEM;

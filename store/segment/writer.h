@@ -26,6 +26,7 @@ struct segment_source {
 	uint64_t next_batch, next_seq; /* of the first batch that comes; the writer counts on */
 	const struct contexts *contexts;
 	const struct seeds *seeds;
+	struct text app; /* the writer's: what sorts before the journal */
 };
 
 struct segment_writer {
