@@ -55,8 +55,7 @@ const struct block_ref *group_block(const struct segment_group *g, enum block_ki
 	return *n == 1 ? found : NULL;
 }
 
-/* Read the one block of a kind. */
-static int read_one(struct segment_group *g, enum block_kind kind, uint8_t **raw, struct rd *ret)
+int group_read_block(struct segment_group *g, enum block_kind kind, uint8_t **raw, struct rd *ret)
 {
 	const struct block_ref *ref;
 	uint32_t n;
@@ -149,7 +148,7 @@ int group_need_batches(struct segment_group *g)
 
 	if (g->batches)
 		return 0;
-	error = read_one(g, BLOCK_BATCHES, &raw, &r);
+	error = group_read_block(g, BLOCK_BATCHES, &raw, &r);
 	if (error >= 0)
 		error = decode_batches(g, &r);
 	if (error < 0) {
@@ -188,7 +187,7 @@ int group_need_rows(struct segment_group *g)
 	flags = malloc(g->rows);
 	if (!context || !scratch || !priority || !flags)
 		return -ENOMEM;
-	error = read_one(g, BLOCK_ROWS, &raw, &r);
+	error = group_read_block(g, BLOCK_ROWS, &raw, &r);
 	if (error >= 0)
 		error = ints_decode(&r, g->rows, context);
 	if (error >= 0)
@@ -216,7 +215,7 @@ int group_need_times(struct segment_group *g)
 	received = reallocarray(NULL, g->rows, sizeof *received);
 	if (!time || !received)
 		return -ENOMEM;
-	error = read_one(g, BLOCK_TIMES, &raw, &r);
+	error = group_read_block(g, BLOCK_TIMES, &raw, &r);
 	if (error >= 0)
 		error = ints_decode(&r, g->rows, time);
 	if (error >= 0)
@@ -276,7 +275,7 @@ int group_need_fields(struct segment_group *g)
 
 	if (g->fields_data || (!group_block(g, BLOCK_FIELDS, &n) && n == 0))
 		return 0;
-	error = read_one(g, BLOCK_FIELDS, &g->fields_data, &r);
+	error = group_read_block(g, BLOCK_FIELDS, &g->fields_data, &r);
 	if (error >= 0)
 		error = decode_fields(g, &r);
 	if (error < 0) {

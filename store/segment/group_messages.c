@@ -185,19 +185,11 @@ static int read_block(struct segment_group *g, enum block_kind kind,
 		      int (*read)(struct segment_group *, struct rd *))
 {
 	_cleanup_free_ uint8_t *raw = NULL;
-	const struct block_ref *ref;
 	struct rd r;
-	uint32_t n;
 	int error;
 
-	ref = group_block(g, kind, &n);
-	if (!ref)
-		return BULLA_ECORRUPT;
-	error = block_read(g->segment->fd, ref, &g->stored, &raw);
-	if (error < 0)
-		return error;
-	r = rd_of(raw, ref->raw);
-	return read(g, &r);
+	error = group_read_block(g, kind, &raw, &r);
+	return error < 0 ? error : read(g, &r);
 }
 
 int group_need_directory(struct segment_group *g)

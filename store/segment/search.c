@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
@@ -134,7 +133,7 @@ static struct needle_verdict judge(const struct needle *needle, const struct tem
 
 int needle_plan_make(struct needle_plan *p, const struct segment *s, const struct needle *n)
 {
-	*p = (struct needle_plan){ .needle = *n, .segment = s };
+	*p = (struct needle_plan){ .needle = *n };
 	if (n->n == 0)
 		return -EINVAL;
 	p->of = reallocarray(NULL, MAX_OF(s->n_templates, 1u), sizeof *p->of);

@@ -27,7 +27,6 @@ struct needle {
 /** What templates alone say. */
 struct needle_plan {
 	struct needle needle;
-	const struct segment *segment;
 	struct needle_verdict {
 		bool all;	 /* every row has it */
 		bool across;	 /* a row may have it across the border of a variable */

@@ -330,7 +330,6 @@ int template_parse(struct template *t, const uint8_t *key, size_t n)
 		size_t len = mark ? (size_t) (mark - r.p) : r.left;
 		struct text text = { r.p, (uint32_t) len };
 
-		t->text_size += text.len;
 		if (!mark) {
 			t->rest = text;
 			break;

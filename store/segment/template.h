@@ -76,7 +76,6 @@ struct template
 	struct slot *slots; /* owned */
 	uint16_t n;
 	struct text rest;
-	uint32_t text_size; /* of all texts */
 };
 
 /** Parse a template whose bytes outlive it.  @return 0, BULLA_ECORRUPT, -ENOMEM. */
