@@ -226,13 +226,17 @@ Test(keyfile, whole_slots_with_unlawful_content_are_refused)
 {
 	static uint8_t before[FILE_SIZE], bytes[FILE_SIZE];
 	uint64_t counter;
-	size_t last = 0;
+	struct kes *k = kes_new();
+	struct rd r;
+	size_t successor;
 
 	two_saves(before, bytes);
-	/* The byte that says whether there is a successor is the last before zeroes. */
-	for (size_t i = KEY_AT; i < SLOT - HASH_SIZE; i++)
-		if (bytes[i] != 0)
-			last = i;
+	/* Behind the key stands the byte that says whether there is a successor. */
+	r = rd_of(bytes + KEY_AT, SLOT - KEY_AT);
+	cr_assert(eq(int, kes_load(k, &r), 0));
+	kes_free(k);
+	successor = (size_t) (r.p - bytes);
+	cr_assert(eq(u8, bytes[successor], 0));
 	const struct {
 		size_t at;
 		uint8_t value;
@@ -242,8 +246,8 @@ Test(keyfile, whole_slots_with_unlawful_content_are_refused)
 		{ KEY_AT, 5, BULLA_ECORRUPT },
 		{ KEY_AT + 1, 9, BULLA_ECORRUPT },
 		{ KEY_AT + 2, 2, BULLA_ECORRUPT },
-		{ last + 1, 2, BULLA_ECORRUPT },
-		{ last + 1, 1, BULLA_ECORRUPT },
+		{ successor, 2, BULLA_ECORRUPT },
+		{ successor, 1, BULLA_ECORRUPT },
 		{ SLOT - HASH_SIZE - 1, 1, BULLA_ECORRUPT },
 	};
 	for (size_t i = 0; i < ELEMENTS(rows); i++) {
