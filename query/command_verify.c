@@ -11,12 +11,12 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/span.h"
 #include "base/text.h"
 #include "bulla/error.h"
 #include "query/commands.h"
 #include "query/local.h"
 #include "query/pins.h"
-#include "query/when.h"
 #include "store/receipts.h"
 #include "store/verify.h"
 
@@ -168,16 +168,8 @@ static int verify(const struct asked *a)
 
 static int parse_age(const char *text, uint64_t *ret)
 {
-	uint64_t now = clock_realtime_ns(), then;
-	char ago[128];
-	int r;
-
-	if (snprintf(ago, sizeof ago, "-%s", text) >= (int) sizeof ago)
-		return -EINVAL;
-	r = when_parse(ago, now, &then);
-	if (r < 0 || then >= now)
+	if (span_parse(text, strlen(text), ret) < 0 || *ret == 0)
 		return log_usage("--max-age %s: a time span as \"10min\" is wanted", text);
-	*ret = now - then;
 	return 0;
 }
 

@@ -10,46 +10,13 @@
 
 #include "base/attr.h"
 #include "base/clock.h"
+#include "base/span.h"
 
 /* A place in the text.  Nothing is copied: a text ends where `end` says. */
-struct scan {
-	const char *p;
-	const char *end;
-};
-
-static bool is_space(char c)
-{
-	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
-}
-
-static bool is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c & 0x80);
-}
-
-static void skip_spaces(struct scan *s)
-{
-	while (s->p < s->end && is_space(*s->p))
-		s->p++;
-}
-
 static void trim_end(struct scan *s)
 {
 	while (s->end > s->p && is_space(s->end[-1]))
 		s->end--;
-}
-
-static bool take(struct scan *s, char c)
-{
-	if (s->p == s->end || *s->p != c)
-		return false;
-	s->p++;
-	return true;
 }
 
 /* Whether the rest is this word, in lower or upper case. */
@@ -88,143 +55,10 @@ static bool take_digits(struct scan *s, int min, int max, int *ret)
 	return n >= min;
 }
 
-/* A decimal number, in whole units and parts of 1e-18. */
-struct decimal {
-	uint64_t whole;
-	uint64_t parts;
-};
-
-enum { PARTS_DIGITS = 18 };
-
-static int take_decimal(struct scan *s, struct decimal *ret)
-{
-	struct decimal d = { 0 };
-	uint64_t scale = UINT64_C(1000000000000000000);
-	const char *start = s->p;
-
-	for (; s->p < s->end && is_digit(*s->p); s->p++)
-		if (__builtin_mul_overflow(d.whole, UINT64_C(10), &d.whole) ||
-		    __builtin_add_overflow(d.whole, (uint64_t) (*s->p - '0'), &d.whole))
-			return -ERANGE;
-	if (s->p == start)
-		return -EINVAL;
-	if (take(s, '.')) {
-		start = s->p;
-		for (; s->p < s->end && is_digit(*s->p); s->p++) {
-			scale /= 10;
-			d.parts += scale * (uint64_t) (*s->p - '0');
-		}
-		if (s->p == start)
-			return -EINVAL;
-	}
-	*ret = d;
-	return 0;
-}
-
-/* A number of units as nanoseconds, cut off below one. */
-static int decimal_to_ns(const struct decimal *d, uint64_t unit_ns, uint64_t *ret)
-{
-	unsigned __int128 parts = (unsigned __int128) d->parts * unit_ns;
-	uint64_t ns;
-
-	if (__builtin_mul_overflow(d->whole, unit_ns, &ns) ||
-	    __builtin_add_overflow(ns, (uint64_t) (parts / UINT64_C(1000000000000000000)), &ns))
-		return -ERANGE;
-	*ret = ns;
-	return 0;
-}
-
-/* Spans: "1h 30min". */
-
-static const struct {
-	const char *name;
-	uint64_t ns;
-} units[] = {
-	{ "seconds", NS_PER_S },
-	{ "second", NS_PER_S },
-	{ "sec", NS_PER_S },
-	{ "s", NS_PER_S },
-	{ "minutes", 60 * NS_PER_S },
-	{ "minute", 60 * NS_PER_S },
-	{ "min", 60 * NS_PER_S },
-	{ "m", 60 * NS_PER_S },
-	{ "hours", 3600 * NS_PER_S },
-	{ "hour", 3600 * NS_PER_S },
-	{ "hr", 3600 * NS_PER_S },
-	{ "h", 3600 * NS_PER_S },
-	{ "days", 86400 * NS_PER_S },
-	{ "day", 86400 * NS_PER_S },
-	{ "d", 86400 * NS_PER_S },
-	{ "weeks", 7 * 86400 * NS_PER_S },
-	{ "week", 7 * 86400 * NS_PER_S },
-	{ "w", 7 * 86400 * NS_PER_S },
-	/* As systemd.time(7) has them: 30.44 and 365.25 days. */
-	{ "months", 2629800 * NS_PER_S },
-	{ "month", 2629800 * NS_PER_S },
-	{ "M", 2629800 * NS_PER_S },
-	{ "years", 31557600 * NS_PER_S },
-	{ "year", 31557600 * NS_PER_S },
-	{ "y", 31557600 * NS_PER_S },
-	{ "msec", NS_PER_MS },
-	{ "ms", NS_PER_MS },
-	{ "usec", NS_PER_US },
-	{ "us", NS_PER_US },
-	{ "\xc2\xb5s", NS_PER_US }, /* the micro sign and the Greek letter */
-	{ "\xce\xbcs", NS_PER_US },
-	{ "nsec", 1 },
-	{ "ns", 1 },
-};
-
-/* Take the name of a unit; a number without one is of seconds. */
-static bool take_unit(struct scan *s, uint64_t *ret_ns)
-{
-	const char *start = s->p;
-	size_t len;
-
-	while (s->p < s->end && is_letter(*s->p))
-		s->p++;
-	len = (size_t) (s->p - start);
-	*ret_ns = NS_PER_S;
-	if (len == 0)
-		return true;
-	for (size_t i = 0; i < ELEMENTS(units); i++)
-		if (strlen(units[i].name) == len && memcmp(units[i].name, start, len) == 0) {
-			*ret_ns = units[i].ns;
-			return true;
-		}
-	return false;
-}
-
-/* Parse a whole span. */
-static int parse_span(struct scan s, uint64_t *ret)
-{
-	uint64_t sum = 0, unit_ns, ns;
-	struct decimal d;
-	int r;
-
-	do {
-		skip_spaces(&s);
-		r = take_decimal(&s, &d);
-		if (r < 0)
-			return r;
-		skip_spaces(&s);
-		if (!take_unit(&s, &unit_ns))
-			return -EINVAL;
-		r = decimal_to_ns(&d, unit_ns, &ns);
-		if (r < 0)
-			return r;
-		if (__builtin_add_overflow(sum, ns, &sum))
-			return -ERANGE;
-		skip_spaces(&s);
-	} while (s.p < s.end);
-	*ret = sum;
-	return 0;
-}
-
 static int parse_relative(struct scan s, bool past, uint64_t now_ns, uint64_t *ret)
 {
 	uint64_t span, ns;
-	int r = parse_span(s, &span);
+	int r = span_parse(s.p, (size_t) (s.end - s.p), &span);
 
 	if (r < 0)
 		return r;
@@ -485,13 +319,13 @@ static int parse_epoch(struct scan s, uint64_t *ret)
 {
 	bool before = take(&s, '-');
 	struct decimal d;
-	int r = take_decimal(&s, &d);
+	int r = scan_decimal(&s, &d);
 
 	if (r < 0)
 		return r;
 	if (s.p < s.end)
 		return -EINVAL;
-	return before ? -ERANGE : decimal_to_ns(&d, NS_PER_S, ret);
+	return before ? -ERANGE : decimal_times(&d, NS_PER_S, ret);
 }
 
 int when_parse(const char *text, uint64_t now_ns, uint64_t *ret_ns)
