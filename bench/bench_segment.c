@@ -49,22 +49,32 @@ static double ledger_bytes(const struct pace *p)
 	return (double) st.st_size;
 }
 
+static int note_made(void *arg, const struct segment_made *m)
+{
+	*(struct segment_made *) arg = *m;
+	return 0;
+}
+
 static void build(const struct bench *b, const struct pace *p, int dirfd, int level)
 {
 	struct state state = {
 		.root = -1, .seal = -1, .journals = p->journals, .ledger = p->ledger
 	};
-	struct segment_order order = { 0, UINT64_MAX, name, dirfd, level };
 	struct plain plain = compress_plain(b, level);
-	struct segment_made made;
+	struct segment_made made = { .size = 0 };
+	struct segment_builder_options o = { dirfd, 0, 0, level, note_made, &made };
+	struct segment_builder *builder;
 	double n = (double) b->n, seals = ledger_bytes(p);
 	uint64_t cpu;
 	char what[64], more[160];
 
-	unlinkat(dirfd, name, 0);
 	cpu = bench_cpu_ns();
-	must(segment_build(&state, &order, &made), "build a segment");
+	must(segment_builder_new(&builder, &state, &o), "build a segment");
+	must(segment_builder_read(builder), "build a segment");
+	must(segment_builder_finish(builder), "build a segment");
 	cpu = bench_cpu_ns() - cpu;
+	segment_builder_free(builder);
+	must(renameat(dirfd, made.name, dirfd, name), "rename");
 	snprintf(what, sizeof what, "log pace, level %d", level);
 	snprintf(more, sizeof more, ", \"segment\": %.4g, \"ledger\": %.4g", (double) made.size / n,
 		 seals / n);

@@ -52,6 +52,7 @@ static void write_all(const char *path, size_t n)
 	struct segment_writer w;
 
 	assert(segment_writer_open(&w, AT_FDCWD, path, 1) == 0);
+	assert(segment_writer_origin(&w, &(struct id){ "one" }, 0) == 0);
 	assert(segment_writer_journal(&w, &source) == 0);
 	assert(segment_writer_batch(&w, 0, 0, 0, 0) == 0);
 	for (size_t i = 0; i < n; i++) {

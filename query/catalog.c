@@ -9,6 +9,8 @@
 #include "base/cleanup.h"
 #include "bulla/error.h"
 
+enum { REBUILDS_MAX = 100 };
+
 void catalog_done(struct catalog *c)
 {
 	free(c->journals);
@@ -137,12 +139,31 @@ static int take_each(void *arg, const struct id *journal, const char *name)
 	return 0;
 }
 
-int local_catalog_build(struct local_catalog *c, const struct state *s)
+static int build(struct local_catalog *c, const struct state *s)
 {
+	int r;
+
 	*c = (struct local_catalog){ .state = s, .open_fd = -1 };
 	c->catalog.read = read_local;
 	c->catalog.arg = c;
+	r = segment_set_open(&c->segments, s);
+	if (r < 0)
+		return r;
+	c->catalog.segments = &c->segments;
+	c->n_unusable = c->segments.n_damaged;
 	return state_each_journal(s, take_each, c);
+}
+
+int local_catalog_build(struct local_catalog *c, const struct state *s)
+{
+	int r = build(c, s);
+
+	/* A tail may have gone for the sake of a segment that came after we looked. */
+	for (int i = 0; i < REBUILDS_MAX && r >= 0 && segment_set_is_stale(&c->segments, s); i++) {
+		local_catalog_done(c);
+		r = build(c, s);
+	}
+	return r;
 }
 
 int local_catalog_read_seals(struct local_catalog *c)
@@ -163,6 +184,7 @@ void local_catalog_done(struct local_catalog *c)
 	c->journals = NULL;
 	c->n = c->cap = 0;
 	close_fd(&c->open_fd);
+	segment_set_close(&c->segments);
 	seals_done(&c->seals);
 	catalog_done(&c->catalog);
 }

@@ -3,7 +3,7 @@
 #define BULLA_QUERY_CATALOG_H
 
 /**
- * What there is to read: journals, and where the rows of each lie.
+ * What there is to read: journals, where the rows of each lie, and segments, which have rows of many.
  *
  * A catalog is a snapshot.  It is made from the tails of a state directory here, and from the lanes of an aggregator there;
  * whoever makes it says how a rows frame is read.
@@ -16,6 +16,7 @@
 #include "query/seals.h"
 #include "seal/statement.h"
 #include "store/contexts.h"
+#include "store/segment/set.h"
 #include "store/state.h"
 #include "store/tail_index.h"
 
@@ -31,6 +32,7 @@ struct catalog_journal {
 struct catalog {
 	struct catalog_journal *journals; /* owned */
 	uint32_t n, cap;
+	const struct segment_set *segments; /* borrowed from the maker; NULL: none */
 	/** Read one rows frame of a journal; `frame` is scratch.  Errors as rows_ref_read(). */
 	int (*read)(void *arg, const struct catalog_journal *j, const struct rows_ref *ref,
 		    struct buf *frame, struct tail_rows *ret);
@@ -50,6 +52,7 @@ struct local_journal {
 
 struct local_catalog {
 	struct catalog catalog;
+	struct segment_set segments;
 	const struct state *state;	 /* borrowed */
 	struct local_journal **journals; /* owned, as catalog.journals */
 	uint32_t n, cap;

@@ -479,6 +479,37 @@ enum tri match_context(const struct match *m, const struct contexts *c, uint32_t
 	return any == TRI_YES && (judged_later || required == TRI_MAYBE) ? TRI_MAYBE : any;
 }
 
+bool match_priority(const struct match *m, int priority)
+{
+	return priority >= m->priority_from && priority <= m->priority_to;
+}
+
+/* A term that the message alone can fulfil, with one value. */
+static const struct value *message_of(const struct group *g)
+{
+	for (size_t t = 0; t < g->n; t++) {
+		const struct term *term = &g->terms[t];
+		const char *name = term->brief ? term->brief->fields[0] : term->name;
+
+		if (!term->negate && term->n_values == 1 && term->values[0].n > 0 &&
+		    strcmp(name, "MESSAGE") == 0)
+			return &term->values[0];
+	}
+	return NULL;
+}
+
+bool match_needle(const struct match *m, struct needle *ret)
+{
+	const struct value *v = message_of(&m->required);
+
+	if (!v && m->n == 1)
+		v = message_of(&m->groups[0]);
+	if (!v)
+		return false;
+	*ret = (struct needle){ v->p, v->n, false };
+	return true;
+}
+
 static bool term_holds(void *arg, const struct field *f)
 {
 	return holds_for(arg, f);

@@ -21,6 +21,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "query/shown.h"
+#include "store/segment/search.h"
 
 struct match;
 
@@ -60,6 +61,11 @@ enum tri match_context(const struct match *m, const struct contexts *c, uint32_t
  * @return 1 or 0; BULLA_ELIMIT when the pattern's match limit was hit: that is an error, never "no match".
  */
 _must_check_ int match_entry(struct match *m, const struct shown *s);
+
+/** Whether an entry of this priority can match. */
+bool match_priority(const struct match *m, int priority);
+/** Bytes that the message of every entry that matches has; borrowed from `m`.  @return whether any are known. */
+bool match_needle(const struct match *m, struct needle *ret);
 
 /** Fields that a short name stands for: NULL-terminated, or NULL for what is no short name. */
 const char *const *match_short_name(const char *name, size_t len);

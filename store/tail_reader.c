@@ -270,6 +270,26 @@ void tail_reader_close(struct tail_reader *t)
 	frame_reader_done(&t->frames);
 }
 
+void tail_reader_park(struct tail_reader *t)
+{
+	uint64_t offset = t->frames.offset;
+
+	close_fd(&t->fd);
+	frame_reader_done(&t->frames);
+	t->frames.offset = offset;
+}
+
+int tail_reader_unpark(struct tail_reader *t, int dirfd, const char *name)
+{
+	int fd = io_open_regular(dirfd, name, O_RDONLY);
+
+	if (fd < 0)
+		return fd;
+	t->fd = fd;
+	frame_reader_init(&t->frames, fd, t->frames.offset, TAIL_RECORD_MAX);
+	return 0;
+}
+
 /* 1: an item for the caller; 0: taken in silently. */
 static int take_frame(struct tail_reader *t, const struct frame *f, struct tail_item *ret)
 {

@@ -110,6 +110,10 @@ _must_check_ int tail_reader_open(struct tail_reader *t, int dirfd, const char *
 /** The same for a file that is open; the descriptor is taken, and closed on failure. */
 _must_check_ int tail_reader_open_fd(struct tail_reader *t, int fd);
 void tail_reader_close(struct tail_reader *t);
+/** Close the file alone: where there are many, few are open at a time.  What was read stays, and the place. */
+void tail_reader_park(struct tail_reader *t);
+/** Have it open again where it was left.  @return 0 or a negated errno. */
+_must_check_ int tail_reader_unpark(struct tail_reader *t, int dirfd, const char *name);
 
 /** What tail_reader_next() found. */
 struct tail_item {

@@ -3,13 +3,15 @@
 #define BULLA_STORE_VERIFY_INTERNAL_H
 
 /**
- * What the two halves of verify share: verify.c leads through the ledger, verify_tails.c reads what its batches speak of.
+ * What the parts of verify share: verify.c leads through the ledger, verify_tails.c and verify_segments.c read what its
+ * batches speak of.
  */
 
 #include "bulla/error.h"
 #include "seal/history.h"
 #include "seal/ledger.h"
 #include "store/batchroot.h"
+#include "store/segment/set.h"
 #include "store/tail_reader.h"
 #include "store/verify.h"
 
@@ -19,7 +21,6 @@
 /** How far one journal has been read. */
 struct progress {
 	struct tail_reader reader; /* fd -1 while closed; its tables stay */
-	uint64_t offset;	   /* where to go on */
 	bool begun;		   /* the file was opened and had a header */
 	bool missing;		   /* it could not be; that was said */
 	bool broken;		   /* something was found */
@@ -43,11 +44,14 @@ struct verifier {
 	uint32_t *open; /* handles + 1 of open readers */
 	uint32_t n_slots, n_open;
 	uint32_t dice;
+	struct segment_set segments;
+	struct segment_cursor *cursors; /* owned: one a segment */
 	struct batchroot root;
 	struct gaps gaps; /* of the batch at hand */
 	struct buf raw;
 };
 
+void verify_found(struct verifier *v, const struct finding *f);
 /** A finding about a batch, or about a journal where `b` is NULL. */
 void verify_found_in(struct verifier *v, enum verdict verdict, const struct id *journal,
 		     const struct batch *b, uint64_t commit, uint64_t offset, const char *what);
@@ -104,5 +108,21 @@ _must_check_ int verify_tails_rest(struct verifier *v, uint32_t handle);
 /** Look at a file that bears a journal's name: a state_journal_fn. */
 _must_check_ int verify_tails_known(void *arg, const struct id *journal, const char *name);
 void verify_tails_done(struct verifier *v);
+
+/**
+ * Open what segments there are, or those that there are by now: `late` ones are not asked about commits that were looked at
+ * before.  @return 0, -ENOMEM, a negated errno.
+ */
+_must_check_ int verify_segments_open(struct verifier *v, bool late);
+/* Whether segments have a batch, or all of a journal; where they do not, new ones may, which are then opened.  @return 1, 0,
+ * or an error of verify_segments_open(). */
+_must_check_ int verify_segments_have(struct verifier *v, const struct batch *b);
+_must_check_ int verify_segments_have_all(struct verifier *v, const struct ledger_journal *j);
+/** Check batch `i` of a commit where a segment has it; `*ret_good` says that one has, and rightly. */
+_must_check_ int verify_segments_batch(struct verifier *v, const struct sealed_commit *c,
+				       uint32_t i, bool *ret_good);
+/** Behind all commits: nothing else may be there. */
+void verify_segments_rest(struct verifier *v);
+void verify_segments_done(struct verifier *v);
 
 #endif

@@ -53,7 +53,7 @@ int verdict_exit_status(enum verdict v)
 	}
 }
 
-static void found(struct verifier *v, const struct finding *f)
+void verify_found(struct verifier *v, const struct finding *f)
 {
 	if (f->verdict != VERDICT_NOTE)
 		v->report->verdict = MAX_OF(v->report->verdict, f->verdict);
@@ -68,15 +68,15 @@ void verify_found_in(struct verifier *v, enum verdict verdict, const struct id *
 
 	tail_name(journal, name);
 	snprintf(file, sizeof file, "journals/%s", name);
-	found(v, &(struct finding){
-			 .verdict = verdict,
-			 .file = file,
-			 .journal = journal,
-			 .batch = b ? b->batch_no : NONE,
-			 .commit = commit,
-			 .offset = offset,
-			 .what = what,
-		 });
+	verify_found(v, &(struct finding){
+				.verdict = verdict,
+				.file = file,
+				.journal = journal,
+				.batch = b ? b->batch_no : NONE,
+				.commit = commit,
+				.offset = offset,
+				.what = what,
+			});
 }
 
 /* Commits. */
@@ -87,14 +87,14 @@ static void check_receipt(struct verifier *v, const struct sealed_commit *c)
 
 	if (o->receipt_root && o->receipt_size == c->commit.number + 1 &&
 	    !hash_same(o->receipt_root, &c->root))
-		found(v, &(struct finding){
-				 .verdict = VERDICT_TAMPERED,
-				 .file = "ledger/" LEDGER_FILE,
-				 .batch = NONE,
-				 .commit = c->commit.number,
-				 .offset = NONE,
-				 .what = "an aggregator acknowledged another history",
-			 });
+		verify_found(v, &(struct finding){
+					.verdict = VERDICT_TAMPERED,
+					.file = "ledger/" LEDGER_FILE,
+					.batch = NONE,
+					.commit = c->commit.number,
+					.offset = NONE,
+					.what = "an aggregator acknowledged another history",
+				});
 }
 
 /* Nothing can come to a closed journal any more. */
@@ -157,14 +157,14 @@ uint64_t verify_now(const struct verifier *v)
 static void found_in_ledger(struct verifier *v, enum verdict verdict, uint64_t offset,
 			    const char *what)
 {
-	found(v, &(struct finding){
-			 .verdict = verdict,
-			 .file = "ledger/" LEDGER_FILE,
-			 .batch = NONE,
-			 .commit = history_size(v->history),
-			 .offset = offset,
-			 .what = what,
-		 });
+	verify_found(v, &(struct finding){
+				.verdict = verdict,
+				.file = "ledger/" LEDGER_FILE,
+				.batch = NONE,
+				.commit = history_size(v->history),
+				.offset = offset,
+				.what = what,
+			});
 }
 
 static const char *why_refused(int r)
@@ -293,20 +293,23 @@ static void conclude(struct verifier *v)
 	if (size == 0 && o->pin)
 		found_in_ledger(v, VERDICT_TAMPERED, NONE, "a key is pinned, but nothing is here");
 	if (!o->pin)
-		found(v, &(struct finding){
-				 .verdict = VERDICT_UNPINNED,
-				 .file = "ledger/" LEDGER_FILE,
-				 .batch = NONE,
-				 .commit = NONE,
-				 .offset = NONE,
-				 .what = "no key is pinned: whoever replaced everything would not "
-					 "be noticed",
-			 });
+		verify_found(
+			v,
+			&(struct finding){
+				.verdict = VERDICT_UNPINNED,
+				.file = "ledger/" LEDGER_FILE,
+				.batch = NONE,
+				.commit = NONE,
+				.offset = NONE,
+				.what = "no key is pinned: whoever replaced everything would not "
+					"be noticed",
+			});
 }
 
 static void verifier_done(struct verifier *v)
 {
 	verify_tails_done(v);
+	verify_segments_done(v);
 	ledger_close(&v->ledger);
 	history_free(v->history);
 }
@@ -329,7 +332,9 @@ int verify_state(const struct state *s, const struct verify_options *options,
 		return -ENOMEM;
 	if (options->pin)
 		history_pin(v.history, options->pin);
-	r = check_ledger(&v);
+	r = verify_segments_open(&v, false);
+	if (r >= 0)
+		r = check_ledger(&v);
 	if (r >= 0)
 		r = state_each_journal(s, verify_tails_known, &v);
 	/* There may be more of them by the time the last is reached. */
@@ -340,6 +345,7 @@ int verify_state(const struct state *s, const struct verify_options *options,
 	}
 	if (r < 0)
 		return r;
+	verify_segments_rest(&v);
 	conclude(&v);
 	return 0;
 }

@@ -171,14 +171,25 @@ static int find_rest(struct verifier *v, uint32_t handle, struct rest *ret)
 	}
 }
 
+/* A tail goes when its journal is closed and segments have all of it.  @return 1, 0, an error. */
+static int is_packed(struct verifier *v, uint32_t handle)
+{
+	const struct ledger_journal *j = history_journal(v->history, handle);
+
+	return j->closed && j->entries > 0 ? verify_segments_have_all(v, j) : 0;
+}
+
 static int check_rest(struct verifier *v, uint32_t handle)
 {
 	struct problem wrong = { 0 };
 	const struct ledger_journal *j;
 	struct rest rest;
-	int r;
+	int r, packed;
 
 	r = verify_reopen(v, handle);
+	packed = r == -ENOENT ? is_packed(v, handle) : 0;
+	if (packed != 0)
+		return MIN_OF(packed, 0);
 	if (r < 0) {
 		v->at[handle].missing = true;
 		j = history_journal(v->history, handle);

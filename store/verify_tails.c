@@ -35,13 +35,6 @@ int verify_problem(struct problem *p, enum verdict verdict, uint64_t offset, con
 
 /* Readers. */
 
-static void park(struct progress *p)
-{
-	p->offset = p->reader.frames.offset;
-	close_fd(&p->reader.fd);
-	frame_reader_done(&p->reader.frames);
-}
-
 /* Half of the files that the process may have open; the other half is its own business. */
 static int reserve_slots(struct verifier *v)
 {
@@ -65,7 +58,7 @@ static uint32_t free_slot(struct verifier *v)
 	v->dice = v->dice * 1664525u + 1013904223u;
 	slot = (v->dice >> 8) % v->n_slots;
 	if (v->open[slot] != 0)
-		park(&v->at[v->open[slot] - 1]);
+		tail_reader_park(&v->at[v->open[slot] - 1].reader);
 	v->open[slot] = 0;
 	return slot;
 }
@@ -81,12 +74,7 @@ static int open_again(struct verifier *v, const struct ledger_journal *j, struct
 		p->begun = r >= 0;
 		return r;
 	}
-	r = io_open_regular(v->state->journals, name, O_RDONLY);
-	if (r < 0)
-		return r;
-	p->reader.fd = r;
-	frame_reader_init(&p->reader.frames, r, p->offset, TAIL_RECORD_MAX);
-	return 0;
+	return tail_reader_unpark(&p->reader, v->state->journals, name);
 }
 
 int verify_reopen(struct verifier *v, uint32_t handle)
@@ -108,7 +96,7 @@ int verify_reopen(struct verifier *v, uint32_t handle)
 		if (slot == v->n_open)
 			slot = free_slot(v);
 		else if (v->open[v->n_open] != 0)
-			park(&v->at[v->open[v->n_open] - 1]);
+			tail_reader_park(&v->at[v->open[v->n_open] - 1].reader);
 		r = open_again(v, j, p);
 	}
 	if (r >= 0)
@@ -414,24 +402,24 @@ static int check_batch(struct verifier *v, struct progress *p, const struct batc
 	return r < 0 || !ret->what ? r : go_on(p, ret);
 }
 
-int verify_tails_batch(struct verifier *v, const struct sealed_commit *c, uint32_t i)
+/* Check a batch in its tail.  @return 1: it is there and good; 0: it is not, or the tail is gone and segments have it. */
+static int check_in_tail(struct verifier *v, const struct sealed_commit *c, uint32_t i)
 {
 	const struct batch *b = &c->batches[i];
-	uint32_t handle = c->handles[i];
-	const struct ledger_journal *j = history_journal(v->history, handle);
+	const struct ledger_journal *j = history_journal(v->history, c->handles[i]);
+	struct progress *p = &v->at[c->handles[i]];
 	struct problem found = { 0 };
-	struct progress *p;
 	int r;
 
-	r = verify_tails_reserve(v, handle + 1);
-	if (r < 0)
-		return r;
-	p = &v->at[handle];
-	v->report->batches++;
-	v->gaps = (struct gaps){ 0 };
 	if (p->missing)
 		return 0;
-	r = verify_reopen(v, handle);
+	r = verify_reopen(v, c->handles[i]);
+	if (r == -ENOENT) {
+		r = verify_segments_have(v, b);
+		if (r != 0)
+			return MIN_OF(r, 0);
+		r = -ENOENT;
+	}
 	if (r < 0) {
 		p->missing = true;
 		r = verify_unreadable(r, &found);
@@ -440,13 +428,35 @@ int verify_tails_batch(struct verifier *v, const struct sealed_commit *c, uint32
 	}
 	if (r < 0)
 		return r;
-	if (found.what) {
+	if (found.what)
 		verify_found_in(v, found.verdict, &j->id, b, c->commit.number, found.offset,
 				found.what);
-	} else {
-		v->report->entries += b->entries;
-		v->report->bytes += b->bytes;
-		gaps_add(&p->gaps, &v->gaps);
-	}
+	return !found.what;
+}
+
+int verify_tails_batch(struct verifier *v, const struct sealed_commit *c, uint32_t i)
+{
+	const struct batch *b = &c->batches[i];
+	struct gaps gaps = { 0 };
+	bool in_segment;
+	int r, in_tail;
+
+	r = verify_tails_reserve(v, c->handles[i] + 1);
+	if (r < 0)
+		return r;
+	v->report->batches++;
+	v->gaps = (struct gaps){ 0 };
+	in_tail = check_in_tail(v, c, i);
+	if (in_tail < 0)
+		return in_tail;
+	if (in_tail)
+		gaps = v->gaps;
+	v->gaps = (struct gaps){ 0 };
+	r = verify_segments_batch(v, c, i, &in_segment);
+	if (r < 0 || !(in_tail || in_segment))
+		return r;
+	v->report->entries += b->entries;
+	v->report->bytes += b->bytes;
+	gaps_add(&v->at[c->handles[i]].gaps, in_tail ? &gaps : &v->gaps);
 	return 0;
 }

@@ -74,8 +74,8 @@ static void make_journal(struct written *m, uint32_t j, uint64_t *seed, struct s
 	cr_assert(
 		eq(i64,
 		   segment_writer_journal(w, &(struct segment_source){ .id = m->id[j],
-								       .next_batch = 7,
-								       .next_seq = 1000 * j,
+								       .first_batch = 7,
+								       .first_seq = 1000 * j,
 								       .contexts = &m->contexts[j],
 								       .seeds = &m->seeds[j] }),
 		   j));
@@ -158,6 +158,7 @@ static void setup(void)
 	made = calloc(1, sizeof *made);
 	snprintf(path, sizeof path, "%s/x.segment", tempdir());
 	cr_assert(eq(int, segment_writer_open(&w, AT_FDCWD, path, 3), 0));
+	cr_assert(eq(i64, segment_writer_origin(&w, &(struct id){ "one" }, 0), 0));
 	for (uint32_t j = 0; j < JOURNALS; j++) {
 		make_journal(made, j, &seed, &w);
 		next[j][0] = 7;
@@ -321,6 +322,7 @@ Test(segment, the_same_name_is_not_taken_twice)
 
 	snprintf(path, sizeof path, "%s/x.segment", tempdir());
 	cr_assert(eq(int, segment_writer_open(&w, AT_FDCWD, path, 3), 0));
+	cr_assert(eq(i64, segment_writer_origin(&w, &(struct id){ "one" }, 0), 0));
 	cr_expect(eq(i64, segment_writer_finish(&w), 16 + 32 + (int64_t) (w.offset - 48)));
 	segment_writer_close(&w);
 	cr_expect(eq(int, segment_writer_open(&w, AT_FDCWD, path, 3), -EEXIST));

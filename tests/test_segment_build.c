@@ -13,10 +13,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "bulla/error.h"
 #include "seal/ledger.h"
+#include "store/segment/check.h"
 #include "store/segment/segment.h"
 #include "tests/builder.h"
 #include "tests/surgery.h"
@@ -106,9 +108,7 @@ static void check_segment(const char *path, struct sealed *s)
 		struct segment_group g;
 
 		cr_assert(eq(int, group_open(&g, &segment, k), 0));
-		cr_assert(group_need_batches(&g) == 0 && group_need_rows(&g) == 0 &&
-			  group_need_times(&g) == 0 && group_need_fields(&g) == 0 &&
-			  group_need_templates(&g) == 0);
+		cr_assert(eq(int, group_need_all(&g), 0));
 		for (uint32_t i = 0; i < g.ref->batches; i++) {
 			struct batch b;
 
@@ -120,29 +120,70 @@ static void check_segment(const char *path, struct sealed *s)
 	segment_close(&segment);
 }
 
-static void build(const struct state *state, const char *path, uint64_t first, uint64_t end,
-		  struct segment_made *made)
-{
-	struct segment_order order = { first, end, path, AT_FDCWD, 3 };
+struct all_made {
+	struct segment_made at[64];
+	size_t n;
+};
 
-	cr_assert(eq(int, segment_build(state, &order, made), 0));
-	cr_expect(gt(u64, made->size, 0));
+static int note_made(void *arg, const struct segment_made *m)
+{
+	struct all_made *all = arg;
+
+	cr_assert(lt(sz, all->n, 64));
+	cr_expect(gt(u64, m->size, 0));
+	all->at[all->n++] = *m;
+	return 0;
+}
+
+static const char *segments_path(void)
+{
+	static char path[600];
+
+	snprintf(path, sizeof path, "%s/segments", state_path_name);
+	mkdir(path, 0755);
+	return path;
+}
+
+/* Make segments of all that is sealed from `first` on. */
+static void build(const struct state *state, uint64_t first, uint64_t entries_max,
+		  struct all_made *all)
+{
+	int dirfd = open(segments_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct segment_builder_options o = { dirfd, first, entries_max, 3, note_made, all };
+	struct segment_builder *b;
+
+	*all = (struct all_made){ 0 };
+	cr_assert(eq(int, segment_builder_new(&b, state, &o), 0));
+	cr_assert(eq(int, segment_builder_read(b), 0));
+	cr_assert(eq(int, segment_builder_finish(b), 0));
+	segment_builder_free(b);
+	close(dirfd);
+}
+
+static void check_made(const struct all_made *all, struct sealed *s)
+{
+	for (size_t i = 0; i < all->n; i++) {
+		char path[700];
+
+		snprintf(path, sizeof path, "%s/%s", segments_path(), all->at[i].name);
+		check_segment(path, s);
+	}
 }
 
 Test(segment_build, a_segment_holds_what_was_sealed)
 {
-	struct segment_made made;
+	struct all_made all;
 	struct builder b;
 	struct sealed *s;
-	char path[600];
 
-	snprintf(path, sizeof path, "%s/all.segment", tempdir());
 	make_state(&b);
 	s = read_sealed(&b.state);
-	build(&b.state, path, 0, UINT64_MAX, &made);
-	check_segment(path, s);
-	cr_expect(eq(u64, made.batches, s->n));
-	cr_expect(eq(u32, made.journals, 4));
+	build(&b.state, 0, 0, &all);
+	check_made(&all, s);
+	cr_assert(eq(sz, all.n, 1));
+	cr_expect(eq(u64, all.at[0].batches, s->n));
+	cr_expect(eq(u64, all.at[0].left_out, 0));
+	cr_expect(eq(u32, all.at[0].journals, 4));
 	for (size_t i = 0; i < s->n; i++)
 		cr_expect(s->seen[i]);
 	free(s);
@@ -151,51 +192,166 @@ Test(segment_build, a_segment_holds_what_was_sealed)
 
 Test(segment_build, segments_of_adjoining_commits_hold_all_between_them)
 {
-	struct segment_made made;
+	struct all_made all;
+	struct segment_set set;
 	struct builder b;
 	struct sealed *s;
-	char path[600];
-	uint64_t batches = 0;
+	uint64_t batches = 0, end = 0;
 
 	make_state(&b);
 	s = read_sealed(&b.state);
-	for (uint64_t first = 0, n = 0; n < 100; first = made.end, n++) {
-		snprintf(path, sizeof path, "%s/%llu.segment", tempdir(),
-			 (unsigned long long) first);
-		build(&b.state, path, first, first + 7, &made);
-		check_segment(path, s);
-		batches += made.batches;
-		if (made.end < first + 7)
-			break;
+	build(&b.state, 0, 100, &all);
+	cr_assert(gt(sz, all.n, 3));
+	check_made(&all, s);
+	for (size_t i = 0; i < all.n; i++) {
+		cr_expect(eq(u64, all.at[i].first, end));
+		end = all.at[i].end;
+		batches += all.at[i].batches;
 	}
 	cr_expect(eq(u64, batches, s->n));
+	cr_assert(eq(int, segment_set_open(&set, &b.state), 0));
+	cr_expect(eq(u32, set.n, (uint32_t) all.n));
+	cr_expect(eq(u32, set.n_damaged, 0));
+	for (size_t i = 0; i < b.n; i++) {
+		struct history *h = history_new();
+		struct ledger_scan scan = { 0 };
+		struct ledger l;
+		uint64_t entries;
+
+		cr_assert(eq(int,
+			     ledger_open(&l, b.state.ledger, O_RDONLY, h, HISTORY_SKIP_SIGNATURE,
+					 NULL, NULL, &scan),
+			     0));
+		entries = history_journal(h, (uint32_t) i)->entries;
+		cr_expect(
+			segment_set_has_all(&set, &history_journal(h, (uint32_t) i)->id, entries));
+		cr_expect(not(segment_set_has_all(&set, &history_journal(h, (uint32_t) i)->id,
+						  entries + 1)));
+		ledger_close(&l);
+		history_free(h);
+	}
+	cr_expect(not(segment_set_is_stale(&set, &b.state)));
+	segment_set_close(&set);
 	free(s);
 	builder_done(&b);
 }
 
+/* The longer one counts, wherever it comes in the directory. */
+Test(segment_build, of_segments_that_overlap_the_longest_counts)
+{
+	struct all_made parts, whole;
+	struct segment_set set;
+	struct builder b;
+
+	make_state(&b);
+	build(&b.state, 0, 100, &parts);
+	cr_assert(eq(int, segment_set_open(&set, &b.state), 0));
+	build(&b.state, 0, 0, &whole);
+	cr_expect(segment_set_is_stale(&set, &b.state));
+	segment_set_close(&set);
+	cr_assert(eq(int, segment_set_open(&set, &b.state), 0));
+	cr_assert(eq(u32, set.n, 1));
+	cr_expect(eq(str, set.files[0].name, whole.at[0].name));
+	segment_set_close(&set);
+	builder_done(&b);
+}
+
+static void flip(const char *file, off_t at)
+{
+	int fd = open(file, O_RDWR | O_CLOEXEC);
+	uint8_t byte;
+
+	cr_assert(ge(int, fd, 0), "%s", file);
+	cr_assert(eq(sz, (size_t) pread(fd, &byte, 1, at), 1));
+	byte ^= 4;
+	cr_assert(eq(sz, (size_t) pwrite(fd, &byte, 1, at), 1));
+	close(fd);
+}
+
+/* Flip a bit of the content of a tail's n-th rows frame. */
+static void damage_rows(const char *file, size_t n)
+{
+	struct tail_reader t;
+	struct tail_item item;
+
+	cr_assert(eq(int, tail_reader_open(&t, AT_FDCWD, file), 0));
+	for (size_t i = 0; i < n;) {
+		cr_assert(eq(int, tail_reader_next(&t, &item), 1));
+		i += item.type == TAIL_ROWS;
+	}
+	tail_reader_close(&t);
+	flip(file, (off_t) item.offset + 60);
+}
+
 Test(segment_build, what_is_damaged_is_not_carried_on)
 {
-	struct segment_order order = { 0, UINT64_MAX, NULL, AT_FDCWD, 3 };
-	struct segment_made made;
+	struct all_made all;
 	struct builder b;
-	char path[600], tail[64], file[700];
-	uint8_t byte;
-	int fd;
+	struct sealed *s;
+	char tail[64], file[700];
+	size_t whole, seen = 0;
 
-	snprintf(path, sizeof path, "%s/x.segment", tempdir());
-	order.name = path;
 	make_state(&b);
 	builder_tail(&b, 1, tail);
 	snprintf(file, sizeof file, "%s/%s", state_path_name, tail);
-	fd = open(file, O_RDWR | O_CLOEXEC);
-	cr_assert(ge(int, fd, 0), "%s", file);
-	cr_assert(eq(sz, (size_t) pread(fd, &byte, 1, 700), 1));
-	byte ^= 4;
-	cr_assert(eq(sz, (size_t) pwrite(fd, &byte, 1, 700), 1));
-	close(fd);
-	cr_expect(eq(int, segment_build(&b.state, &order, &made), BULLA_ETAMPERED));
-	cr_expect(eq(int, access(path, F_OK), -1));
-	cr_expect(eq(int, unlink(file), 0));
-	cr_expect(eq(int, segment_build(&b.state, &order, &made), -ENOENT));
+	damage_rows(file, 3);
+	s = read_sealed(&b.state);
+	build(&b.state, 0, 0, &all);
+	check_made(&all, s);
+	cr_assert(eq(sz, all.n, 1));
+	cr_expect(gt(u64, all.at[0].left_out, 0));
+	cr_expect(eq(u64, all.at[0].batches + all.at[0].left_out, s->n));
+	for (size_t i = 0; i < s->n; i++)
+		seen += s->seen[i];
+	cr_expect(eq(u64, seen, all.at[0].batches));
+	/* In smaller segments what lies behind the damage is taken again. */
+	whole = all.at[0].batches;
+	memset(s->seen, 0, sizeof s->seen);
+	build(&b.state, 0, 100, &all);
+	check_made(&all, s);
+	seen = 0;
+	for (size_t i = 0; i < s->n; i++)
+		seen += s->seen[i];
+	cr_expect(gt(sz, seen, whole));
+	cr_expect(lt(sz, seen, s->n));
+	free(s);
+	builder_done(&b);
+}
+
+Test(segment_build, a_missing_tail_is_left_out)
+{
+	struct all_made all;
+	struct builder b;
+	struct sealed *s;
+	char tail[64], file[700];
+
+	make_state(&b);
+	builder_tail(&b, 0, tail);
+	snprintf(file, sizeof file, "%s/%s", state_path_name, tail);
+	cr_assert(eq(int, unlink(file), 0));
+	s = read_sealed(&b.state);
+	build(&b.state, 0, 0, &all);
+	check_made(&all, s);
+	cr_assert(eq(sz, all.n, 1));
+	cr_expect(eq(u32, all.at[0].journals, 3));
+	cr_expect(eq(u64, all.at[0].batches + all.at[0].left_out, s->n));
+	free(s);
+	builder_done(&b);
+}
+
+/* Who takes tails away relies on this. */
+Test(segment_build, a_segment_that_gives_back_something_else_is_found)
+{
+	struct sealed_batch none = { 0 };
+	struct all_made all;
+	struct builder b;
+	char path[700];
+
+	make_state(&b);
+	build(&b.state, 0, 0, &all);
+	snprintf(path, sizeof path, "%s/%s", segments_path(), all.at[0].name);
+	cr_expect(eq(int, segment_check(AT_FDCWD, path, &none, 0), BULLA_ECORRUPT));
+	flip(path, 500);
+	cr_expect(eq(int, segment_check(AT_FDCWD, path, &none, 0), BULLA_ECORRUPT));
 	builder_done(&b);
 }

@@ -76,6 +76,7 @@ static void write_lines(const char *path)
 	struct segment_writer w;
 
 	cr_assert(eq(int, segment_writer_open(&w, AT_FDCWD, path, 3), 0));
+	cr_assert(eq(i64, segment_writer_origin(&w, &(struct id){ "one" }, 0), 0));
 	cr_assert(eq(i64, segment_writer_journal(&w, &source), 0));
 	cr_assert(eq(int, segment_writer_batch(&w, 0, 0, 0, 0), 0));
 	for (size_t i = 0; i < LINES; i++) {

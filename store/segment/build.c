@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,8 +15,11 @@
 #include "seal/history.h"
 #include "seal/ledger.h"
 #include "store/batchroot.h"
+#include "store/segment/check.h"
 #include "store/segment/writer.h"
 #include "store/tail_reader.h"
+
+#define UNFINISHED "unfinished"
 
 enum { OPEN_MAX = 256 };
 
@@ -23,15 +27,16 @@ enum { OPEN_MAX = 256 };
 struct reading {
 	struct tail_reader tail;
 	bool begun;
-	int64_t number; /* in the segment; -1 before its first batch there */
+	bool left_out;	/* of the segment at hand */
+	int64_t number; /* in the segment at hand; -1 before its first batch there */
 };
 
-struct build {
+struct segment_builder {
 	const struct state *state;
-	const struct segment_order *order;
-	struct segment_made *made;
+	struct segment_builder_options options;
 	struct history *history;
-	struct segment_writer writer;
+	struct ledger ledger;
+	struct ledger_scan scan;
 	struct reading **readings; /* owned, by handle */
 	uint32_t cap, n_open;
 	struct field *fields; /* owned, FIELDS_MAX */
@@ -39,11 +44,17 @@ struct build {
 	struct batchroot root;
 	struct id origin;
 	int error;
+	/* The segment at hand. */
+	struct segment_writer writer; /* fd -1 before its first batch */
+	struct segment_made made;
+	struct sealed_batch *sealed; /* owned: its batches */
+	size_t sealed_cap;
+	uint64_t since_ns; /* time of its first commit with a batch */
 };
 
 /* Tails. */
 
-static struct reading *reading_of(struct build *b, uint32_t handle)
+static struct reading *reading_of(struct segment_builder *b, uint32_t handle)
 {
 	if (handle >= b->cap) {
 		uint32_t cap = MAX_OF(2 * b->cap, handle + 16);
@@ -65,61 +76,121 @@ static struct reading *reading_of(struct build *b, uint32_t handle)
 	return b->readings[handle];
 }
 
-/* Close the files that are open; each goes on from where it was. */
-static void park_all(struct build *b)
+static void reading_free(struct segment_builder *b, uint32_t handle)
 {
-	for (uint32_t i = 0; i < b->cap; i++) {
-		struct reading *r = b->readings[i];
-		uint64_t offset;
+	struct reading *r = b->readings[handle];
 
-		if (!r || r->tail.fd < 0)
-			continue;
-		offset = r->tail.frames.offset;
-		close_fd(&r->tail.fd);
-		frame_reader_done(&r->tail.frames);
-		r->tail.frames.offset = offset;
-	}
+	if (r && r->tail.fd >= 0)
+		b->n_open--;
+	if (r && r->begun)
+		tail_reader_close(&r->tail);
+	free(r);
+	b->readings[handle] = NULL;
+}
+
+/* Close the files that are open; each goes on from where it was. */
+static void park_all(struct segment_builder *b)
+{
+	for (uint32_t i = 0; i < b->cap; i++)
+		if (b->readings[i] && b->readings[i]->tail.fd >= 0)
+			tail_reader_park(&b->readings[i]->tail);
 	b->n_open = 0;
 }
 
-static int open_tail(struct build *b, struct reading *r, const struct ledger_journal *j)
+static int open_tail(struct segment_builder *b, struct reading *r, const struct ledger_journal *j)
 {
 	char name[TAIL_NAME_SIZE];
-	int fd;
+	int k;
 
 	if (r->tail.fd >= 0)
 		return 0;
 	if (b->n_open >= OPEN_MAX)
 		park_all(b);
 	tail_name(&j->id, name);
-	if (!r->begun) {
-		fd = tail_reader_open(&r->tail, b->state->journals, name);
-		if (fd < 0)
-			return fd;
-		r->begun = true;
-	} else {
-		fd = io_open_regular(b->state->journals, name, O_RDONLY);
-		if (fd < 0)
-			return fd;
-		r->tail.fd = fd;
-		frame_reader_init(&r->tail.frames, fd, r->tail.frames.offset, TAIL_RECORD_MAX);
-	}
+	k = r->begun ? tail_reader_unpark(&r->tail, b->state->journals, name)
+		     : tail_reader_open(&r->tail, b->state->journals, name);
+	if (k < 0)
+		return k;
+	r->begun = true;
 	b->n_open++;
 	return 0;
+}
+
+/* The segment at hand. */
+
+static int begin_segment(struct segment_builder *b, uint64_t time_ns)
+{
+	int64_t n;
+	int r;
+
+	if (b->writer.fd >= 0)
+		return 0;
+	/* One that was not finished is of no use. */
+	if (unlinkat(b->options.dirfd, UNFINISHED, 0) < 0 && errno != ENOENT)
+		return -errno;
+	r = segment_writer_open(&b->writer, b->options.dirfd, UNFINISHED, b->options.level);
+	if (r < 0)
+		return r;
+	n = segment_writer_origin(&b->writer, &b->origin, b->made.first);
+	b->since_ns = time_ns;
+	return n < 0 ? (int) n : 0;
+}
+
+/* What is known of tails goes on, but for those that are done, or whose damage stands in the way. */
+static void next_segment(struct segment_builder *b)
+{
+	segment_writer_close(&b->writer);
+	b->made = (struct segment_made){ .first = b->made.end, .end = b->made.end };
+	for (uint32_t i = 0; i < b->cap; i++) {
+		struct reading *r = b->readings[i];
+
+		if (r && (r->left_out || history_journal(b->history, i)->closed))
+			reading_free(b, i);
+		else if (r)
+			r->number = -1;
+	}
+}
+
+static int finish_segment(struct segment_builder *b)
+{
+	struct segment_made *m = &b->made;
+	int64_t size;
+	int r;
+
+	segment_writer_covers(&b->writer, 0, m->end);
+	size = segment_writer_finish(&b->writer);
+	if (size < 0)
+		return (int) size;
+	m->size = (uint64_t) size;
+	r = segment_check(b->options.dirfd, UNFINISHED, b->sealed, m->batches);
+	if (r < 0)
+		return r;
+	segment_name(m->first, m->end, m->name);
+	if (renameat(b->options.dirfd, UNFINISHED, b->options.dirfd, m->name) < 0)
+		return -errno;
+	r = io_sync_dir(b->options.dirfd);
+	if (r >= 0 && b->options.made)
+		r = b->options.made(b->options.arg, m);
+	next_segment(b);
+	return r;
+}
+
+int segment_builder_finish(struct segment_builder *b)
+{
+	return b->made.batches > 0 ? finish_segment(b) : 0;
 }
 
 /* Batches. */
 
 /* The segment is told of a journal when its first batch comes: by then its identity has been read. */
-static int announce(struct build *b, struct reading *r, const struct ledger_journal *j,
+static int announce(struct segment_builder *b, struct reading *r, const struct ledger_journal *j,
 		    const struct batch *batch)
 {
 	struct segment_source source = {
 		.id = j->id,
 		.boot = j->boot,
-		.origin = b->origin,
-		.next_batch = batch->batch_no,
-		.next_seq = batch->first_seq,
+		.first_batch = batch->batch_no,
+		.first_seq = batch->first_seq,
 		.contexts = &r->tail.contexts,
 		.seeds = &r->tail.seeds,
 	};
@@ -130,11 +201,28 @@ static int announce(struct build *b, struct reading *r, const struct ledger_jour
 	    !hash_same(&r->tail.contexts.at[0].hash, &j->identity))
 		return BULLA_ETAMPERED;
 	r->number = segment_writer_journal(&b->writer, &source);
-	b->made->journals += r->number >= 0;
+	b->made.journals += r->number >= 0;
 	return r->number < 0 ? (int) r->number : 0;
 }
 
-static int take_rows(struct build *b, struct reading *r, const struct tail_rows *rows, bool keep)
+static int begin_batch(struct segment_builder *b, struct reading *r, const struct sealed_commit *c,
+		       uint32_t i)
+{
+	const struct batch *batch = &c->batches[i];
+	const uint8_t *seed = seeds_of(&r->tail.seeds, batch->batch_no);
+	int k;
+
+	if (!seed)
+		return BULLA_ETAMPERED;
+	k = announce(b, r, history_journal(b->history, c->handles[i]), batch);
+	if (k < 0)
+		return k;
+	batchroot_begin(&b->root, seed, batch->batch_no, batch->recovered);
+	return segment_writer_batch(&b->writer, (uint32_t) r->number, c->commit.number,
+				    batch->recovered ? BATCH_RECOVERED : 0, batch->mono_offset);
+}
+
+static int take_rows(struct segment_builder *b, struct reading *r, const struct tail_rows *rows)
 {
 	struct row_state state = { 0 };
 	uint32_t context;
@@ -151,7 +239,7 @@ static int take_rows(struct build *b, struct reading *r, const struct tail_rows 
 			return BULLA_ECORRUPT;
 		e.context = r->tail.contexts.at[context].hash;
 		k = batchroot_add(&b->root, &e);
-		if (k >= 0 && keep)
+		if (k >= 0)
 			k = segment_writer_add(&b->writer, &e, context);
 		if (k < 0)
 			return k;
@@ -159,134 +247,203 @@ static int take_rows(struct build *b, struct reading *r, const struct tail_rows 
 	return k;
 }
 
-/* Read the rows of one batch.  A recovered batch has no record of its own that would have to be there. */
-static int read_rows(struct build *b, struct reading *r, const struct ledger_journal *j,
-		     const struct sealed_commit *c, uint32_t i, bool keep)
+/* The next frame of rows that do not come before `first_seq`: what is before is in other segments, or damaged. */
+static int next_rows(struct reading *r, uint64_t first_seq, struct tail_rows *ret)
+{
+	struct tail_item item;
+	int k;
+
+	for (;;) {
+		k = tail_reader_next(&r->tail, &item);
+		if (k == 0)
+			return BULLA_ETRUNCATED;
+		if (k < 0 && k > BULLA_ETRUNCATED)
+			return k;
+		if (k < 0 && tail_reader_resync(&r->tail) <= 0)
+			return BULLA_ETAMPERED;
+		if (k < 0)
+			continue;
+		if (item.type != TAIL_ROWS || item.rows.first_seq < first_seq)
+			continue;
+		*ret = item.rows;
+		return item.rows.first_seq == first_seq ? 0 : BULLA_ETAMPERED;
+	}
+}
+
+/* `*ret_begun` tells whether the writer has a batch at hand. */
+static int read_rows(struct segment_builder *b, struct reading *r, const struct sealed_commit *c,
+		     uint32_t i, bool *ret_begun)
 {
 	const struct batch *batch = &c->batches[i];
-	bool begun = false;
+	uint64_t n = 0;
 
-	while (batchroot_count(&b->root) < batch->entries || !begun) {
-		struct tail_item item;
-		const uint8_t *seed;
-		int k = tail_reader_next(&r->tail, &item);
+	while (n < batch->entries) {
+		struct tail_rows rows;
+		int k = next_rows(r, batch->first_seq + n, &rows);
 
-		if (k <= 0)
-			return k < 0 ? k : BULLA_ETRUNCATED;
-		if (item.type != TAIL_ROWS)
-			continue;
-		if (!begun) {
-			seed = seeds_of(&r->tail.seeds, batch->batch_no);
-			k = seed ? 0 : BULLA_ETAMPERED;
-			if (k >= 0 && keep)
-				k = announce(b, r, j, batch);
-			if (k >= 0 && keep)
-				k = segment_writer_batch(
-					&b->writer, (uint32_t) r->number, c->commit.number,
-					batch->recovered ? BATCH_RECOVERED : 0, batch->mono_offset);
-			if (k < 0)
-				return k;
-			batchroot_begin(&b->root, seed, batch->batch_no, batch->recovered);
-			begun = true;
+		if (k >= 0 && n == 0) {
+			k = begin_batch(b, r, c, i);
+			*ret_begun = k >= 0;
 		}
-		k = take_rows(b, r, &item.rows, keep);
+		if (k >= 0 && rows.count > batch->entries - n)
+			k = BULLA_ETAMPERED;
+		if (k >= 0)
+			k = take_rows(b, r, &rows);
 		if (k < 0)
 			return k;
+		n += rows.count;
 	}
 	return 0;
 }
 
-static int take_batch(struct build *b, const struct sealed_commit *c, uint32_t i, bool keep)
+static int check_root(struct segment_builder *b, const struct batch *batch)
+{
+	struct hash root = batchroot_get(&b->root);
+
+	return batchroot_count(&b->root) == batch->entries && hash_same(&root, &batch->root)
+		       ? 0
+		       : BULLA_ETAMPERED;
+}
+
+/* What the segment has to give back. */
+static int remember(struct segment_builder *b, const struct reading *r, const struct batch *batch)
+{
+	if (b->made.batches == b->sealed_cap) {
+		size_t cap = b->sealed_cap ? 2 * b->sealed_cap : 1024;
+		struct sealed_batch *more = reallocarray(b->sealed, cap, sizeof *more);
+
+		if (!more)
+			return -ENOMEM;
+		b->sealed = more;
+		b->sealed_cap = cap;
+	}
+	b->sealed[b->made.batches++] = (struct sealed_batch){
+		(uint32_t) r->number,
+		batch->batch_no,
+		batch_leaf_hash(batch),
+	};
+	b->made.entries += batch->entries;
+	return 0;
+}
+
+/* Whether an error is the tail's, and no reason to stop. */
+static bool is_damage(int r)
+{
+	return (r <= BULLA_ETRUNCATED && r != BULLA_ELIMIT) || r == -EIO || r == -ENOENT ||
+	       r == -ELOOP || r == -EISDIR || r == -ENXIO;
+}
+
+static int take_batch(struct segment_builder *b, const struct sealed_commit *c, uint32_t i)
 {
 	const struct ledger_journal *j = history_journal(b->history, c->handles[i]);
-	const struct batch *batch = &c->batches[i];
 	struct reading *r = reading_of(b, c->handles[i]);
-	struct hash root;
+	bool begun = false;
 	int k;
 
 	if (!r)
 		return -ENOMEM;
+	if (r->left_out) {
+		b->made.left_out++;
+		return 0;
+	}
+	k = begin_segment(b, c->commit.time_ns);
+	if (k < 0)
+		return k;
 	k = open_tail(b, r, j);
 	if (k >= 0)
-		k = read_rows(b, r, j, c, i, keep);
-	if (k < 0)
-		return k <= BULLA_ETRUNCATED && k != BULLA_EVERSION ? BULLA_ETAMPERED : k;
-	root = batchroot_get(&b->root);
-	if (batchroot_count(&b->root) != batch->entries || !hash_same(&root, &batch->root))
-		return BULLA_ETAMPERED;
-	b->made->batches += keep;
-	b->made->entries += keep ? batch->entries : 0;
-	return 0;
+		k = read_rows(b, r, c, i, &begun);
+	if (k >= 0)
+		k = check_root(b, &c->batches[i]);
+	if (k >= 0)
+		return remember(b, r, &c->batches[i]);
+	if (begun)
+		segment_writer_drop_batch(&b->writer);
+	r->left_out = true;
+	b->made.left_out++;
+	return is_damage(k) ? 0 : k;
 }
 
 static int take_commit(void *arg, const struct sealed_commit *c)
 {
-	struct build *b = arg;
-	bool keep = c->commit.number >= b->order->first;
+	struct segment_builder *b = arg;
 
-	if (c->commit.number >= b->order->end)
-		return 0;
 	if (c->commit.number == 0)
 		memcpy(b->origin.b, c->leaf.b, ID_SIZE);
+	if (c->commit.number < b->options.first)
+		return 0;
 	for (uint32_t i = 0; b->error >= 0 && i < c->commit.n_batches; i++)
-		b->error = take_batch(b, c, i, keep);
-	if (b->error >= 0 && keep)
+		b->error = take_batch(b, c, i);
+	b->made.end = c->commit.number + 1;
+	if (b->error >= 0 && b->made.batches > 0)
 		b->error = segment_writer_end_commit(&b->writer);
-	b->made->end = c->commit.number + 1;
+	if (b->error >= 0 && b->options.entries_max > 0 &&
+	    b->made.entries >= b->options.entries_max)
+		b->error = finish_segment(b);
 	return b->error;
 }
 
 /* Building. */
 
-static void done(struct build *b)
+int segment_builder_new(struct segment_builder **ret, const struct state *s,
+			const struct segment_builder_options *o)
 {
-	park_all(b);
-	for (uint32_t i = 0; i < b->cap; i++) {
-		if (b->readings[i])
-			tail_reader_close(&b->readings[i]->tail);
-		free(b->readings[i]);
+	_cleanup_(segment_builder_freep) struct segment_builder *b = calloc(1, sizeof *b);
+
+	if (!b)
+		return -ENOMEM;
+	b->state = s;
+	b->options = *o;
+	b->ledger.fd = b->writer.fd = -1;
+	b->made.first = b->made.end = o->first;
+	b->history = history_new();
+	b->fields = reallocarray(NULL, FIELDS_MAX, sizeof *b->fields);
+	if (!b->history || !b->fields)
+		return -ENOMEM;
+	*ret = TAKE_PTR(b);
+	return 0;
+}
+
+struct segment_builder *segment_builder_free(struct segment_builder *b)
+{
+	if (!b)
+		return NULL;
+	for (uint32_t i = 0; i < b->cap; i++)
+		reading_free(b, i);
+	if (b->writer.fd >= 0) {
+		segment_writer_close(&b->writer);
+		unlinkat(b->options.dirfd, UNFINISHED, 0);
 	}
 	free(b->readings);
+	free(b->sealed);
 	free(b->fields);
 	buf_done(&b->raw);
 	batchroot_done(&b->root);
+	ledger_close(&b->ledger);
 	history_free(b->history);
+	free(b);
+	return NULL;
 }
 
-static int read_ledger(struct build *b)
+int segment_builder_read(struct segment_builder *b)
 {
-	struct ledger_scan scan = { 0 };
-	struct ledger ledger = { .fd = -1 };
 	int r;
 
-	r = ledger_open(&ledger, b->state->ledger, O_RDONLY, b->history, HISTORY_CHECK_ALL,
-			take_commit, b, &scan);
-	ledger_close(&ledger);
+	if (b->ledger.fd < 0) {
+		b->ledger.fd = io_open_regular(b->state->ledger, LEDGER_FILE, O_RDONLY);
+		if (b->ledger.fd < 0)
+			return b->ledger.fd == -ENOENT ? 0 : b->ledger.fd;
+	}
+	r = ledger_catch_up(&b->ledger, b->history, HISTORY_CHECK_ALL, take_commit, b, &b->scan);
 	return b->error < 0 ? b->error : r;
 }
 
-int segment_build(const struct state *s, const struct segment_order *order,
-		  struct segment_made *ret)
+uint64_t segment_builder_pending(const struct segment_builder *b, uint64_t *ret_since_ns)
 {
-	struct build b = { .state = s, .order = order, .made = ret };
-	int64_t size = 0;
-	int r;
+	*ret_since_ns = b->since_ns;
+	return b->made.entries;
+}
 
-	*ret = (struct segment_made){ .end = order->first };
-	r = segment_writer_open(&b.writer, order->dirfd, order->name, order->level);
-	if (r < 0)
-		return r;
-	b.history = history_new();
-	b.fields = reallocarray(NULL, FIELDS_MAX, sizeof *b.fields);
-	r = b.history && b.fields ? read_ledger(&b) : -ENOMEM;
-	if (r >= 0)
-		size = segment_writer_finish(&b.writer);
-	segment_writer_close(&b.writer);
-	done(&b);
-	if (r >= 0 && size < 0)
-		r = (int) size;
-	if (r < 0)
-		unlinkat(order->dirfd, order->name, 0);
-	ret->size = r < 0 ? 0 : (uint64_t) size;
-	return r;
+const struct history *segment_builder_history(const struct segment_builder *b)
+{
+	return b->history;
 }

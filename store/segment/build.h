@@ -3,39 +3,60 @@
 #define BULLA_STORE_SEGMENT_BUILD_H
 
 /**
- * Making a segment out of what was sealed: some commits of a host's ledger, and the tails that they speak of.
+ * Making segments out of what was sealed: a host's ledger, followed as it grows, and the tails that it speaks of.
+ *
+ * Only batches whose content has the root that was sealed are taken: what is damaged in a tail is not carried on as if it
+ * were whole.  From such a batch on its journal is left out of the segment at hand, and stays in its tail; the next segment
+ * goes on with it.
  */
 
 #include <stdint.h>
 
 #include "base/attr.h"
-#include "seal/note.h"
+#include "store/segment/set.h"
 #include "store/state.h"
 
-struct segment_order {
-	uint64_t first, end; /* commits [first, end); `end` may lie behind the last */
-	const char *name;    /* of the file to make in `dirfd` */
-	int dirfd;
-	int level; /* zstd's */
-};
-
+/** A segment that is there: its file and its name are durable. */
 struct segment_made {
-	uint64_t size;
-	uint64_t end; /* commits [first, end) are in it */
-	uint64_t batches, entries;
+	char name[SEGMENT_NAME_SIZE];
+	uint64_t first, end; /* commits [first, end) */
+	uint64_t size, batches, entries;
+	uint64_t left_out; /* batches that are not what was sealed, or lie behind such a one */
 	uint32_t journals;
 };
 
+/** @return 0, or an error that stops the building. */
+typedef int (*segment_made_fn)(void *arg, const struct segment_made *m);
+
+struct segment_builder_options {
+	int dirfd;	      /* where segments go; borrowed */
+	uint64_t first;	      /* commit to begin with: what is before it is in segments */
+	uint64_t entries_max; /* a segment ends with the commit that brings it there; 0: never */
+	int level;	      /* zstd's */
+	segment_made_fn made; /* called with each; or NULL */
+	void *arg;
+};
+
+struct segment_builder;
+
+_must_check_ int segment_builder_new(struct segment_builder **ret, const struct state *s,
+				     const struct segment_builder_options *o);
+struct segment_builder *segment_builder_free(struct segment_builder *b);
+static inline void segment_builder_freep(struct segment_builder **b)
+{
+	segment_builder_free(*b);
+}
 /**
- * Make a segment.  Tails may grow meanwhile; they are not changed.
+ * Take what the ledger has got, making segments as they fill up.
  *
- * Only batches whose content has the root that was sealed are taken: what is damaged in a tail is not carried on as if it
- * were whole.
- *
- * @return 0, and the file is durable, its name not yet; BULLA_ETAMPERED where a tail does not hold what was sealed; an error
- *         of ledger_open(), tail_reader_open() or segment_writer_add().  The file is gone then.
+ * @return 0; an error of ledger_open(), of the disk, of `made`, -ENOMEM: the builder is of no more use then.
  */
-_must_check_ int segment_build(const struct state *s, const struct segment_order *order,
-			       struct segment_made *ret);
+_must_check_ int segment_builder_read(struct segment_builder *b);
+/** End the segment at hand, if any entry has come.  Errors as segment_builder_read(). */
+_must_check_ int segment_builder_finish(struct segment_builder *b);
+/** Entries that are in no segment yet, and when the first of their commits was, by the ledger. */
+uint64_t segment_builder_pending(const struct segment_builder *b, uint64_t *ret_since_ns);
+/** What the ledger says, as far as it was read. */
+const struct history *segment_builder_history(const struct segment_builder *b);
 
 #endif

@@ -8,7 +8,8 @@
  *	magic | u32 compatible | u32 incompatible flags | blocks | footer block | trailer
  *
  *	trailer  u64 offset of the footer | u32 stored | u32 raw size | u32 crc32c of what is stored | magic
- *	footer   3 refs: journals, seeds, templates | varint n, n groups
+ *	footer   varint n, n * (id of an origin | varint first | varint end of its commits)
+ *	         | 3 refs: journals, seeds, templates | varint n, n groups
  *	ref      varint offset | varint stored | varint raw | u32 crc32c of what is stored
  *	group    varint rows | varint batches | u64 time_min | u64 time_max | varint offset
  *	         | varint n, n * (u8 kind | varint stored | varint raw | u32 crc32c), one behind the other from the offset on
@@ -48,6 +49,7 @@ enum {
 	GROUP_VARIABLES_MAX = 1 << 24,
 	BLOCK_SIZE_MAX = 64 << 20, /* raw */
 	SEGMENT_JOURNALS_MAX = 1 << 20,
+	SEGMENT_ORIGINS_MAX = 1 << 16,
 };
 
 #endif

@@ -293,6 +293,19 @@ int group_need_fields(struct segment_group *g)
 
 /* Entries. */
 
+int group_need_all(struct segment_group *g)
+{
+	int r = group_need_batches(g);
+
+	if (r >= 0)
+		r = group_need_rows(g);
+	if (r >= 0)
+		r = group_need_times(g);
+	if (r >= 0)
+		r = group_need_fields(g);
+	return r < 0 ? r : group_need_templates(g);
+}
+
 int group_entry(struct segment_group *g, uint32_t row, const struct segment_journal *journal,
 		struct buf *message, struct field *fields, struct entry *ret)
 {

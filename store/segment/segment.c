@@ -88,12 +88,50 @@ static int read_contexts(struct contexts *c, struct rd *r)
 	return r->bad ? BULLA_ECORRUPT : 0;
 }
 
+static int read_origins(struct segment *s, struct rd *r)
+{
+	uint64_t n = rd_varint(r);
+
+	if (r->bad || n > SEGMENT_ORIGINS_MAX || n > r->left / (ID_SIZE + 2))
+		return BULLA_ECORRUPT;
+	s->origins = calloc(MAX_OF(n, 1ul), sizeof *s->origins);
+	if (!s->origins)
+		return -ENOMEM;
+	for (; s->n_origins < n; s->n_origins++) {
+		struct segment_origin *o = &s->origins[s->n_origins];
+
+		rd_copy(r, o->id.b, ID_SIZE);
+		o->first = rd_varint(r);
+		o->end = rd_varint(r);
+		if (r->bad || o->first > o->end)
+			return BULLA_ECORRUPT;
+	}
+	return 0;
+}
+
+/* Numbers of batches and entries, and where they begin. */
+static int read_extent(const struct segment *s, struct segment_journal *j, struct rd *r)
+{
+	uint64_t origin = rd_varint(r);
+
+	j->first_batch = rd_varint(r);
+	j->batches = rd_varint(r);
+	j->first_seq = rd_varint(r);
+	j->entries = rd_varint(r);
+	j->origin = (uint32_t) origin;
+	return r->bad || origin >= s->n_origins || j->batches > j->entries ||
+			       j->first_batch > UINT64_MAX - j->batches ||
+			       j->first_seq > UINT64_MAX - j->entries
+		       ? BULLA_ECORRUPT
+		       : 0;
+}
+
 static int read_journals(struct segment *s, struct rd *r)
 {
 	uint64_t n = rd_varint(r);
 	int error = 0;
 
-	if (r->bad || n > SEGMENT_JOURNALS_MAX || n > r->left / (3 * ID_SIZE + 1))
+	if (r->bad || n > SEGMENT_JOURNALS_MAX || n > r->left / (2 * ID_SIZE + 6))
 		return BULLA_ECORRUPT;
 	s->journals = calloc(MAX_OF(n, 1ul), sizeof *s->journals);
 	if (!s->journals)
@@ -103,8 +141,9 @@ static int read_journals(struct segment *s, struct rd *r)
 
 		rd_copy(r, j->id.b, ID_SIZE);
 		rd_copy(r, j->boot.b, ID_SIZE);
-		rd_copy(r, j->origin.b, ID_SIZE);
-		error = read_contexts(&j->contexts, r);
+		error = read_extent(s, j, r);
+		if (error >= 0)
+			error = read_contexts(&j->contexts, r);
 	}
 	return error < 0 ? error : r->bad || r->left > 0 ? BULLA_ECORRUPT : 0;
 }
@@ -298,7 +337,9 @@ static int read_all(struct segment *s)
 	if (error < 0)
 		return error;
 	r = rd_of(footer, ref.raw);
-	error = read_tables(s, &r);
+	error = read_origins(s, &r);
+	if (error >= 0)
+		error = read_tables(s, &r);
 	return error < 0 ? error : read_groups(s, &r);
 }
 
@@ -324,6 +365,7 @@ void segment_close(struct segment *s)
 		template_done(&s->templates[i]);
 	for (uint32_t i = 0; s->groups && i < s->n_groups; i++)
 		free(s->groups[i].blocks);
+	free(s->origins);
 	free(s->journals);
 	free(s->templates);
 	free(s->groups);

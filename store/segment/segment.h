@@ -21,8 +21,18 @@
 #include "store/segment/template.h"
 #include "store/tail_reader.h"
 
+/** Whose commits there are. */
+struct segment_origin {
+	struct id id;
+	uint64_t first,
+		end; /* commits [first, end) of it are here, but for batches that were left out */
+};
+
 struct segment_journal {
-	struct id id, boot, origin;
+	struct id id, boot;
+	uint32_t origin;	       /* of the segment */
+	uint64_t first_batch, batches; /* they follow each other without a hole */
+	uint64_t first_seq, entries;
 	struct contexts contexts;
 	struct seeds seeds;
 };
@@ -44,6 +54,8 @@ struct group_ref {
 struct segment {
 	int fd; /* owned */
 	uint64_t size;
+	struct segment_origin *origins; /* owned */
+	uint32_t n_origins;
 	struct segment_journal *journals; /* owned */
 	uint32_t n_journals;
 	struct template *templates; /* owned; texts point into `keys` */
@@ -126,6 +138,8 @@ _must_check_ int group_need_rows(struct segment_group *g);
 _must_check_ int group_need_times(struct segment_group *g);
 _must_check_ int group_need_fields(struct segment_group *g);
 _must_check_ int group_need_templates(struct segment_group *g);
+/** All of these. */
+_must_check_ int group_need_all(struct segment_group *g);
 /** Which templates and columns there are; a part of group_need_templates(). */
 _must_check_ int group_need_directory(struct segment_group *g);
 

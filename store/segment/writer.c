@@ -60,6 +60,7 @@ void segment_writer_close(struct segment_writer *w)
 	buf_done(&w->bytes);
 	buf_done(&w->raw);
 	buf_done(&w->stored);
+	free(w->origins);
 	free(w->sources);
 	free(w->batches);
 	free(w->rows);
@@ -96,6 +97,25 @@ static struct text app_of(const struct contexts *c)
 	return (struct text){ 0 };
 }
 
+int64_t segment_writer_origin(struct segment_writer *w, const struct id *id, uint64_t first)
+{
+	struct segment_origin *more;
+
+	if (w->n_origins == SEGMENT_ORIGINS_MAX)
+		return BULLA_ELIMIT;
+	more = reallocarray(w->origins, w->n_origins + 1, sizeof *more);
+	if (!more)
+		return -ENOMEM;
+	w->origins = more;
+	w->origins[w->n_origins] = (struct segment_origin){ *id, first, first };
+	return w->n_origins++;
+}
+
+void segment_writer_covers(struct segment_writer *w, uint32_t origin, uint64_t end)
+{
+	w->origins[origin].end = end;
+}
+
 int64_t segment_writer_journal(struct segment_writer *w, const struct segment_source *s)
 {
 	size_t cap = w->sources_cap;
@@ -106,6 +126,8 @@ int64_t segment_writer_journal(struct segment_writer *w, const struct segment_so
 		return -ENOMEM;
 	w->sources_cap = (uint32_t) cap;
 	w->sources[w->n_sources] = *s;
+	w->sources[w->n_sources].next_batch = s->first_batch;
+	w->sources[w->n_sources].next_seq = s->first_seq;
 	w->sources[w->n_sources].app = app_of(s->contexts);
 	return w->n_sources++;
 }
@@ -155,6 +177,17 @@ int segment_writer_add(struct segment_writer *w, const struct entry *e, uint32_t
 		buf_append(&w->bytes, f->value, f->value_len);
 	}
 	return w->bytes.bad ? -ENOMEM : 0;
+}
+
+void segment_writer_drop_batch(struct segment_writer *w)
+{
+	struct staged_batch *b = &w->batches[--w->n_batches];
+
+	if (b->n_rows > 0)
+		w->bytes.len = w->rows[b->first_row].at;
+	w->n_rows = b->first_row;
+	w->sources[b->journal].next_batch = b->batch_no;
+	w->sources[b->journal].next_seq = b->first_seq;
 }
 
 /* Blocks. */
@@ -457,7 +490,11 @@ static void put_journals(const struct segment_writer *w, struct buf *to)
 
 		buf_append(to, s->id.b, ID_SIZE);
 		buf_append(to, s->boot.b, ID_SIZE);
-		buf_append(to, s->origin.b, ID_SIZE);
+		buf_varint(to, s->origin);
+		buf_varint(to, s->first_batch);
+		buf_varint(to, s->next_batch - s->first_batch);
+		buf_varint(to, s->first_seq);
+		buf_varint(to, s->next_seq - s->first_seq);
 		buf_varint(to, s->contexts->n);
 		for (uint32_t k = 0; k < s->contexts->n; k++) {
 			buf_varint(to, s->contexts->at[k].leaf_size);
@@ -528,6 +565,12 @@ int64_t segment_writer_finish(struct segment_writer *w)
 	int r;
 
 	r = write_group(w);
+	buf_varint(&footer, w->n_origins);
+	for (uint32_t i = 0; i < w->n_origins; i++) {
+		buf_append(&footer, w->origins[i].id.b, ID_SIZE);
+		buf_varint(&footer, w->origins[i].first);
+		buf_varint(&footer, w->origins[i].end);
+	}
 	if (r >= 0)
 		r = write_table(w, put_journals, &footer);
 	if (r >= 0)

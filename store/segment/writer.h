@@ -18,12 +18,15 @@
 #include "store/contexts.h"
 #include "store/segment/format.h"
 #include "store/segment/messages.h"
+#include "store/segment/segment.h"
 #include "store/tail_reader.h"
 
 /** A journal of the segment; what it points to must live until segment_writer_finish(). */
 struct segment_source {
-	struct id id, boot, origin;
-	uint64_t next_batch, next_seq; /* of the first batch that comes; the writer counts on */
+	struct id id, boot;
+	uint32_t origin;		 /* as segment_writer_origin() numbered it */
+	uint64_t first_batch, first_seq; /* of the first batch that comes */
+	uint64_t next_batch, next_seq;	 /* the writer's */
 	const struct contexts *contexts;
 	const struct seeds *seeds;
 	struct text app; /* the writer's: what sorts before the journal */
@@ -33,6 +36,8 @@ struct segment_writer {
 	int fd;	   /* owned */
 	int level; /* zstd's */
 	uint64_t offset;
+	struct segment_origin *origins; /* owned */
+	uint32_t n_origins;
 	struct segment_source *sources; /* owned */
 	uint32_t n_sources, sources_cap;
 	struct templates templates;
@@ -56,6 +61,11 @@ struct segment_writer {
 _must_check_ int segment_writer_open(struct segment_writer *w, int dirfd, const char *name,
 				     int level);
 void segment_writer_close(struct segment_writer *w);
+/** Announce an origin; its commits from `first` on are to come.  @return its number, -ENOMEM, BULLA_ELIMIT. */
+_must_check_ int64_t segment_writer_origin(struct segment_writer *w, const struct id *id,
+					   uint64_t first);
+/** Commits of an origin before `end` have come, or have nothing to be kept here. */
+void segment_writer_covers(struct segment_writer *w, uint32_t origin, uint64_t end);
 /** Announce a journal.  @return its number in the segment, -ENOMEM, BULLA_ELIMIT. */
 _must_check_ int64_t segment_writer_journal(struct segment_writer *w,
 					    const struct segment_source *s);
@@ -65,6 +75,8 @@ _must_check_ int segment_writer_batch(struct segment_writer *w, uint32_t journal
 /** Take the next entry of the batch at hand; it is copied. */
 _must_check_ int segment_writer_add(struct segment_writer *w, const struct entry *e,
 				    uint32_t context);
+/** Take back the batch at hand and its entries. */
+void segment_writer_drop_batch(struct segment_writer *w);
 /** All batches of a commit are there: the group may end here.  @return 0, BULLA_ELIMIT, -ENOMEM, a negated errno. */
 _must_check_ int segment_writer_end_commit(struct segment_writer *w);
 /** Write what is left, and make the file durable.  @return its size, or an error. */

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * bulla-keep: what keeps a host's logs small.
+ *
+ * It follows the ledger, makes segments of what is sealed, and takes away the tails of closed journals once segments have
+ * all of them.  It has no key and no network, it never makes a commit wait, and nothing depends on its running.
+ */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/span.h"
+#include "base/text.h"
+#include "bulla/error.h"
+#include "seal/history.h"
+#include "store/receipts.h"
+#include "store/segment/build.h"
+#include "store/segment/set.h"
+#include "store/tail_reader.h"
+
+enum {
+	POLL_MS = 2000,
+	NICENESS = 10,
+	SEGMENT_ENTRIES = 1 << 20,
+	SEGMENT_AGE_S = 3600,
+	LEVEL = 9,
+	LEVEL_MAX = 19,
+};
+
+struct keeper {
+	const char *state_option;
+	bool once, help;
+	int level;
+	uint64_t age_ns; /* of the oldest entry that is in no segment */
+	struct state state;
+	int segments; /* directory */
+	int lock;
+	struct segment_builder *builder;
+	uint64_t made; /* segments */
+};
+
+static volatile sig_atomic_t told_to_stop;
+
+static void on_stop(int signal_number)
+{
+	(void) signal_number;
+	told_to_stop = 1;
+}
+
+static void usage(FILE *to)
+{
+	fputs("usage: bulla keep [OPTION]...\n"
+	      "\n"
+	      "Pack what is sealed into segments, which are small and fast to search, and take "
+	      "away\n"
+	      "the tails of closed journals once segments have what they had.\n"
+	      "\n"
+	      "      --once       pack what there is, and end\n"
+	      "      --every TIME pack entries at least this often (default: 1h)\n"
+	      "      --level N    zstd's level, 1 to 19 (default: 9)\n"
+	      "      --state DIR  state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
+	      "  -h, --help       show this\n",
+	      to);
+}
+
+/* Tails that nothing needs any more. */
+
+/* Whether every destination that this host ships to has acknowledged a commit. */
+static int note_smallest(void *arg, const struct receipt *r)
+{
+	uint64_t *size = arg;
+
+	*size = MIN_OF(*size, r->size);
+	return 0;
+}
+
+struct clearing {
+	struct keeper *keeper;
+	struct segment_set set;
+	uint64_t shipped; /* commits that all destinations have */
+	uint64_t tails, bytes;
+};
+
+static void clear_tail(struct clearing *c, const struct ledger_journal *j)
+{
+	const struct keeper *k = c->keeper;
+	char name[TAIL_NAME_SIZE];
+	struct stat st;
+
+	if (!j->closed || j->entries == 0 || j->last_commit >= c->shipped ||
+	    !segment_set_has_all(&c->set, &j->id, j->entries))
+		return;
+	tail_name(&j->id, name);
+	if (fstatat(k->state.journals, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    unlinkat(k->state.journals, name, 0) < 0)
+		return;
+	c->tails++;
+	c->bytes += (uint64_t) st.st_blocks * 512;
+}
+
+static int clear_tails(struct keeper *k)
+{
+	const struct history *h = segment_builder_history(k->builder);
+	struct clearing c = { .keeper = k, .shipped = UINT64_MAX };
+	char size[16];
+	int r;
+
+	r = receipts_each(&k->state, note_smallest, &c.shipped);
+	if (r >= 0 || r == -ENOENT)
+		r = segment_set_open(&c.set, &k->state);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < history_n_journals(h); i++)
+		clear_tail(&c, history_journal(h, i));
+	segment_set_close(&c.set);
+	if (c.tails == 0)
+		return 0;
+	text_size(size, c.bytes);
+	log_info("took away %" PRIu64 " tail%s (%s) that segments have", c.tails,
+		 c.tails == 1 ? "" : "s", size);
+	return io_sync_dir(k->state.journals);
+}
+
+/* Packing. */
+
+static int on_made(void *arg, const struct segment_made *m)
+{
+	struct keeper *k = arg;
+	char size[16];
+
+	text_size(size, m->size);
+	k->made++;
+	log_info("segments/%s: %" PRIu64 " entries of %u journal%s, %s, %.1f bytes an entry",
+		 m->name, m->entries, m->journals, m->journals == 1 ? "" : "s", size,
+		 (double) m->size / (double) MAX_OF(m->entries, (uint64_t) 1));
+	if (m->left_out > 0)
+		log_warning("%" PRIu64
+			    " batch%s of these commits stay in their tails: they are not "
+			    "what was sealed, or lie behind what is not; see bulla verify",
+			    m->left_out, m->left_out == 1 ? "" : "es");
+	return 0;
+}
+
+static int step(struct keeper *k)
+{
+	uint64_t since, now = clock_realtime_ns(), before = k->made, pending;
+	int r = segment_builder_read(k->builder);
+
+	if (r < 0)
+		return log_error_code(r, "pack");
+	pending = segment_builder_pending(k->builder, &since);
+	if (pending > 0 && (k->once || (now > since && now - since >= k->age_ns)))
+		r = segment_builder_finish(k->builder);
+	if (r < 0)
+		return log_error_code(r, "pack");
+	if (k->made == before && !k->once)
+		return 0;
+	r = clear_tails(k);
+	return r < 0 ? log_error_code(r, "take tails away") : 0;
+}
+
+static int keep(struct keeper *k)
+{
+	struct segment_builder_options o = {
+		.dirfd = k->segments,
+		.entries_max = SEGMENT_ENTRIES,
+		.level = k->level,
+		.made = on_made,
+		.arg = k,
+	};
+	struct segment_set set;
+	int r;
+
+	r = segment_set_open(&set, &k->state);
+	if (r < 0)
+		return log_error_code(r, "read segments");
+	for (uint32_t i = 0; i < set.n; i++)
+		if (set.files[i].error < 0)
+			log_error_code(set.files[i].error, "segments/%s", set.files[i].name);
+	o.first = set.n > 0 ? set.files[set.n - 1].end : 0;
+	segment_set_close(&set);
+	r = segment_builder_new(&k->builder, &k->state, &o);
+	if (r < 0)
+		return log_error_code(r, "pack");
+	do {
+		r = step(k);
+		if (r >= 0 && !k->once && !told_to_stop)
+			poll(NULL, 0, POLL_MS);
+	} while (r >= 0 && !k->once && !told_to_stop);
+	return r;
+}
+
+/* Starting. */
+
+static int open_all(struct keeper *k)
+{
+	char path[4096];
+	int r = state_path(k->state_option, path);
+
+	if (r < 0)
+		return log_error_code(r, "no state directory: use --state or BULLA_STATE");
+	r = state_open(&k->state, path, false);
+	if (r < 0)
+		return log_error_code(r, "cannot open %s", path);
+	k->segments = io_open_dir(k->state.root, "segments", 0755);
+	if (k->segments < 0)
+		return log_error_code(k->segments, "%s/segments", path);
+	k->lock = openat(k->segments, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (k->lock < 0)
+		return log_error_code(-errno, "%s/segments/lock", path);
+	if (flock(k->lock, LOCK_EX | LOCK_NB) < 0)
+		return log_error_code(-errno, "another keeper is at work on %s", path);
+	return 0;
+}
+
+/* Whoever logs comes first. */
+static void be_humble(void)
+{
+	enum { IOPRIO_WHO_PROCESS = 1, IOPRIO_IDLE = 3 << 13 };
+	struct rlimit files;
+
+	if (setpriority(PRIO_PROCESS, 0, NICENESS) < 0 ||
+	    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, IOPRIO_IDLE) < 0)
+		log_debug("the priority stays as it is");
+	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+		files.rlim_cur = files.rlim_max;
+		if (setrlimit(RLIMIT_NOFILE, &files) < 0)
+			log_debug("the limit of open files stays as it is");
+	}
+}
+
+static int on_option(struct keeper *k, int c, int argc, char **argv)
+{
+	uint64_t number;
+
+	switch (c) {
+	case 'o':
+		k->once = true;
+		return 0;
+	case 'e':
+		if (span_parse(optarg, strlen(optarg), &k->age_ns) < 0)
+			return log_usage("--every %s: a time as 30min or 1h is wanted", optarg);
+		return 0;
+	case 'l':
+		if (text_to_u64(optarg, &number) < 0 || number < 1 || number > LEVEL_MAX)
+			return log_usage("--level %s: 1 to %d is wanted", optarg, LEVEL_MAX);
+		k->level = (int) number;
+		return 0;
+	case 's':
+		k->state_option = optarg;
+		return 0;
+	case 'h':
+		k->help = true;
+		return 0;
+	default:
+		return log_bad_option(c, argv);
+	}
+}
+
+static int parse(struct keeper *k, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "once", no_argument, NULL, 'o' },
+		{ "every", required_argument, NULL, 'e' },
+		{ "level", required_argument, NULL, 'l' },
+		{ "state", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int c, r = 0;
+
+	opterr = 0;
+	while (r >= 0 && (c = getopt_long(argc, argv, ":h", options, NULL)) != -1)
+		r = on_option(k, c, argc, argv);
+	if (r >= 0 && !k->help && optind < argc)
+		r = log_usage("%s: no arguments are taken", argv[optind]);
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	struct keeper k = {
+		.state = { .root = -1, .seal = -1, .ledger = -1, .journals = -1 },
+		.segments = -1,
+		.lock = -1,
+		.level = LEVEL,
+		.age_ns = SEGMENT_AGE_S * NS_PER_S,
+	};
+	struct sigaction stop = { .sa_handler = on_stop };
+	int r;
+
+	log_setup("bulla keep", LOG_LEVEL_INFO);
+	r = parse(&k, argc, argv);
+	if (r < 0)
+		return 2;
+	if (k.help) {
+		usage(stdout);
+		return 0;
+	}
+	sigaction(SIGTERM, &stop, NULL);
+	sigaction(SIGINT, &stop, NULL);
+	be_humble();
+	r = open_all(&k);
+	if (r >= 0)
+		r = keep(&k);
+	segment_builder_free(k.builder);
+	close_fd(&k.lock);
+	close_fd(&k.segments);
+	state_close(&k.state);
+	return r < 0 ? 2 : 0;
+}

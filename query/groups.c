@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Row groups of segments as sources: one for each journal that has rows in the group and may match.
+ *
+ * Within a group the rows of a journal lie together, by sequence number, nearly always also by time.  What contexts say is
+ * worked out for all rows when the group is opened; messages are searched in their columns; what only an entry itself can
+ * tell is asked row by row when the merge comes there, and no row is made whole before.
+ */
+
+#include "query/source.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+
+enum { MAYBE_FEW = 256 }; /* so many rows are asked one by one rather than searched all at once */
+
+/* A group in use; it goes with the last of its sources. */
+struct group_in_use {
+	struct segment_group group;
+	const struct query *query;
+	uint64_t *yes, *maybe; /* owned: a bit a row */
+	struct buf message;
+	struct field *fields; /* owned, FIELDS_MAX */
+	struct entry entry;
+	bool has_messages;
+	uint32_t users;
+};
+
+/* Rows [from, to) of a group are a journal's. */
+struct group_run {
+	struct source source;
+	struct group_in_use *in_use;
+	const struct segment_journal *journal;
+	uint32_t first_batch, end_batch; /* of the group */
+	uint32_t from, to, at;		 /* `at` counts in the query's order */
+	uint32_t *order;		 /* owned: rows by time; NULL where they are */
+	bool backward;
+};
+
+/* Segments. */
+
+int searched_init(struct searched *s, const struct segment *segment, const struct query *q)
+{
+	struct needle needle;
+	int r = 0;
+
+	*s = (struct searched){ .segment = segment };
+	s->judgements = calloc(segment->n_journals + 1u, sizeof *s->judgements);
+	if (!s->judgements)
+		return -ENOMEM;
+	for (uint32_t i = 0; r >= 0 && i < segment->n_journals; i++)
+		r = judgement_init(&s->judgements[i], segment->journals[i].contexts.n);
+	if (r >= 0 && match_needle(q->match, &needle)) {
+		r = needle_plan_make(&s->plan, segment, &needle);
+		s->planned = r >= 0;
+	}
+	return r;
+}
+
+void searched_done(struct searched *s)
+{
+	for (uint32_t i = 0; s->judgements && i < s->segment->n_journals; i++)
+		free(s->judgements[i].of);
+	free(s->judgements);
+	if (s->planned)
+		needle_plan_done(&s->plan);
+}
+
+static bool may_match(struct searched *s, const struct query *q, uint32_t journal)
+{
+	const struct contexts *c = &s->segment->journals[journal].contexts;
+
+	return judge_journal(&s->judgements[journal], q, c, false) ||
+	       judge_journal(&s->judgements[journal], q, c, true);
+}
+
+bool searched_may_match(struct searched *s, const struct query *q)
+{
+	for (uint32_t i = 0; i < s->segment->n_journals; i++)
+		if (may_match(s, q, i))
+			return true;
+	return false;
+}
+
+/* Bits. */
+
+static bool get_bit(const uint64_t *bits, uint32_t i)
+{
+	return bits[i / 64] >> (i % 64) & 1;
+}
+
+static void set_bit(uint64_t *bits, uint32_t i)
+{
+	bits[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+/* Groups. */
+
+static void let_go(struct group_in_use *u)
+{
+	if (--u->users > 0)
+		return;
+	group_close(&u->group);
+	buf_done(&u->message);
+	free(u->fields);
+	free(u->yes);
+	free(u->maybe);
+	free(u);
+}
+
+static void let_gop(struct group_in_use **u)
+{
+	if (*u)
+		let_go(*u);
+}
+
+/* What contexts and times say of a journal's rows.  @return how many may match. */
+static uint32_t judge_run(struct group_in_use *u, struct searched *s, const struct group_batch *b,
+			  uint32_t from, uint32_t to)
+{
+	const struct segment_group *g = &u->group;
+	const struct contexts *c = &g->segment->journals[b->journal].contexts;
+	uint32_t n = 0;
+
+	for (uint32_t i = from; i < to; i++) {
+		bool own = g->n_fields && g->n_fields[i] > 0;
+		enum tri tri = TRI_NO;
+
+		if (g->time[i] >= u->query->since_ns && g->time[i] <= u->query->until_ns &&
+		    g->context[i] < c->n)
+			tri = judge_context(&s->judgements[b->journal], u->query, c,
+					    (uint32_t) g->context[i], own);
+		if (tri == TRI_NO || !match_priority(u->query->match, g->priority[i]))
+			continue;
+		set_bit(tri == TRI_YES ? u->yes : u->maybe, i);
+		n++;
+	}
+	return n;
+}
+
+/* Leave those that have the needle. */
+static int search_messages(struct group_in_use *u, struct searched *s)
+{
+	size_t words = (u->group.rows + 63) / 64, n = 0;
+	_cleanup_free_ uint64_t *hits = NULL;
+	int64_t r;
+
+	for (size_t i = 0; i < words; i++)
+		n += (size_t) __builtin_popcountll(u->maybe[i]);
+	if (!s->planned || n <= MAYBE_FEW)
+		return 0;
+	hits = reallocarray(NULL, words, sizeof *hits);
+	if (!hits)
+		return -ENOMEM;
+	r = group_search(&u->group, &s->plan, hits);
+	/* A field of an entry's own may be another MESSAGE. */
+	for (uint32_t i = 0; r >= 0 && u->group.n_fields && i < u->group.rows; i++)
+		if (u->group.n_fields[i] > 0)
+			set_bit(hits, i);
+	for (size_t i = 0; r >= 0 && i < words; i++)
+		u->maybe[i] &= hits[i];
+	return (int) MIN_OF(r, 0);
+}
+
+static int use_group(const struct opening *o, struct searched *s, uint32_t number,
+		     struct group_in_use **ret)
+{
+	_cleanup_(let_gop) struct group_in_use *u = calloc(1, sizeof *u);
+	int r;
+
+	if (!u)
+		return -ENOMEM;
+	u->users = 1;
+	u->query = o->query;
+	r = group_open(&u->group, s->segment, number);
+	if (r >= 0)
+		r = group_need_batches(&u->group);
+	*ret = TAKE_PTR(u);
+	return r;
+}
+
+static int read_group(const struct opening *o, struct group_in_use *u)
+{
+	size_t words = (u->group.rows + 63) / 64;
+	int r;
+
+	u->yes = calloc(words, sizeof *u->yes);
+	u->maybe = calloc(words, sizeof *u->maybe);
+	u->fields = reallocarray(NULL, FIELDS_MAX, sizeof *u->fields);
+	if (!u->yes || !u->maybe || !u->fields)
+		return -ENOMEM;
+	r = group_need_rows(&u->group);
+	if (r >= 0)
+		r = group_need_times(&u->group);
+	if (r >= 0)
+		r = group_need_fields(&u->group);
+	o->stats->frames_read++;
+	o->stats->rows_seen += u->group.rows;
+	return r;
+}
+
+/* Runs. */
+
+static uint32_t row_at(const struct group_run *run, uint32_t i)
+{
+	uint32_t k = run->backward ? run->to - run->from - 1 - i : i;
+
+	return run->order ? run->order[k] : run->from + k;
+}
+
+static const struct group_batch *batch_of(const struct group_run *run, uint32_t row)
+{
+	uint32_t from = run->first_batch, to = run->end_batch;
+
+	while (to - from > 1) {
+		uint32_t middle = from + (to - from) / 2;
+
+		if (run->in_use->group.batches[middle].first_row <= row)
+			from = middle;
+		else
+			to = middle;
+	}
+	return &run->in_use->group.batches[from];
+}
+
+static int show_run(struct source *s, struct shown *ret)
+{
+	struct group_run *run = (struct group_run *) s;
+	struct group_in_use *u = run->in_use;
+	uint32_t row = row_at(run, run->at);
+	const struct group_batch *b = batch_of(run, row);
+	int r = 0;
+
+	if (!u->has_messages)
+		r = group_need_templates(&u->group);
+	u->has_messages = r >= 0;
+	if (r >= 0)
+		r = group_entry(&u->group, row, run->journal, &u->message, u->fields, &u->entry);
+	if (r < 0)
+		return r;
+	*ret = (struct shown){
+		.entry = &u->entry,
+		.contexts = &run->journal->contexts,
+		.context = (uint32_t) u->group.context[row],
+		.journal = run->journal->id,
+		.seq = b->first_seq + (row - b->first_row),
+		.boot = run->journal->boot,
+		.mono_offset = b->mono_offset,
+		.has_mono = true,
+		.sealed = true,
+	};
+	return 0;
+}
+
+/* Go on to the first row, from the one at hand on, that matches. */
+static int settle(struct group_run *run)
+{
+	struct group_in_use *u = run->in_use;
+
+	for (; run->at < run->to - run->from; run->at++) {
+		uint32_t row = row_at(run, run->at);
+		const struct group_batch *b;
+		int r = get_bit(u->yes, row);
+
+		if (get_bit(u->maybe, row)) {
+			struct shown shown;
+
+			r = show_run(&run->source, &shown);
+			if (r >= 0)
+				r = match_entry(u->query->match, &shown);
+			if (r < 0)
+				return r;
+		}
+		if (r == 0)
+			continue;
+		b = batch_of(run, row);
+		run->source.time_ns = u->group.time[row];
+		run->source.seq = b->first_seq + (row - b->first_row);
+		return 1;
+	}
+	return 0;
+}
+
+static int next_in_run(struct source *s)
+{
+	struct group_run *run = (struct group_run *) s;
+
+	run->at++;
+	return settle(run);
+}
+
+static void free_run(struct source *s)
+{
+	struct group_run *run = (struct group_run *) s;
+
+	let_go(run->in_use);
+	free(run->order);
+	free(run);
+}
+
+static int compare_rows(const void *a, const void *b, void *arg)
+{
+	const uint64_t *time = arg;
+	uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
+
+	if (time[x] != time[y])
+		return time[x] > time[y] ? 1 : -1;
+	return (x > y) - (x < y);
+}
+
+/* Only a clock that stepped makes work here. */
+static int order_run(struct group_run *run)
+{
+	uint64_t *time = run->in_use->group.time;
+	uint32_t n = run->to - run->from, sorted = 1;
+
+	while (sorted < n && time[run->from + sorted - 1] <= time[run->from + sorted])
+		sorted++;
+	if (sorted == n)
+		return 0;
+	run->order = reallocarray(NULL, n, sizeof *run->order);
+	if (!run->order)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++)
+		run->order[i] = run->from + i;
+	qsort_r(run->order, n, sizeof *run->order, compare_rows, time);
+	return 0;
+}
+
+static int add_run(const struct opening *o, struct group_in_use *u, uint32_t first, uint32_t end)
+{
+	const struct group_batch *last = &u->group.batches[end - 1];
+	struct group_run *run = calloc(1, sizeof *run);
+	int r;
+
+	if (!run)
+		return -ENOMEM;
+	u->users++;
+	*run = (struct group_run){
+		.source = { .shown = show_run, .next = next_in_run, .free = free_run },
+		.in_use = u,
+		.journal = &u->group.segment->journals[last->journal],
+		.first_batch = first,
+		.end_batch = end,
+		.from = u->group.batches[first].first_row,
+		.to = last->first_row + last->entries,
+		.backward = o->backward,
+	};
+	run->source.journal = &run->journal->id;
+	r = order_run(run);
+	if (r >= 0)
+		r = settle(run);
+	if (r > 0)
+		return o->each(o->arg, &run->source);
+	free_run(&run->source);
+	return r;
+}
+
+/* The end of the run of batches of one journal that begins at `first`. */
+static uint32_t end_of_run(const struct segment_group *g, uint32_t first)
+{
+	uint32_t end = first + 1;
+
+	while (end < g->ref->batches && g->batches[end].journal == g->batches[first].journal)
+		end++;
+	return end;
+}
+
+int group_source_open(const struct opening *o, struct searched *s, uint32_t number)
+{
+	_cleanup_(let_gop) struct group_in_use *u = NULL;
+	uint32_t n = 0, end, any = 0;
+	int r;
+
+	r = use_group(o, s, number, &u);
+	if (r < 0)
+		return r;
+	n = u->group.ref->batches;
+	for (uint32_t i = 0; r >= 0 && i < n; i = end) {
+		const struct group_batch *b = &u->group.batches[i];
+
+		end = end_of_run(&u->group, i);
+		if (!may_match(s, o->query, b->journal))
+			continue;
+		if (!u->yes)
+			r = read_group(o, u);
+		if (r >= 0)
+			any += judge_run(u, s, b, b->first_row,
+					 b[end - 1 - i].first_row + b[end - 1 - i].entries);
+	}
+	if (r >= 0 && any > 0)
+		r = search_messages(u, s);
+	for (uint32_t i = 0; r >= 0 && any > 0 && i < n; i = end) {
+		end = end_of_run(&u->group, i);
+		if (may_match(s, o->query, u->group.batches[i].journal))
+			r = add_run(o, u, i, end);
+	}
+	return r;
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "store/segment/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "bulla/error.h"
+#include "store/segment/segment.h"
+
+/* Where the leaves of a journal's batches begin, by its number. */
+struct expected {
+	struct hash *leaf;  /* owned, by journal, then batch */
+	size_t *first;	    /* owned */
+	uint64_t *batch_no; /* owned: the journal's first */
+	size_t n;
+	uint64_t seen;
+};
+
+static void expected_done(struct expected *e)
+{
+	free(e->leaf);
+	free(e->first);
+	free(e->batch_no);
+}
+
+static int expect(struct expected *e, const struct segment *s, const struct sealed_batch *sealed,
+		  size_t n)
+{
+	size_t total = 0;
+
+	*e = (struct expected){
+		.leaf = reallocarray(NULL, MAX_OF(n, (size_t) 1), sizeof *e->leaf),
+		.first = calloc(s->n_journals + 1u, sizeof *e->first),
+		.batch_no = calloc(s->n_journals + 1u, sizeof *e->batch_no),
+		.n = n,
+	};
+	if (!e->leaf || !e->first || !e->batch_no)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->n_journals; i++) {
+		e->first[i] = total;
+		e->batch_no[i] = s->journals[i].first_batch;
+		total += s->journals[i].batches;
+	}
+	e->first[s->n_journals] = total;
+	if (total != n)
+		return BULLA_ECORRUPT;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t j = sealed[i].journal;
+		uint64_t k = sealed[i].batch_no - e->batch_no[j];
+
+		if (j >= s->n_journals || k >= e->first[j + 1] - e->first[j])
+			return BULLA_ECORRUPT;
+		e->leaf[e->first[j] + k] = sealed[i].leaf;
+	}
+	return 0;
+}
+
+static int check_batch(struct expected *e, struct segment_group *g, uint32_t i)
+{
+	uint32_t j = g->batches[i].journal;
+	uint64_t k = g->batches[i].batch_no - e->batch_no[j];
+	struct batch batch;
+	struct hash leaf;
+	int r;
+
+	if (k >= e->first[j + 1] - e->first[j])
+		return BULLA_ECORRUPT;
+	r = group_batch(g, i, &batch);
+	if (r < 0)
+		return r;
+	leaf = batch_leaf_hash(&batch);
+	e->seen++;
+	return hash_same(&leaf, &e->leaf[e->first[j] + k]) ? 0 : BULLA_ECORRUPT;
+}
+
+static int check_group(struct expected *e, const struct segment *s, uint32_t number)
+{
+	_cleanup_(group_close) struct segment_group g = { 0 };
+	int r = group_open(&g, s, number);
+
+	if (r >= 0)
+		r = group_need_all(&g);
+	for (uint32_t i = 0; r >= 0 && i < g.ref->batches; i++)
+		r = check_batch(e, &g, i);
+	return r;
+}
+
+int segment_check(int dirfd, const char *name, const struct sealed_batch *sealed, size_t n)
+{
+	_cleanup_(expected_done) struct expected e = { 0 };
+	_cleanup_(segment_close) struct segment s = { .fd = -1 };
+	int fd = io_open_regular(dirfd, name, O_RDONLY);
+	int r = fd < 0 ? fd : segment_open(&s, fd);
+
+	if (r >= 0)
+		r = expect(&e, &s, sealed, n);
+	for (uint32_t i = 0; r >= 0 && i < s.n_groups; i++)
+		r = check_group(&e, &s, i);
+	/* A batch that came twice leaves another one out. */
+	return r >= 0 && e.seen != n ? BULLA_ECORRUPT : r;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_CHECK_H
+#define BULLA_STORE_SEGMENT_CHECK_H
+
+/**
+ * Reading a segment back before anything relies on it: tails go because a segment has what they had.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "seal/statement.h"
+
+/** A batch as it was sealed. */
+struct sealed_batch {
+	uint32_t journal; /* of the segment */
+	uint64_t batch_no;
+	struct hash leaf;
+};
+
+/**
+ * Read a segment file as any reader would and hash it anew: it must give back these batches, whose numbers follow each other
+ * within each journal, and no others.
+ *
+ * @return 0; BULLA_ECORRUPT where it does not; an error of segment_open() or group_batch().
+ */
+_must_check_ int segment_check(int dirfd, const char *name, const struct sealed_batch *sealed,
+			       size_t n);
+
+#endif

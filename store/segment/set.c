@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "store/segment/set.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "bulla/error.h"
+
+enum { DIGITS = 20 };
+
+/* Names. */
+
+void segment_name(uint64_t first, uint64_t end, char ret[SEGMENT_NAME_SIZE])
+{
+	snprintf(ret, SEGMENT_NAME_SIZE, "%020" PRIu64 "-%020" PRIu64 SEGMENT_SUFFIX, first, end);
+}
+
+static int parse_digits(const char *p, uint64_t *ret)
+{
+	uint64_t v = 0;
+
+	for (int i = 0; i < DIGITS; i++) {
+		if (p[i] < '0' || p[i] > '9' || __builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t) (p[i] - '0'), &v))
+			return -EINVAL;
+	}
+	*ret = v;
+	return 0;
+}
+
+int segment_name_parse(const char *name, uint64_t *ret_first, uint64_t *ret_end)
+{
+	if (strlen(name) != SEGMENT_NAME_SIZE - 1 || name[DIGITS] != '-' ||
+	    strcmp(name + 2 * DIGITS + 1, SEGMENT_SUFFIX) != 0 ||
+	    parse_digits(name, ret_first) < 0 || parse_digits(name + DIGITS + 1, ret_end) < 0 ||
+	    *ret_first >= *ret_end)
+		return -EINVAL;
+	return 0;
+}
+
+/* The directory. */
+
+static void closedirp(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+static int compare_files(const void *a, const void *b)
+{
+	const struct segment_file *x = a, *y = b;
+
+	if (x->first != y->first)
+		return x->first > y->first ? 1 : -1;
+	return (x->end < y->end) - (x->end > y->end);
+}
+
+static int add_file(struct segment_set *s, uint32_t *cap, const char *name)
+{
+	struct segment_file f = { .segment = { .fd = -1 }, .error = -ENOENT };
+
+	if (segment_name_parse(name, &f.first, &f.end) < 0)
+		return 0;
+	if (s->n == *cap) {
+		struct segment_file *more;
+
+		*cap = *cap ? 2 * *cap : 16;
+		more = reallocarray(s->files, *cap, sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		s->files = more;
+	}
+	memcpy(f.name, name, sizeof f.name);
+	s->files[s->n++] = f;
+	return 0;
+}
+
+/* By commits, and without those that another one contains. */
+static void choose(struct segment_set *s)
+{
+	uint64_t end = 0;
+	uint32_t kept = 0;
+
+	if (s->n > 1)
+		qsort(s->files, s->n, sizeof *s->files, compare_files);
+	for (uint32_t i = 0; i < s->n; i++) {
+		if (s->files[i].end <= end)
+			continue;
+		end = s->files[i].end;
+		s->files[kept++] = s->files[i];
+	}
+	s->n = kept;
+}
+
+/* Which files count.  @return the directory, -ENOENT where there is none. */
+static int list(struct segment_set *s, const struct state *state)
+{
+	_cleanup_close_ int fd =
+		openat(state->root, "segments", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *dir = NULL;
+	struct dirent *e;
+	uint32_t cap = 0;
+	int copy, r = 0;
+
+	if (fd < 0)
+		return -errno;
+	copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (copy < 0)
+		return -errno;
+	dir = fdopendir(copy);
+	if (!dir) {
+		r = -errno;
+		close(copy);
+		return r;
+	}
+	while (r >= 0 && (errno = 0, (e = readdir(dir)) != NULL))
+		r = add_file(s, &cap, e->d_name);
+	if (r >= 0 && errno != 0)
+		r = -errno;
+	if (r < 0)
+		return r;
+	choose(s);
+	return TAKE_FD(fd);
+}
+
+/* Opening. */
+
+static int open_file(struct segment_file *f, int dirfd)
+{
+	int fd = io_open_regular(dirfd, f->name, O_RDONLY);
+	int r;
+
+	if (fd < 0)
+		return fd;
+	r = segment_open(&f->segment, fd);
+	if (r < 0)
+		return r;
+	/* On a host there is one origin. */
+	if (f->segment.n_origins == 1 && f->segment.origins[0].first == f->first &&
+	    f->segment.origins[0].end == f->end)
+		return 0;
+	segment_close(&f->segment);
+	return BULLA_ECORRUPT;
+}
+
+static int compare_spans(const void *a, const void *b)
+{
+	const struct segment_span *x = a, *y = b;
+	int c = id_compare(&x->journal, &y->journal);
+
+	return c != 0 ? c : (x->first_seq > y->first_seq) - (x->first_seq < y->first_seq);
+}
+
+static int index_spans(struct segment_set *s)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < s->n; i++)
+		n += s->files[i].segment.n_journals;
+	s->spans = reallocarray(NULL, MAX_OF(n, 1ul), sizeof *s->spans);
+	if (!s->spans)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->n; i++)
+		for (uint32_t k = 0; k < s->files[i].segment.n_journals; k++) {
+			const struct segment_journal *j = &s->files[i].segment.journals[k];
+
+			s->spans[s->n_spans++] = (struct segment_span){ j->id,
+									j->first_seq,
+									j->first_seq + j->entries,
+									j->first_batch,
+									j->first_batch + j->batches,
+									i,
+									k };
+		}
+	if (s->n_spans > 1)
+		qsort(s->spans, s->n_spans, sizeof *s->spans, compare_spans);
+	return 0;
+}
+
+int segment_set_open(struct segment_set *s, const struct state *state)
+{
+	_cleanup_close_ int dirfd = -1;
+	int r = 0;
+
+	*s = (struct segment_set){ 0 };
+	dirfd = list(s, state);
+	if (dirfd < 0 && dirfd != -ENOENT)
+		r = dirfd;
+	for (uint32_t i = 0; r >= 0 && i < s->n; i++) {
+		struct segment_file *f = &s->files[i];
+
+		f->error = open_file(f, dirfd);
+		s->n_damaged += f->error < 0;
+		if (f->error == -ENOMEM || f->error == -EMFILE || f->error == -ENFILE)
+			r = f->error;
+	}
+	if (r >= 0)
+		r = index_spans(s);
+	if (r < 0)
+		segment_set_close(s);
+	return r;
+}
+
+void segment_set_close(struct segment_set *s)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		segment_close(&s->files[i].segment);
+	free(s->files);
+	free(s->spans);
+	*s = (struct segment_set){ 0 };
+}
+
+bool segment_set_is_stale(const struct segment_set *s, const struct state *state)
+{
+	struct segment_set now = { 0 };
+	_cleanup_close_ int dirfd = list(&now, state);
+	bool same = now.n == s->n;
+
+	for (uint32_t i = 0; same && i < s->n; i++)
+		same = strcmp(s->files[i].name, now.files[i].name) == 0;
+	free(now.files);
+	return !same;
+}
+
+/* Asking. */
+
+const struct segment_span *segment_set_of(const struct segment_set *s, const struct id *journal,
+					  uint32_t *ret_n)
+{
+	uint32_t from = 0, to = s->n_spans;
+
+	while (from < to) {
+		uint32_t middle = from + (to - from) / 2;
+
+		if (id_compare(&s->spans[middle].journal, journal) < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	*ret_n = 0;
+	while (from + *ret_n < s->n_spans && id_equal(&s->spans[from + *ret_n].journal, journal))
+		(*ret_n)++;
+	return s->spans + from;
+}
+
+bool segment_set_has(const struct segment_set *s, const struct id *journal, uint64_t first_seq,
+		     uint64_t end_seq)
+{
+	uint32_t n;
+	const struct segment_span *span = segment_set_of(s, journal, &n);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (span[i].first_seq <= first_seq && end_seq <= span[i].end_seq)
+			return true;
+	return false;
+}
+
+bool segment_set_has_all(const struct segment_set *s, const struct id *journal, uint64_t end_seq)
+{
+	uint64_t have = 0;
+	uint32_t n;
+	const struct segment_span *span = segment_set_of(s, journal, &n);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (span[i].first_seq <= have)
+			have = MAX_OF(have, span[i].end_seq);
+	return have >= end_seq;
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_SET_H
+#define BULLA_STORE_SEGMENT_SET_H
+
+/**
+ * The segments of a state directory: `segments/<first commit>-<end>.segment`, both as 20 digits.
+ *
+ * There is no list of them but their names.  One that is made out of others takes their place by being there: of two whose
+ * commits overlap the longer one counts, and what it contains is on its way out.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "store/segment/segment.h"
+#include "store/state.h"
+
+enum { SEGMENT_NAME_SIZE = 20 + 1 + 20 + sizeof SEGMENT_SUFFIX };
+
+void segment_name(uint64_t first, uint64_t end, char ret[SEGMENT_NAME_SIZE]);
+/** Parse such a name.  @return 0 or -EINVAL. */
+_must_check_ int segment_name_parse(const char *name, uint64_t *ret_first, uint64_t *ret_end);
+
+struct segment_file {
+	uint64_t first, end; /* commits */
+	char name[SEGMENT_NAME_SIZE];
+	struct segment segment;
+	int error; /* why it could not be opened; 0: it is open */
+};
+
+/** What one segment has of a journal. */
+struct segment_span {
+	struct id journal;
+	uint64_t first_seq, end_seq, first_batch, end_batch;
+	uint32_t file, number; /* the journal's in it */
+};
+
+struct segment_set {
+	struct segment_file *files; /* owned; by commits */
+	uint32_t n;
+	uint32_t n_damaged; /* files that are no segments, or not those that their names say */
+	struct segment_span *spans; /* owned; by journal, then seq */
+	uint32_t n_spans;
+};
+
+/**
+ * Open all segments that count.  One that cannot be opened keeps its place, with its error.
+ *
+ * @return 0, also where there are none; -ENOMEM; a negated errno of the directory, or where descriptors are short.
+ */
+_must_check_ int segment_set_open(struct segment_set *s, const struct state *state);
+void segment_set_close(struct segment_set *s);
+/**
+ * Whether the directory has other segments by now.  Who reads tails after segments asks at the end, and starts over: a tail
+ * may have gone because a new segment has what it had.
+ */
+bool segment_set_is_stale(const struct segment_set *s, const struct state *state);
+/** The spans of a journal. */
+const struct segment_span *segment_set_of(const struct segment_set *s, const struct id *journal,
+					  uint32_t *ret_n);
+/** Whether entries [first_seq, end_seq) of a journal are all in one segment. */
+bool segment_set_has(const struct segment_set *s, const struct id *journal, uint64_t first_seq,
+		     uint64_t end_seq);
+/** Whether entries [0, end_seq) are in segments. */
+bool segment_set_has_all(const struct segment_set *s, const struct id *journal, uint64_t end_seq);
+
+#endif

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Batches in segments: hashed anew, each when its commit comes.
+ *
+ * Commits come in order, and so do the row groups of a segment: each is read once.  A segment may take the place of tails,
+ * or stand beside them; then both must be what was sealed.
+ */
+
+#include "store/verify-internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+
+/* How far a segment has been read. */
+struct segment_cursor {
+	struct segment_group group;
+	bool has_group;
+	uint32_t next;	    /* group */
+	uint32_t *first_of; /* owned: of each journal 1 + its first batch in the group, or 0 */
+	uint64_t seen;	    /* batches */
+	bool late;	    /* it came when earlier commits had been looked at elsewhere */
+	bool broken;	    /* a group could not be read; that was said */
+};
+
+static void found_in_segment(struct verifier *v, uint32_t file, enum verdict verdict,
+			     const struct id *journal, const struct batch *b, uint64_t commit,
+			     uint64_t offset, const char *what)
+{
+	char name[16 + SEGMENT_NAME_SIZE];
+
+	snprintf(name, sizeof name, "segments/%s", v->segments.files[file].name);
+	verify_found(v, &(struct finding){
+				.verdict = verdict,
+				.file = name,
+				.journal = journal,
+				.batch = b ? b->batch_no : NONE,
+				.commit = commit,
+				.offset = offset,
+				.what = what,
+			});
+}
+
+static void drop_group(struct segment_cursor *c)
+{
+	if (c->has_group)
+		group_close(&c->group);
+	c->has_group = false;
+}
+
+static void cursors_done(struct verifier *v)
+{
+	for (uint32_t i = 0; v->cursors && i < v->segments.n; i++) {
+		drop_group(&v->cursors[i]);
+		free(v->cursors[i].first_of);
+	}
+	free(v->cursors);
+	v->cursors = NULL;
+}
+
+void verify_segments_done(struct verifier *v)
+{
+	cursors_done(v);
+	segment_set_close(&v->segments);
+}
+
+int verify_segments_open(struct verifier *v, bool late)
+{
+	int r;
+
+	verify_segments_done(v);
+	r = segment_set_open(&v->segments, v->state);
+	if (r < 0)
+		return r;
+	v->cursors = calloc(v->segments.n + 1u, sizeof *v->cursors);
+	if (!v->cursors)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < v->segments.n; i++) {
+		struct problem wrong = { 0 };
+
+		v->cursors[i].late = late;
+		if (v->segments.files[i].error == 0 || late)
+			continue;
+		r = verify_unreadable(v->segments.files[i].error, &wrong);
+		if (r < 0)
+			return r;
+		found_in_segment(v, i, wrong.verdict, NULL, NULL, NONE, NONE, wrong.what);
+	}
+	return 0;
+}
+
+/* Read the next group.  @return 1; 0 when there is none, or none that can be read; -ENOMEM, an errno. */
+static int next_group(struct verifier *v, uint32_t file)
+{
+	const struct segment *s = &v->segments.files[file].segment;
+	struct segment_cursor *c = &v->cursors[file];
+	int r;
+
+	drop_group(c);
+	if (c->next == s->n_groups || c->broken)
+		return 0;
+	r = group_open(&c->group, s, c->next++);
+	c->has_group = r >= 0;
+	if (r >= 0)
+		r = group_need_all(&c->group);
+	if (r >= 0 && !c->first_of) {
+		c->first_of = calloc(s->n_journals + 1u, sizeof *c->first_of);
+		r = c->first_of ? 0 : -ENOMEM;
+	}
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		c->broken = true;
+		found_in_segment(
+			v, file, VERDICT_TAMPERED, NULL, NULL, NONE,
+			s->groups[c->next - 1].n_blocks > 0
+				? s->groups[c->next - 1].blocks[0].offset
+				: NONE,
+			"a row group is damaged: its entries and those behind it cannot be "
+			"checked");
+		return 0;
+	}
+	memset(c->first_of, 0, s->n_journals * sizeof *c->first_of);
+	for (uint32_t i = c->group.ref->batches; i-- > 0;)
+		c->first_of[c->group.batches[i].journal] = i + 1;
+	return 1;
+}
+
+/* The batch's number in the group at hand, or -ENOENT. */
+static int64_t find_in_group(const struct segment_cursor *c, const struct segment_span *span,
+			     uint64_t batch_no)
+{
+	const struct group_batch *first;
+	uint64_t i;
+
+	if (!c->has_group || c->first_of[span->number] == 0)
+		return -ENOENT;
+	first = &c->group.batches[c->first_of[span->number] - 1];
+	i = (uint64_t) (first - c->group.batches) + (batch_no - first->batch_no);
+	if (batch_no < first->batch_no || i >= c->group.ref->batches ||
+	    c->group.batches[i].journal != span->number || c->group.batches[i].batch_no != batch_no)
+		return -ENOENT;
+	return (int64_t) i;
+}
+
+/* Gaps are told by few entries; only these are looked at. */
+static int see_gaps(struct verifier *v, struct segment_group *g, const struct group_batch *b,
+		    const struct segment_journal *j)
+{
+	_cleanup_buf_ struct buf message = { 0 };
+	struct field fields[FIELDS_MAX];
+	struct entry e;
+	int r = 0;
+
+	for (uint32_t i = b->first_row; r >= 0 && i < b->first_row + b->entries; i++) {
+		if (!(g->flags[i] & ENTRY_GAP))
+			continue;
+		r = group_entry(g, i, j, &message, fields, &e);
+		if (r >= 0)
+			gaps_see(&v->gaps, &e);
+	}
+	return r;
+}
+
+static const char *check_batch(struct verifier *v, const struct segment_span *span, uint32_t number,
+			       const struct batch *sealed, uint64_t commit,
+			       const struct ledger_journal *j, int *ret)
+{
+	struct segment_cursor *c = &v->cursors[span->file];
+	const struct segment_journal *sj =
+		&v->segments.files[span->file].segment.journals[span->number];
+	const struct group_batch *b = &c->group.batches[number];
+	struct hash leaf, want = batch_leaf_hash(sealed);
+	struct batch batch;
+
+	c->seen++;
+	if (sj->contexts.n == 0 || !hash_same(&sj->contexts.at[0].hash, &j->identity))
+		return "the identity is not the one that was sealed when the journal was opened";
+	if (b->commit != commit)
+		return "the batch is said to be of another commit";
+	*ret = group_batch(&c->group, number, &batch);
+	if (*ret < 0)
+		return "an entry cannot be read";
+	leaf = batch_leaf_hash(&batch);
+	if (!hash_same(&leaf, &want))
+		return "content changed after it was sealed";
+	*ret = see_gaps(v, &c->group, b, sj);
+	return *ret < 0 ? "an entry cannot be read" : NULL;
+}
+
+/* The segment that should have the batch, or NULL. */
+static const struct segment_span *span_of(const struct verifier *v, const struct batch *b)
+{
+	uint32_t n;
+	const struct segment_span *span = segment_set_of(&v->segments, &b->journal, &n);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (span[i].first_batch <= b->batch_no && b->batch_no < span[i].end_batch)
+			return &span[i];
+	return NULL;
+}
+
+int verify_segments_have(struct verifier *v, const struct batch *b)
+{
+	int r;
+
+	if (span_of(v, b))
+		return 1;
+	if (!segment_set_is_stale(&v->segments, v->state))
+		return 0;
+	r = verify_segments_open(v, true);
+	return r < 0 ? r : span_of(v, b) != NULL;
+}
+
+int verify_segments_have_all(struct verifier *v, const struct ledger_journal *j)
+{
+	int r;
+
+	if (segment_set_has_all(&v->segments, &j->id, j->entries))
+		return 1;
+	if (!segment_set_is_stale(&v->segments, v->state))
+		return 0;
+	r = verify_segments_open(v, true);
+	return r < 0 ? r : segment_set_has_all(&v->segments, &j->id, j->entries);
+}
+
+int verify_segments_batch(struct verifier *v, const struct sealed_commit *c, uint32_t i,
+			  bool *ret_good)
+{
+	const struct batch *b = &c->batches[i];
+	const struct ledger_journal *j = history_journal(v->history, c->handles[i]);
+	const struct segment_span *span = span_of(v, b);
+	const char *what;
+	int64_t number;
+	int r = 1;
+
+	*ret_good = false;
+	if (!span)
+		return 0;
+	while ((number = find_in_group(&v->cursors[span->file], span, b->batch_no)) < 0 && r > 0)
+		r = next_group(v, span->file);
+	if (r < 0)
+		return r;
+	if (number < 0 && v->cursors[span->file].broken)
+		return 0;
+	r = 0;
+	what = number < 0 ? "the batch is not where the segment says that it is"
+			  : check_batch(v, span, (uint32_t) number, b, c->commit.number, j, &r);
+	if (r == -ENOMEM)
+		return r;
+	if (what)
+		found_in_segment(v, span->file, VERDICT_TAMPERED, &j->id, b, c->commit.number, NONE,
+				 what);
+	*ret_good = !what;
+	return 0;
+}
+
+void verify_segments_rest(struct verifier *v)
+{
+	for (uint32_t i = 0; v->cursors && i < v->segments.n; i++) {
+		const struct segment *s = &v->segments.files[i].segment;
+		const struct segment_cursor *c = &v->cursors[i];
+		uint64_t batches = 0;
+
+		for (uint32_t k = 0; k < s->n_groups; k++)
+			batches += s->groups[k].batches;
+		if (!c->late && !c->broken && c->seen != batches)
+			found_in_segment(v, i, VERDICT_TAMPERED, NULL, NULL, NONE, NONE,
+					 "it has batches that the ledger does not know");
+	}
+}
