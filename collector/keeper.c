@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -29,11 +28,9 @@
 #include "base/span.h"
 #include "base/text.h"
 #include "bulla/error.h"
-#include "seal/history.h"
-#include "store/receipts.h"
 #include "store/segment/build.h"
+#include "store/segment/replace.h"
 #include "store/segment/set.h"
-#include "store/tail_reader.h"
 
 enum {
 	POLL_MS = 2000,
@@ -81,61 +78,18 @@ static void usage(FILE *to)
 }
 
 /* Tails that nothing needs any more. */
-
-/* Whether every destination that this host ships to has acknowledged a commit. */
-static int note_smallest(void *arg, const struct receipt *r)
-{
-	uint64_t *size = arg;
-
-	*size = MIN_OF(*size, r->size);
-	return 0;
-}
-
-struct clearing {
-	struct keeper *keeper;
-	struct segment_set set;
-	uint64_t shipped; /* commits that all destinations have */
-	uint64_t tails, bytes;
-};
-
-static void clear_tail(struct clearing *c, const struct ledger_journal *j)
-{
-	const struct keeper *k = c->keeper;
-	char name[TAIL_NAME_SIZE];
-	struct stat st;
-
-	if (!j->closed || j->entries == 0 || j->last_commit >= c->shipped ||
-	    !segment_set_has_all(&c->set, &j->id, j->entries))
-		return;
-	tail_name(&j->id, name);
-	if (fstatat(k->state.journals, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    unlinkat(k->state.journals, name, 0) < 0)
-		return;
-	c->tails++;
-	c->bytes += (uint64_t) st.st_blocks * 512;
-}
-
 static int clear_tails(struct keeper *k)
 {
-	const struct history *h = segment_builder_history(k->builder);
-	struct clearing c = { .keeper = k, .shipped = UINT64_MAX };
+	struct replaced replaced;
 	char size[16];
 	int r;
 
-	r = receipts_each(&k->state, note_smallest, &c.shipped);
-	if (r >= 0 || r == -ENOENT)
-		r = segment_set_open(&c.set, &k->state);
-	if (r < 0)
-		return r;
-	for (uint32_t i = 0; i < history_n_journals(h); i++)
-		clear_tail(&c, history_journal(h, i));
-	segment_set_close(&c.set);
-	if (c.tails == 0)
-		return 0;
-	text_size(size, c.bytes);
-	log_info("took away %" PRIu64 " tail%s (%s) that segments have", c.tails,
-		 c.tails == 1 ? "" : "s", size);
-	return io_sync_dir(k->state.journals);
+	r = segment_replace_tails(&k->state, segment_builder_history(k->builder), &replaced);
+	text_size(size, replaced.bytes);
+	if (replaced.tails > 0)
+		log_info("took away %" PRIu64 " tail%s (%s) that segments have", replaced.tails,
+			 replaced.tails == 1 ? "" : "s", size);
+	return r;
 }
 
 /* Packing. */

@@ -6,6 +6,7 @@
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -20,9 +21,16 @@
 #include "query/local.h"
 #include "store/gaps.h"
 #include "store/receipts.h"
+#include "store/segment/set.h"
 #include "store/tail_reader.h"
 
 enum { VALUE_MAX = 40 };
+
+/* A state directory being looked at. */
+struct status {
+	const struct state *state;
+	struct segment_set segments;
+};
 
 static void usage(FILE *to)
 {
@@ -77,46 +85,89 @@ static const char *plural(uint64_t n)
 	return n == 1 ? "" : "s";
 }
 
-/* What a tail says of itself: its identity is among its first frames. */
-static void describe(const struct state *s, const struct id *journal, char name[VALUE_MAX],
-		     char unit[VALUE_MAX], uint64_t *ret_size)
+/* Who writes: as the identity says. */
+static void copy_names(const struct contexts *c, char name[VALUE_MAX], char unit[VALUE_MAX])
+{
+	copy_value(c, "_CONTAINER_NAME", name);
+	if (!*name)
+		copy_value(c, "SYSLOG_IDENTIFIER", name);
+	copy_value(c, "_SYSTEMD_UNIT", unit);
+}
+
+/* What a tail says of itself: its identity is among its first frames.  @return whether there is one. */
+static bool describe_tail(const struct state *s, const struct id *journal, char name[VALUE_MAX],
+			  char unit[VALUE_MAX], uint64_t *ret_size)
 {
 	struct tail_reader t;
 	struct tail_item item;
 	char file[TAIL_NAME_SIZE];
 	struct stat st;
 
+	tail_name(journal, file);
+	if (tail_reader_open(&t, s->journals, file) < 0)
+		return false;
+	if (fstat(t.fd, &st) == 0)
+		*ret_size = (uint64_t) st.st_blocks * 512;
+	if (tail_reader_next(&t, &item) >= 0)
+		copy_names(&t.contexts, name, unit);
+	tail_reader_close(&t);
+	return true;
+}
+
+static void describe(const struct status *s, const struct id *journal, char name[VALUE_MAX],
+		     char unit[VALUE_MAX], uint64_t *ret_size)
+{
+	const struct segment_span *span;
+	uint32_t n;
+
 	strcpy(name, "?");
 	*unit = '\0';
 	*ret_size = 0;
-	tail_name(journal, file);
-	if (tail_reader_open(&t, s->journals, file) < 0)
+	if (describe_tail(s->state, journal, name, unit, ret_size))
 		return;
-	if (fstat(t.fd, &st) == 0)
-		*ret_size = (uint64_t) st.st_blocks * 512;
-	if (tail_reader_next(&t, &item) >= 0) {
-		copy_value(&t.contexts, "_CONTAINER_NAME", name);
-		if (!*name)
-			copy_value(&t.contexts, "SYSLOG_IDENTIFIER", name);
-		copy_value(&t.contexts, "_SYSTEMD_UNIT", unit);
-	}
-	tail_reader_close(&t);
+	span = segment_set_of(&s->segments, journal, &n);
+	if (n > 0)
+		copy_names(&s->segments.files[span->file].segment.journals[span->number].contexts,
+			   name, unit);
 }
 
-static void print_gaps(const struct state *s, const struct history *h)
+/* Gaps of journals whose tails are gone, by handle. */
+static int gaps_of_packed(const struct status *s, const struct history *h, struct gaps *of)
 {
+	int r = 0;
+
+	for (uint32_t i = 0; r >= 0 && i < s->segments.n; i++) {
+		const struct segment *g = &s->segments.files[i].segment;
+		_cleanup_free_ struct gaps *here = calloc(g->n_journals + 1u, sizeof *here);
+
+		r = here ? gaps_of_segment(here, g) : -ENOMEM;
+		for (uint32_t k = 0; r >= 0 && k < g->n_journals; k++) {
+			int64_t handle = history_find_journal(h, &g->journals[k].id);
+
+			if (handle >= 0)
+				gaps_add(&of[handle], &here[k]);
+		}
+	}
+	return r;
+}
+
+static int print_gaps(const struct status *s, const struct history *h)
+{
+	_cleanup_free_ struct gaps *of = calloc(history_n_journals(h) + 1u, sizeof *of);
 	struct gaps all = { 0 };
 	uint32_t open = 0;
 	char bytes[16];
+	int r = of ? gaps_of_packed(s, h, of) : -ENOMEM;
 
+	if (r < 0)
+		return r;
 	for (uint32_t i = 0; i < history_n_journals(h); i++) {
-		struct gaps g = { 0 };
-
-		/* One that cannot be read is for verify to find. */
-		if (gaps_of_tail(&g, s->journals, &history_journal(h, i)->id) < 0)
-			continue;
-		gaps_add(&all, &g);
-		open += g.open;
+		/* One that cannot be read is for verify to find; one that is gone is in segments. */
+		r = gaps_of_tail(&of[i], s->state->journals, &history_journal(h, i)->id);
+		if (r == -ENOMEM)
+			return r;
+		gaps_add(&all, &of[i]);
+		open += of[i].open;
 	}
 	text_size(bytes, all.bytes);
 	if (all.counted > 0)
@@ -124,9 +175,29 @@ static void print_gaps(const struct state *s, const struct history *h)
 		       all.entries == 1 ? "y" : "ies", bytes, all.counted, plural(all.counted));
 	if (open > 0)
 		printf("dropping  %u journal%s, not counted yet or at all\n", open, plural(open));
+	return 0;
 }
 
-static void print_journals(const struct state *s, const struct history *h, uint64_t now)
+static void print_segments(const struct status *s)
+{
+	uint64_t rows = 0, size = 0;
+	char bytes[16];
+
+	for (uint32_t i = 0; i < s->segments.n; i++) {
+		size += s->segments.files[i].segment.size;
+		for (uint32_t k = 0; k < s->segments.files[i].segment.n_groups; k++)
+			rows += s->segments.files[i].segment.groups[k].rows;
+	}
+	text_size(bytes, size);
+	if (s->segments.n > 0)
+		printf("packed    %" PRIu64 " entr%s in %u segment%s of %s\n", rows,
+		       rows == 1 ? "y" : "ies", s->segments.n, plural(s->segments.n), bytes);
+	if (s->segments.n_damaged > 0)
+		printf("damaged   %u segment%s; see bulla verify\n", s->segments.n_damaged,
+		       plural(s->segments.n_damaged));
+}
+
+static void print_journals(const struct status *s, const struct history *h, uint64_t now)
 {
 	if (history_n_journals(h) == 0)
 		return;
@@ -147,7 +218,10 @@ static void print_journals(const struct state *s, const struct history *h, uint6
 			snprintf(rate, sizeof rate, "%.1f/s",
 				 (double) j->entries * 1e9 / (double) span);
 		printf("%-12.12s  %-6s %12" PRIu64 " %8s %10s %8s  ", id,
-		       j->closed ? "closed" : "open", j->entries, size, rate, age);
+		       !j->closed		      ? "open"
+		       : bytes > 0 || j->entries == 0 ? "closed"
+						      : "packed",
+		       j->entries, size, rate, age);
 		print_padded(name, *unit ? 20 : 0);
 		printf("%s%s\n", *unit ? " " : "", unit);
 	}
@@ -168,13 +242,14 @@ static int print_receipt(void *arg, const struct receipt *r)
 	return 0;
 }
 
-static int print_state(const struct state *s, const struct history *h)
+static int print_state(const struct status *s, const struct history *h)
 {
 	struct shipping shipping = { history_size(h), clock_realtime_ns() };
 	struct hash root = frontier_root(history_tree(h));
 	struct vkey k = history_vkey(h);
 	char name[ORIGIN_NAME_SIZE], hex[2 * HASH_SIZE + 1], age[24], bytes[16];
 	uint64_t total = 0, entries = 0, used = history_size(h) - history_key_first(h);
+	int r;
 
 	for (uint32_t i = 0; i < history_n_journals(h); i++) {
 		total += history_journal(h, i)->bytes;
@@ -186,9 +261,9 @@ static int print_state(const struct state *s, const struct history *h)
 	text_size(bytes, total);
 	printf("host      %s\n", history_host(h));
 	printf("origin    %s\n", name);
-	printf("sealer    %s\n", local_sealer_runs(s) ? "running"
-				 : history_is_up(h)   ? "not running; the last run was cut off"
-						      : "not running");
+	printf("sealer    %s\n", local_sealer_runs(s->state) ? "running"
+				 : history_is_up(h) ? "not running; the last run was cut off"
+						    : "not running");
 	printf("sealed    %" PRIu64 " entr%s, %s of messages, in %u journal%s\n", entries,
 	       entries == 1 ? "y" : "ies", bytes, history_n_journals(h),
 	       plural(history_n_journals(h)));
@@ -196,14 +271,16 @@ static int print_state(const struct state *s, const struct history *h)
 	       age);
 	printf("key       %" PRIu64 " of %" PRIu64 " seals used\n", used,
 	       kes_capacity(history_params(h)));
-	print_gaps(s, h);
-	return receipts_each(s, print_receipt, &shipping);
+	print_segments(s);
+	r = print_gaps(s, h);
+	return r < 0 ? r : receipts_each(s->state, print_receipt, &shipping);
 }
 
 static int status_here(const char *option)
 {
 	struct history *h = NULL;
 	struct state state;
+	struct status s = { .state = &state };
 	int r;
 
 	r = local_open(option, &state);
@@ -214,9 +291,12 @@ static int status_here(const char *option)
 		log_error_code(r, r == -ENOENT ? "%s: nothing was sealed here yet" : "%s",
 			       state.path);
 	if (r >= 0)
-		r = print_state(&state, h);
+		r = segment_set_open(&s.segments, &state);
 	if (r >= 0)
-		print_journals(&state, h, clock_realtime_ns());
+		r = print_state(&s, h);
+	if (r >= 0)
+		print_journals(&s, h, clock_realtime_ns());
+	segment_set_close(&s.segments);
 	history_free(h);
 	state_close(&state);
 	return r < 0 ? EXIT_USAGE : 0;

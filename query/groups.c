@@ -251,7 +251,8 @@ static int show_run(struct source *s, struct shown *ret)
 		.seq = b->first_seq + (row - b->first_row),
 		.boot = run->journal->boot,
 		.mono_offset = b->mono_offset,
-		.has_mono = true,
+		/* Nobody read the clock when a crash ended it. */
+		.has_mono = !(b->flags & BATCH_RECOVERED),
 		.sealed = true,
 	};
 	return 0;

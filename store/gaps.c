@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "store/row.h"
+#include "store/segment/segment.h"
 #include "store/tail_index.h"
 
 enum { NUMBER_SIZE = 24 };
@@ -102,4 +103,46 @@ int gaps_of_tail(struct gaps *ret, int journals_dirfd, const struct id *journal)
 	if (r >= 0)
 		*ret = gaps;
 	return r;
+}
+
+static int look_into_group(struct gaps *of, struct segment_group *g)
+{
+	_cleanup_buf_ struct buf message = { 0 };
+	struct field fields[FIELDS_MAX];
+	int r = group_need_all(g);
+
+	for (uint32_t i = 0; r >= 0 && i < g->ref->batches; i++) {
+		const struct group_batch *b = &g->batches[i];
+
+		for (uint32_t k = b->first_row; r >= 0 && k < b->first_row + b->entries; k++) {
+			struct entry e;
+
+			if (!(g->flags[k] & ENTRY_GAP))
+				continue;
+			r = group_entry(g, k, &g->segment->journals[b->journal], &message, fields,
+					&e);
+			if (r >= 0)
+				gaps_see(&of[b->journal], &e);
+		}
+	}
+	return r;
+}
+
+int gaps_of_segment(struct gaps *of, const struct segment *s)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r != -ENOMEM && i < s->n_groups; i++) {
+		_cleanup_(group_close) struct segment_group g = { 0 };
+		uint32_t k;
+
+		r = group_open(&g, s, i);
+		if (r >= 0)
+			r = group_need_rows(&g);
+		for (k = 0; r >= 0 && k < g.rows && !(g.flags[k] & ENTRY_GAP);)
+			k++;
+		if (r >= 0 && k < g.rows)
+			r = look_into_group(of, &g);
+	}
+	return r == -ENOMEM ? r : 0;
 }

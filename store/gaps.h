@@ -38,6 +38,12 @@ struct gaps {
 void gaps_see(struct gaps *g, const struct entry *e);
 /** Add what came behind. */
 void gaps_add(struct gaps *g, const struct gaps *behind);
+struct segment;
+/**
+ * Find the gaps of the journals of a segment: `of` has room for each, and they are added to it in order.  What is damaged is
+ * passed over.  @return 0 or -ENOMEM.
+ */
+_must_check_ int gaps_of_segment(struct gaps *of, const struct segment *s);
 /**
  * Find the gaps of a tail; rows that cannot hold one are not read, and what is damaged is passed over.
  *

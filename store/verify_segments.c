@@ -89,6 +89,8 @@ int verify_segments_open(struct verifier *v, bool late)
 		r = verify_unreadable(v->segments.files[i].error, &wrong);
 		if (r < 0)
 			return r;
+		if (v->segments.files[i].error == BULLA_ETRUNCATED)
+			wrong.what = "the file is cut off, or was never finished";
 		found_in_segment(v, i, wrong.verdict, NULL, NULL, NONE, NONE, wrong.what);
 	}
 	return 0;
@@ -115,6 +117,7 @@ static int next_group(struct verifier *v, uint32_t file)
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
+		drop_group(c);
 		c->broken = true;
 		found_in_segment(
 			v, file, VERDICT_TAMPERED, NULL, NULL, NONE,

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_REPLACE_H
+#define BULLA_STORE_SEGMENT_REPLACE_H
+
+/**
+ * Taking away tails that segments have taken the place of: those of closed journals, every entry of which is in a segment,
+ * and which every destination of this host has acknowledged.
+ */
+
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "seal/history.h"
+#include "store/state.h"
+
+struct replaced {
+	uint64_t tails, bytes;
+};
+
+/** `h` is the ledger, read to where it was when the segments were made.  @return 0, -ENOMEM, a negated errno. */
+_must_check_ int segment_replace_tails(const struct state *s, const struct history *h,
+				       struct replaced *ret);
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Segments change nothing but the size: every query answers the same, byte for byte, whether a host's entries are in tails,
+ * in segments, or half here and half there; and what is changed in a segment is found.
+ */
+
+#include "query/catalog.h"
+
+#include "tests/harness.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+#include "query/request.h"
+#include "store/receipts.h"
+#include "store/segment/build.h"
+#include "store/segment/replace.h"
+#include "tests/builder.h"
+
+Suite(packed);
+
+/* A host: journals that overlap, one that goes on, one that a crash ended. */
+static void make_host(struct builder *b, const char *path)
+{
+	builder_init(b, path, (struct kes_params){ 2, 4 });
+	for (size_t j = 0; j < 4; j++)
+		builder_open(b, j % 2 ? "web" : "db");
+	for (size_t i = 0; i < 25; i++) {
+		char text[80];
+
+		builder_log_many(b, i % 4, 1 + i * 3 % 40);
+		snprintf(text, sizeof text, "GET /item/%zu 200 from 10.0.0.%zu in %zu ms", i, i % 7,
+			 i * 13);
+		builder_log(b, (i + 1) % 4, text);
+		builder_commit(b);
+	}
+	builder_close(b, 1);
+	builder_log_many(b, 2, 7);
+	builder_flush(b, 2);
+	builder_crash(b);
+	builder_restart(b, true);
+	builder_log_many(b, builder_open(b, "later"), 30);
+	builder_commit(b);
+	builder_log_many(b, 4, 5);
+	builder_commit(b);
+}
+
+/* Pack commits until `entries_max` a segment; then take away what can go. */
+static uint64_t pack(const struct builder *b, uint64_t entries_max, bool all)
+{
+	char path[600];
+	struct segment_builder_options o = { .entries_max = entries_max, .level = 3 };
+	struct segment_builder *s;
+	struct replaced replaced;
+	struct segment_set set;
+
+	cr_assert(eq(int, segment_set_open(&set, &b->state), 0));
+	o.first = set.n > 0 ? set.files[set.n - 1].end : 0;
+	segment_set_close(&set);
+	snprintf(path, sizeof path, "%s/segments", b->path);
+	mkdir(path, 0755);
+	o.dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cr_assert(eq(int, segment_builder_new(&s, &b->state, &o), 0));
+	cr_assert(eq(int, segment_builder_read(s), 0));
+	if (all)
+		cr_assert(eq(int, segment_builder_finish(s), 0));
+	cr_assert(eq(int, segment_replace_tails(&b->state, segment_builder_history(s), &replaced),
+		     0));
+	segment_builder_free(s);
+	close(o.dirfd);
+	return replaced.tails;
+}
+
+static int append(void *arg, const void *data, size_t n)
+{
+	buf_append(arg, data, n);
+	return 0;
+}
+
+/* The answer to one query, as bytes. */
+static void ask(const struct state *state, const char *const *words, struct buf *to)
+{
+	struct local_catalog catalog;
+	struct request request;
+	struct answer a;
+	char why[256];
+
+	buf_clear(to);
+	cr_assert(eq(int, request_init(&request), 0));
+	for (; *words; words += 2)
+		cr_assert(eq(int, request_set(&request, words[0], words[1], why), 0), "%s %s",
+			  words[0], words[1]);
+	cr_assert(eq(int, local_catalog_build(&catalog, state), 0));
+	cr_assert(eq(int, local_catalog_read_seals(&catalog), 0));
+	answer_init(&a, &request, append, to);
+	cr_expect(eq(int, answer_query(&a, &catalog.catalog), 0));
+	cr_expect(eq(u64, a.stats.frames_damaged, 0));
+	cr_expect(eq(u32, catalog.n_unusable, 0));
+	answer_done(&a);
+	local_catalog_done(&catalog);
+	request_done(&request);
+}
+
+static const char *const queries[][12] = {
+	{ "output", "export", NULL },
+	{ "output", "json", "reverse", "1", NULL },
+	{ "output", "export", "limit", "10", NULL },
+	{ "output", "export", "limit", "7", "newest", "1", NULL },
+	{ "output", "export", "match", "container=web", NULL },
+	{ "output", "export", "match", "container=web", "limit", "3", "newest", "1", NULL },
+	{ "output", "export", "match", "_STREAM=stderr", "match", "container=db", NULL },
+	{ "output", "export", "match", "msg=GET /item/3 200 from 10.0.0.3 in 39 ms", NULL },
+	{ "output", "export", "grep", "item/1[0-9]", NULL },
+	{ "output", "export", "grep", "item", "limit", "2", "newest", "1", NULL },
+	{ "output", "export", "priority", "err", NULL },
+	{ "output", "export", "match", "container!=web", "grep", "200", NULL },
+	{ "output", "export", "match", "nothing=here", NULL },
+	{ "field", "_CONTAINER_NAME", NULL },
+	{ "names", "1", NULL },
+};
+
+static void compare(const struct state *a, const struct state *b, const char *what)
+{
+	struct buf x = { 0 }, y = { 0 };
+
+	for (size_t i = 0; i < ELEMENTS(queries); i++) {
+		ask(a, queries[i], &x);
+		ask(b, queries[i], &y);
+		cr_expect(eq(sz, x.len, y.len), "%s, query %zu", what, i);
+		cr_expect(x.len == y.len && (x.len == 0 || memcmp(x.data, y.data, x.len) == 0),
+			  "%s, query %zu", what, i);
+		if (i == 0)
+			cr_expect(gt(sz, x.len, 10000));
+	}
+	buf_done(&x);
+	buf_done(&y);
+}
+
+static struct builder host;
+static char path[512], copy[600];
+
+static void make_both(struct state *ret)
+{
+	snprintf(path, sizeof path, "%s/host", tempdir());
+	make_host(&host, path);
+	snprintf(copy, sizeof copy, "%s-copy", path);
+	builder_copy(path, copy);
+	cr_assert(eq(int, state_open(ret, copy, false), 0));
+}
+
+static void check_verified(enum verdict worst)
+{
+	struct vkey pin = builder_pin(&host);
+	struct verified v;
+
+	builder_verify(path, &pin, &v);
+	cr_expect(eq(int, v.error, 0));
+	cr_expect(le(int, (int) v.report.verdict, (int) worst), "%.*s", (int) v.findings.len,
+		  (const char *) v.findings.data);
+	verified_done(&v);
+}
+
+Test(packed, every_query_answers_as_before)
+{
+	struct state before;
+
+	make_both(&before);
+	cr_expect(gt(u64, pack(&host, 150, false), 0));
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "half of it");
+	pack(&host, 0, true);
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "all of it");
+	state_close(&before);
+	builder_done(&host);
+}
+
+/* What comes behind the segments is found as well. */
+Test(packed, a_journal_goes_on_in_its_tail)
+{
+	struct state before;
+
+	make_both(&before);
+	state_close(&before);
+	pack(&host, 0, true);
+	builder_log(&host, 4, "one more, behind the segment");
+	builder_commit(&host);
+	builder_log(&host, 4, "and one that nobody sealed");
+	builder_flush(&host, 4);
+	check_verified(VERDICT_UNSEALED);
+	{
+		static const char *const last[] = { "output", "cat", "newest", "1",
+						    "limit",  "2",   NULL };
+		struct buf b = { 0 };
+
+		ask(&host.state, last, &b);
+		buf_char(&b, '\0');
+		cr_expect(strcmp((char *) b.data,
+				 "one more, behind the segment\nand one that nobody sealed\n") ==
+			  0);
+		buf_done(&b);
+	}
+	builder_done(&host);
+}
+
+Test(packed, a_host_that_ships_keeps_what_is_not_acknowledged)
+{
+	struct receipt receipt = { .destination = "http://127.0.0.1:1", .size = 3 };
+	struct state before;
+
+	make_both(&before);
+	state_close(&before);
+	cr_assert(eq(int, receipts_keep(&host.state, &receipt, "x", 1), 0));
+	pack(&host, 0, true);
+	check_verified(VERDICT_NOTE);
+	builder_done(&host);
+}
+
+static void flip(const char *file, size_t bit)
+{
+	_cleanup_close_ int fd = open(file, O_RDWR | O_CLOEXEC);
+	uint8_t byte;
+
+	cr_assert(eq(i64, pread(fd, &byte, 1, (off_t) (bit / 8)), 1));
+	byte ^= (uint8_t) (1 << bit % 8);
+	cr_assert(eq(i64, pwrite(fd, &byte, 1, (off_t) (bit / 8)), 1));
+}
+
+/* All of a segment counts, but for the flags that mean nothing. */
+Test(packed, a_bit_that_is_changed_in_a_segment_is_found)
+{
+	struct vkey pin;
+	struct segment_set set;
+	struct state before;
+	struct verified v;
+	struct stat st;
+	char file[700];
+
+	make_both(&before);
+	state_close(&before);
+	pack(&host, 0, true);
+	pin = builder_pin(&host);
+	cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
+	cr_assert(eq(u32, set.n, 1));
+	snprintf(file, sizeof file, "%s/segments/%s", path, set.files[0].name);
+	segment_set_close(&set);
+	cr_assert(eq(int, stat(file, &st), 0));
+	for (size_t bit = 0; bit < 8 * (size_t) st.st_size; bit += 173) {
+		if (bit / 8 >= 8 && bit / 8 < 12)
+			continue;
+		flip(file, bit);
+		builder_verify(path, &pin, &v);
+		cr_expect(eq(int, v.error, 0));
+		cr_expect(eq(int, (int) v.report.verdict, VERDICT_TAMPERED), "bit %zu", bit);
+		cr_expect(memmem(v.findings.data, v.findings.len, "segments/", 9) != NULL,
+			  "bit %zu", bit);
+		verified_done(&v);
+		flip(file, bit);
+	}
+	check_verified(VERDICT_NOTE);
+	/* Without it the tails that it replaced are missing. */
+	cr_assert(eq(int, unlink(file), 0));
+	builder_verify(path, &pin, &v);
+	cr_expect(verified_says(&v, VERDICT_TAMPERED, "the file is missing"));
+	verified_done(&v);
+	builder_done(&host);
+}
+
+/* A segment of another host's, under a name that fits. */
+Test(packed, a_foreign_segment_is_found)
+{
+	char other[600], from[700], to[700];
+	struct segment_set set;
+	struct builder b;
+	struct vkey pin;
+	struct state before;
+	struct verified v;
+
+	make_both(&before);
+	state_close(&before);
+	pack(&host, 0, true);
+	pin = builder_pin(&host);
+	snprintf(other, sizeof other, "%s/other", tempdir());
+	make_host(&b, other);
+	pack(&b, 0, true);
+	cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
+	snprintf(to, sizeof to, "%s/segments/%s", path, set.files[0].name);
+	snprintf(from, sizeof from, "%s/segments/%s", other, set.files[0].name);
+	segment_set_close(&set);
+	cr_assert(eq(int, rename(from, to), 0));
+	builder_verify(path, &pin, &v);
+	cr_expect(verified_says(&v, VERDICT_TAMPERED,
+				"it has batches that the ledger does not know"));
+	cr_expect(verified_says(&v, VERDICT_TAMPERED, "the file is missing"));
+	verified_done(&v);
+	builder_done(&b);
+	builder_done(&host);
+}
