@@ -121,6 +121,10 @@ def segment():
     run_program('segment', corpus.main_corpus(), '--dir', '/dev/shm' if os.access('/dev/shm', os.W_OK) else str(Settings.work))
 
 
+def find():
+    run_program('find', corpus.main_corpus())
+
+
 def run_program(name, c, *more):
     """A benchmark in C prints its own lines."""
     arguments = [*c.c_arguments(), '--dir', str(Settings.work), '--runs', str(Settings.runs), *more]
