@@ -76,6 +76,10 @@ static inline uint64_t rd_varint(struct rd *r)
 {
 	uint64_t v = 0;
 
+	if (_likely_(!r->bad && r->left > 0 && *r->p < 0x80)) {
+		r->left--;
+		return *r->p++;
+	}
 	for (unsigned shift = 0; shift < 70; shift += 7) {
 		if (_unlikely_(r->bad || r->left == 0))
 			break;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * Target: segment_open(), group_need_...(), group_entry().
+ * Target: segment_open(), group_need_...(), group_entry(), group_search().
  *
  * The input is the blocks of a segment, u8 kind, u16 length, bytes; the frame around them, with checksums that hold, is put
  * together here, so that what is read behind the checksums is reached.  Kinds 0 to 2 are the tables; 11 begins another group
- * with u16 rows, u16 batches.  Whatever it is, it is read to its end without harm.
+ * with u16 rows, u16 batches.  Whatever it is, it is read to its end without harm, and a row in which a needle is found has it.
  */
 
 #include <stdlib.h>
@@ -16,7 +16,7 @@
 #include "base/crc32c.h"
 #include "base/io.h"
 #include "fuzz/fuzz.h"
-#include "store/segment/segment.h"
+#include "store/segment/search.h"
 
 enum { NEW_GROUP = BLOCK_KINDS };
 
@@ -129,6 +129,30 @@ static void read_group(const struct segment *s, uint32_t number)
 	group_close(&g);
 }
 
+static void search_group(const struct segment *s, uint32_t number, const char *word, bool any_case)
+{
+	struct needle needle = { (const uint8_t *) word, strlen(word), any_case };
+	struct needle_plan plan;
+	struct segment_group g;
+	struct buf message = { 0 };
+	uint64_t *hits;
+
+	assert(group_open(&g, s, number) >= 0);
+	assert(needle_plan_make(&plan, s, &needle) >= 0);
+	hits = calloc(((size_t) g.rows + 63) / 64, sizeof *hits);
+	assert(hits);
+	if (group_search(&g, &plan, hits) > 0 && group_need_times(&g) >= 0)
+		for (uint32_t i = 0; i < g.rows; i++) {
+			buf_clear(&message);
+			if (hits[i / 64] >> i % 64 & 1 && group_message(&g, i, &message) >= 0)
+				assert(finder_find(&plan.finder, message.data, message.len));
+		}
+	free(hits);
+	buf_done(&message);
+	needle_plan_done(&plan);
+	group_close(&g);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buf file = { 0 };
@@ -141,8 +165,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_done(&file);
 	if (segment_open(&s, fd) < 0)
 		return 0;
-	for (uint32_t i = 0; i < s.n_groups; i++)
+	for (uint32_t i = 0; i < s.n_groups; i++) {
 		read_group(&s, i);
+		search_group(&s, i, "a", true);
+		search_group(&s, i, "1", false);
+		search_group(&s, i, "line of", false);
+	}
 	segment_close(&s);
 	return 0;
 }

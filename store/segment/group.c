@@ -25,7 +25,7 @@ int group_open(struct segment_group *g, const struct segment *s, uint32_t number
 void group_close(struct segment_group *g)
 {
 	group_messages_close(g);
-	buf_done(&g->stored);
+	block_scratch_done(&g->scratch);
 	free(g->batches);
 	free(g->time);
 	free(g->received);
@@ -64,7 +64,7 @@ int group_read_block(struct segment_group *g, enum block_kind kind, uint8_t **ra
 	ref = group_block(g, kind, &n);
 	if (!ref)
 		return BULLA_ECORRUPT;
-	r = block_read(g->segment->fd, ref, &g->stored, raw);
+	r = block_read(g->segment->fd, ref, &g->scratch, raw);
 	if (r < 0)
 		return r;
 	*ret = rd_of(*raw, ref->raw);

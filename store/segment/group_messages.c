@@ -231,7 +231,7 @@ int group_whole_bytes(struct segment_group *g, struct rd *ret)
 	if (!ref)
 		return BULLA_ECORRUPT;
 	if (!g->whole_data)
-		error = block_read(g->segment->fd, ref, &g->stored, &g->whole_data);
+		error = block_read(g->segment->fd, ref, &g->scratch, &g->whole_data);
 	if (error >= 0)
 		*ret = rd_of(g->whole_data, ref->raw);
 	return error;
@@ -262,8 +262,8 @@ int group_need_whole(struct segment_group *g)
 
 /* Columns. */
 
-int group_column_bytes(struct segment_group *g, enum stream s, const struct variable_column *c,
-		       struct rd *ret)
+int group_column_part(struct segment_group *g, enum stream s, const struct variable_column *c,
+		      struct rd *ret)
 {
 	struct part *p = NULL;
 	uint32_t low = 0, high = g->n_parts[s];
@@ -283,9 +283,19 @@ int group_column_bytes(struct segment_group *g, enum stream s, const struct vari
 	if (!p || (uint64_t) c->offset + c->size > (uint64_t) p->from + p->ref->raw)
 		return BULLA_ECORRUPT;
 	if (!p->data)
-		r = block_read(g->segment->fd, p->ref, &g->stored, &p->data);
+		r = block_read(g->segment->fd, p->ref, &g->scratch, &p->data);
 	if (r >= 0)
-		*ret = rd_of(p->data + (c->offset - p->from), c->size);
+		*ret = rd_of(p->data + (c->offset - p->from), p->ref->raw - (c->offset - p->from));
+	return r;
+}
+
+int group_column_bytes(struct segment_group *g, enum stream s, const struct variable_column *c,
+		       struct rd *ret)
+{
+	int r = group_column_part(g, s, c, ret);
+
+	if (r >= 0)
+		ret->left = c->size;
 	return r;
 }
 
@@ -357,7 +367,7 @@ int group_need_column(struct segment_group *g, struct group_template *t, unsigne
 
 /* Messages. */
 
-static void put_digits(const struct variable_column *c, uint64_t v, struct buf *to)
+void group_put_digits(const struct variable_column *c, uint64_t v, struct buf *to)
 {
 	uint8_t digits[24], *at = digits + sizeof digits;
 	unsigned n = 0;
@@ -407,15 +417,24 @@ static void put_halves(const struct text *t, uint8_t kind, struct buf *to)
 	buf_add(to, n);
 }
 
-static void put_text(const struct variable_column *c, uint8_t kind, const struct text *t,
-		     struct buf *to)
+int group_put_packed(uint8_t kind, const struct text *t, struct buf *to)
 {
+	if (!has_size(kind, t))
+		return BULLA_ECORRUPT;
 	if (kind == VARIABLE_IPV4)
 		buf_printf(to, "%u.%u.%u.%u", t->p[0], t->p[1], t->p[2], t->p[3]);
-	else if (stream_of(kind) == STREAM_PACKED && c->form == PACKED_HALVES)
-		put_halves(t, kind, to);
 	else
-		buf_append(to, t->p, t->len);
+		put_halves(t, kind, to);
+	return 0;
+}
+
+static int put_text(const struct variable_column *c, uint8_t kind, const struct text *t,
+		    struct buf *to)
+{
+	if (stream_of(kind) == STREAM_PACKED && c->form == PACKED_HALVES)
+		return group_put_packed(kind, t, to);
+	buf_append(to, t->p, t->len);
+	return 0;
 }
 
 int group_variable(const struct segment_group *g, const struct group_template *t, unsigned i,
@@ -427,10 +446,9 @@ int group_variable(const struct segment_group *g, const struct group_template *t
 
 	if (slot->kind == VARIABLE_TIME)
 		return put_time(g, slot, c, c->numbers[at], row, to);
-	if (slot->kind == VARIABLE_DIGITS)
-		put_digits(c, c->numbers[at], to);
-	else
-		put_text(c, slot->kind, &c->texts[at], to);
+	if (slot->kind != VARIABLE_DIGITS)
+		return put_text(c, slot->kind, &c->texts[at], to);
+	group_put_digits(c, c->numbers[at], to);
 	return 0;
 }
 

@@ -169,21 +169,6 @@ int messages_add(struct messages *m, const uint8_t *p, size_t n, uint64_t time_n
 
 /* Columns. */
 
-enum stream stream_of(uint8_t kind)
-{
-	if (kind == VARIABLE_DIGITS || kind == VARIABLE_TIME)
-		return STREAM_NUMBERS;
-	return kind == VARIABLE_WORD || kind == VARIABLE_PATH || kind == VARIABLE_NAME
-		       ? STREAM_WORDS
-		       : STREAM_PACKED;
-}
-
-bool has_stamp(uint8_t kind)
-{
-	return kind == VARIABLE_DIGITS || kind == VARIABLE_HEX || kind == VARIABLE_HEX_UPPER ||
-	       stream_of(kind) == STREAM_WORDS;
-}
-
 /* One slot of one template: its variables by row. */
 struct column {
 	struct messages *m;

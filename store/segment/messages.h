@@ -26,9 +26,20 @@
 enum stream { STREAM_NUMBERS, STREAM_PACKED, STREAM_WORDS, STREAMS };
 
 /** Which stream has the columns of a kind of variable. */
-enum stream stream_of(uint8_t kind);
+static inline enum stream stream_of(uint8_t kind)
+{
+	if (kind == VARIABLE_DIGITS || kind == VARIABLE_TIME)
+		return STREAM_NUMBERS;
+	return kind == VARIABLE_WORD || kind == VARIABLE_PATH || kind == VARIABLE_NAME
+		       ? STREAM_WORDS
+		       : STREAM_PACKED;
+}
+
 /** Whether a kind of variable has a stamp. */
-bool has_stamp(uint8_t kind);
+static inline bool has_stamp(uint8_t kind)
+{
+	return kind != VARIABLE_TIME && kind != VARIABLE_IPV4 && kind != VARIABLE_UUID;
+}
 
 enum {
 	TEMPLATES_MAX = 1 << 20, /* of a segment */

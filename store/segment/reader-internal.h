@@ -6,15 +6,20 @@
 
 #include "store/segment/segment.h"
 
-/** Read, check and unpack a block; the caller frees `*ret`.  `scratch` is for the stored bytes. */
-_must_check_ int block_read(int fd, const struct block_ref *ref, struct buf *scratch,
+/** Read, check and unpack a block; the caller frees `*ret`. */
+_must_check_ int block_read(int fd, const struct block_ref *ref, struct block_scratch *scratch,
 			    uint8_t **ret);
+void block_scratch_done(struct block_scratch *s);
 /** The only block of a kind in a group; NULL when there is none, and `*n` says how many there are. */
 const struct block_ref *group_block(const struct segment_group *g, enum block_kind kind,
 				    uint32_t *n);
 /** Read the only block of a kind; `*raw` is the caller's to free.  @return as block_read(), or BULLA_ECORRUPT. */
 _must_check_ int group_read_block(struct segment_group *g, enum block_kind kind, uint8_t **raw,
 				  struct rd *ret);
+/** Append the text of a number of a column of digits. */
+void group_put_digits(const struct variable_column *c, uint64_t v, struct buf *to);
+/** Append the text of a value that is packed: an address, a uuid, halves of bytes.  @return 0 or BULLA_ECORRUPT. */
+_must_check_ int group_put_packed(uint8_t kind, const struct text *t, struct buf *to);
 void group_messages_close(struct segment_group *g);
 
 #endif

@@ -1,283 +1,343 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/**
+ * Columns are searched as they lie: all distinct values of a column of words in one go over their bytes, and several
+ * columns that lie one behind the other in one go to see which has the needle at all.  Others are written out as text
+ * first.  What is found is a bit for each row of a template, in the order in which a column has them; which row of the
+ * group that is, is told by the templates column, which is read when there is anything to be told.
+ */
+
 #include "store/segment/search.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
+#include "store/segment/reader-internal.h"
 
-/* Longer needles are planned by their beginning. */
-enum { PLANNED_MAX = 63 };
+/* What is to be done for the rows of a template. */
+enum look { LOOK_NONE, LOOK_ALL, LOOK_FOUND, LOOK_TIMES, LOOK_MESSAGES };
 
-/* Bytes. */
-
-static bool same(const struct needle *n, const uint8_t *a, const uint8_t *b, size_t len)
-{
-	if (len == 0)
-		return true;
-	if (!n->any_case)
-		return memcmp(a, b, len) == 0;
-	for (size_t i = 0; i < len; i++)
-		if ((a[i] | 0x20) != (b[i] | 0x20) ||
-		    (a[i] != b[i] && !((a[i] | 0x20) >= 'a' && (a[i] | 0x20) <= 'z')))
-			return false;
-	return true;
-}
-
-/* The first byte in either case, then the rest. */
-static bool find_any_case(const struct needle *n, const uint8_t *p, size_t len)
-{
-	uint8_t c = n->p[0];
-	const uint8_t forms[] = { c, (uint8_t) (isascii(c) && isalpha(c) ? c ^ 0x20 : c) };
-
-	for (int k = 0; k < (forms[0] == forms[1] ? 1 : 2); k++) {
-		const uint8_t *at = p, *end = p + len - n->n + 1;
-
-		while (at < end && (at = memchr(at, forms[k], (size_t) (end - at))) != NULL) {
-			if (same(n, at, n->p, n->n))
-				return true;
-			at++;
-		}
-	}
-	return false;
-}
-
-bool needle_in(const struct needle *n, const uint8_t *p, size_t len)
-{
-	if (len < n->n)
-		return false;
-	return n->any_case ? find_any_case(n, p, len) : memmem(p, len, n->p, n->n) != NULL;
-}
-
-/* Templates. */
-
-static bool may_hold(const struct needle *n, uint8_t kind, uint8_t c)
-{
-	return variable_may_hold(kind, c) ||
-	       (n->any_case && isascii(c) && isalpha(c) && variable_may_hold(kind, c ^ 0x20));
-}
-
-/* How a needle may lie across a template: at[i] says whether i bytes of it may lie before the variable at hand. */
-struct laying {
-	const struct needle *needle;
-	size_t n; /* bytes that are planned */
-	bool at[PLANNED_MAX + 1], next[PLANNED_MAX + 1];
+/* What one group's search goes with.  Numbers of templates are as in template_of: 0 stands for messages kept whole. */
+struct search {
+	struct segment_group *group;
+	struct needle_plan *plan;
+	uint8_t *look;	 /* owned */
+	uint64_t *times; /* owned: variables that are looked at row by row */
+	uint32_t *first; /* owned: where the bits of a template's rows begin */
+	uint64_t *found; /* owned: a bit for each row, by template */
+	uint64_t *
+		marks; /* owned: a bit for each distinct value of a column; scratch, as the following */
+	size_t marks_cap;
+	struct buf text;
+	struct buf end;
+	/* A stretch of the words, and the first place in it that has the needle, or its end. */
+	uint32_t words_from, words_to, words_hit;
 };
 
-/* The text behind a variable, with `pos` bytes laid already.  @return whether the needle ends in it. */
-static bool lay_text(struct laying *l, struct text text, size_t pos)
+static void set_bit(uint64_t *bits, size_t i)
 {
-	size_t left = l->n - pos;
-
-	if (!same(l->needle, text.p, l->needle->p + pos, MIN_OF(left, text.len)))
-		return false;
-	if (left <= text.len)
-		return true;
-	l->next[pos + text.len] = true;
-	return false;
+	bits[i / 64] |= UINT64_C(1) << i % 64;
 }
 
-/* A variable, begun with `pos` bytes laid.  @return whether the needle may end in it or in the text behind it. */
-static bool lay_variable(struct laying *l, uint8_t kind, struct text behind, size_t pos,
-			 bool *inside)
+static bool bit(const uint64_t *bits, size_t i)
 {
-	for (size_t end = pos + 1; end <= l->n; end++) {
-		if (!may_hold(l->needle, kind, l->needle->p[end - 1]))
-			return false;
-		if (end == l->n) {
-			*inside |= pos == 0;
-			return pos > 0;
-		}
-		if (lay_text(l, behind, end))
-			return true;
+	return bits[i / 64] >> i % 64 & 1;
+}
+
+/* Columns. */
+
+/* Whether a column of words has the needle in its bytes.  Columns come in the order in which they lie. */
+static int words_have(struct search *s, const struct variable_column *c)
+{
+	const struct finder *f = &s->plan->finder;
+	struct rd part;
+	int r;
+
+	if (c->offset < s->words_from || c->offset >= s->words_to || s->words_hit < c->offset) {
+		const uint8_t *at;
+
+		r = group_column_part(s->group, STREAM_WORDS, c, &part);
+		if (r < 0)
+			return r;
+		at = finder_find(f, part.p, part.left);
+		s->words_from = c->offset;
+		s->words_to = c->offset + (uint32_t) part.left;
+		s->words_hit = at ? c->offset + (uint32_t) (at - part.p) : s->words_to;
 	}
-	return false;
+	return (uint64_t) s->words_hit + f->n <= (uint64_t) c->offset + c->size;
 }
 
-static void begin_in_text(struct laying *l, struct text text)
+/* Values written out, to be searched as one. */
+static int end_value(struct search *s)
 {
-	for (size_t k = 1; k < l->n && k <= text.len; k++)
-		l->at[k] |= same(l->needle, text.p + text.len - k, l->needle->p, k);
+	uint32_t end = (uint32_t) s->text.len;
+
+	buf_append(&s->end, &end, sizeof end);
+	return s->text.bad || s->end.bad ? -ENOMEM : 0;
 }
 
-static struct needle_verdict judge(const struct needle *needle, const struct template *t)
+static struct find_walk walk_text(struct search *s)
 {
-	struct laying l = { .needle = needle, .n = MIN_OF(needle->n, (size_t) PLANNED_MAX) };
-	struct needle_verdict v = { 0 };
+	return (struct find_walk){ .finder = &s->plan->finder,
+				   .p = s->text.data,
+				   .end = (const uint32_t *) (const void *) s->end.data,
+				   .n = s->end.len / sizeof(uint32_t) };
+}
 
-	v.all = needle_in(needle, t->rest.p, t->rest.len);
-	for (unsigned i = 0; i < t->n && !v.all; i++)
-		v.all = needle_in(needle, t->slots[i].before.p, t->slots[i].before.len);
-	for (unsigned i = 0; i < t->n && !v.all; i++) {
-		struct text behind = i + 1u < t->n ? t->slots[i + 1].before : t->rest;
-		bool inside = false;
+static int search_digits(struct search *s, uint32_t t, unsigned slot)
+{
+	struct group_template *of = &s->group->templates[t - 1];
+	struct find_walk w;
+	size_t i;
+	int r;
 
-		begin_in_text(&l, t->slots[i].before);
-		l.at[0] = true;
-		memset(l.next, 0, sizeof l.next);
-		for (size_t pos = 0; pos < l.n; pos++)
-			if (l.at[pos])
-				v.across |=
-					lay_variable(&l, t->slots[i].kind, behind, pos, &inside);
-		v.inside |= (uint64_t) inside << i;
-		memcpy(l.at, l.next, sizeof l.at);
+	r = group_need_column(s->group, of, slot);
+	buf_clear(&s->text);
+	buf_clear(&s->end);
+	for (i = 0; r >= 0 && i < of->rows; i++) {
+		group_put_digits(&of->columns[slot], of->columns[slot].numbers[i], &s->text);
+		r = end_value(s);
 	}
-	/* What lies behind the planned beginning may lie anywhere. */
-	v.across |= needle->n > l.n && v.inside != 0;
-	return v;
-}
-
-int needle_plan_make(struct needle_plan *p, const struct segment *s, const struct needle *n)
-{
-	*p = (struct needle_plan){ .needle = *n };
-	if (n->n == 0)
-		return -EINVAL;
-	p->of = reallocarray(NULL, MAX_OF(s->n_templates, 1u), sizeof *p->of);
-	if (!p->of)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < s->n_templates; i++)
-		p->of[i] = judge(n, &s->templates[i]);
+	if (r < 0)
+		return r;
+	for (w = walk_text(s); find_walk_next(&w, &i);) {
+		set_bit(s->found, s->first[t] + i);
+		s->look[t] = MAX_OF(s->look[t], LOOK_FOUND);
+	}
 	return 0;
 }
 
-void needle_plan_done(struct needle_plan *p)
+/* The distinct values of a column as texts.  `kind` is 0 where they are that already. */
+static int walk_values(struct search *s, const struct strings_view *v, uint8_t kind,
+		       struct find_walk *ret)
 {
-	free(p->of);
-	*p = (struct needle_plan){ 0 };
+	uint32_t from = 0;
+	int r = 0;
+
+	*ret = (struct find_walk){
+		.finder = &s->plan->finder, .p = v->p, .end = v->end, .n = v->n
+	};
+	if (kind == 0)
+		return 0;
+	buf_clear(&s->text);
+	buf_clear(&s->end);
+	for (size_t i = 0; r >= 0 && i < v->n; i++) {
+		struct text value = { v->p + from, v->end[i] - from };
+
+		from = v->end[i];
+		r = group_put_packed(kind, &value, &s->text);
+		if (r >= 0)
+			r = end_value(s);
+	}
+	*ret = walk_text(s);
+	return r;
 }
 
-/* Rows. */
-
-/* What one group's search goes with. */
-struct search {
-	struct segment_group *group;
-	const struct needle_plan *plan;
-	uint8_t *looked;  /* owned: per template of the group, LOOK_... */
-	uint64_t *inside; /* owned: per template, the variables to be looked at */
-	struct buf text;
-};
-
-enum { LOOK_NONE, LOOK_ALL, LOOK_ROWS };
-
-/* Whether the stamp and the stored bytes of a column let the needle in.  @return 1 or 0. */
-static int may_have(struct search *s, const struct variable_column *c, uint8_t kind)
+static int clear_marks(struct search *s, size_t n)
 {
+	size_t words = (n + 63) / 64;
+
+	if (words > s->marks_cap) {
+		uint64_t *more = reallocarray(s->marks, words, sizeof *more);
+
+		if (!more)
+			return -ENOMEM;
+		s->marks = more;
+		s->marks_cap = words;
+	}
+	memset(s->marks, 0, words * sizeof *s->marks);
+	return 0;
+}
+
+/* Search a column of `n` strings, the rows of template `t`. */
+static int search_strings(struct search *s, uint32_t t, struct rd *bytes, size_t n, uint8_t kind)
+{
+	struct strings_view v;
+	struct find_walk w;
+	bool any = false;
+	size_t i;
+	int r;
+
+	r = strings_view_read(&v, bytes, n);
+	if (r < 0)
+		return r;
+	r = walk_values(s, &v, kind, &w);
+	if (r >= 0)
+		r = clear_marks(s, v.n);
+	while (r >= 0 && find_walk_next(&w, &i)) {
+		set_bit(s->marks, i);
+		any = true;
+	}
+	if (r >= 0 && any)
+		r = strings_view_places(&v, bytes, n);
+	for (i = 0; r >= 0 && any && i < n; i++)
+		if (bit(s->marks, v.shared ? v.place[i] : i))
+			set_bit(s->found, s->first[t] + i);
+	if (any)
+		s->look[t] = MAX_OF(s->look[t], LOOK_FOUND);
+	strings_view_done(&v);
+	return r;
+}
+
+static int search_texts(struct search *s, uint32_t t, unsigned slot)
+{
+	struct group_template *of = &s->group->templates[t - 1];
+	uint8_t kind = of->template->slots[slot].kind, form;
 	struct rd bytes;
+	int r;
+
+	r = group_column_bytes(s->group, stream_of(kind), &of->columns[slot], &bytes);
+	if (r < 0)
+		return r;
+	form = kind == VARIABLE_HEX || kind == VARIABLE_HEX_UPPER ? rd_u8(&bytes) : PACKED_HALVES;
+	if (bytes.bad || form > PACKED_TEXT)
+		return BULLA_ECORRUPT;
+	return search_strings(s, t, &bytes, of->rows,
+			      stream_of(kind) == STREAM_WORDS || form == PACKED_TEXT ? 0 : kind);
+}
+
+static int search_column(struct search *s, uint32_t t, unsigned slot)
+{
+	struct group_template *of = &s->group->templates[t - 1];
+	struct variable_column *c = &of->columns[slot];
+	uint8_t kind = of->template->slots[slot].kind;
 	int r;
 
 	if (has_stamp(kind) && c->len_max < s->plan->needle.n)
 		return 0;
-	if (stream_of(kind) != STREAM_WORDS)
-		return 1;
-	r = group_column_bytes(s->group, STREAM_WORDS, c, &bytes);
-	return r < 0 ? r : needle_in(&s->plan->needle, bytes.p, bytes.left);
+	switch (stream_of(kind)) {
+	case STREAM_WORDS:
+		r = words_have(s, c);
+		return r <= 0 ? r : search_texts(s, t, slot);
+	case STREAM_NUMBERS:
+		if (kind == VARIABLE_DIGITS)
+			return search_digits(s, t, slot);
+		/* Its rows' own times are in them. */
+		s->times[t] |= UINT64_C(1) << slot;
+		s->look[t] = LOOK_TIMES;
+		r = group_need_times(s->group);
+		return r < 0 ? r : group_need_column(s->group, of, slot);
+	default:
+		return search_texts(s, t, slot);
+	}
 }
 
-/* Leave of the variables those that may have the needle, and read them. */
-static int narrow(struct search *s, struct group_template *t, uint64_t *inside)
+/* Templates. */
+
+static int search_template(struct search *s, uint32_t t)
 {
+	const struct group_template *of = &s->group->templates[t - 1];
+	const struct needle_verdict *v = needle_plan_of(s->plan, of->number);
 	int r = 0;
 
-	for (unsigned i = 0; i < t->template->n; i++) {
-		uint8_t kind = t->template->slots[i].kind;
-
-		if (!(*inside >> i & 1))
-			continue;
-		r = may_have(s, &t->columns[i], kind);
-		if (r < 0)
-			return r;
-		if (r == 0) {
-			*inside &= ~(UINT64_C(1) << i);
-			continue;
-		}
-		r = kind == VARIABLE_TIME ? group_need_times(s->group) : 0;
-		if (r >= 0)
-			r = group_need_column(s->group, t, i);
-		if (r < 0)
-			return r;
+	if (v->all || v->across) {
+		s->look[t] = v->all ? LOOK_ALL : LOOK_MESSAGES;
+		return v->all ? 0 : group_need_times(s->group); /* messages have times in them */
 	}
-	return 0;
+	for (uint64_t left = v->inside; r >= 0 && left != 0; left &= left - 1)
+		r = search_column(s, t, (unsigned) __builtin_ctzll(left));
+	return r;
 }
 
-static int look(struct search *s, uint32_t row, const struct needle_verdict *v, uint64_t inside)
+static int search_whole(struct search *s, size_t n)
 {
-	const struct group_template *t = &s->group->templates[s->group->template_of[row] - 1];
-	int r = 0;
+	struct rd bytes;
+	int r;
 
-	if (v->across) {
-		buf_clear(&s->text);
-		r = group_message(s->group, row, &s->text);
-		if (r >= 0 && s->text.bad)
-			r = -ENOMEM;
-		return r < 0 ? r : needle_in(&s->plan->needle, s->text.data, s->text.len);
+	r = n == 0 ? 0 : group_whole_bytes(s->group, &bytes);
+	/* One look at all bytes: values lie in them as they are. */
+	if (n == 0 || r < 0 || !finder_find(&s->plan->finder, bytes.p, bytes.left))
+		return r;
+	return search_strings(s, 0, &bytes, n, 0);
+}
+
+/* @return whether any row has to be looked at, or an error. */
+static int search_templates(struct search *s)
+{
+	const struct segment_group *g = s->group;
+	uint64_t rows = 0;
+	bool any = false;
+	int r;
+
+	for (uint32_t t = 1; t <= g->n_templates; t++)
+		rows += g->templates[t - 1].rows;
+	if (rows > g->rows)
+		return BULLA_ECORRUPT;
+	rows = g->rows - rows;
+	r = search_whole(s, rows);
+	for (uint32_t t = 1; r >= 0 && t <= g->n_templates; t++) {
+		s->first[t] = (uint32_t) rows;
+		rows += g->templates[t - 1].rows;
+		r = search_template(s, t);
 	}
-	for (; inside != 0; inside &= inside - 1) {
+	for (uint32_t t = 0; t <= g->n_templates; t++)
+		any |= s->look[t] != LOOK_NONE;
+	return r < 0 ? r : any;
+}
+
+/* Rows. */
+
+/* @return whether the message has the needle, or an error. */
+static int look_at_message(struct search *s, uint32_t row)
+{
+	int r;
+
+	buf_clear(&s->text);
+	r = group_message(s->group, row, &s->text);
+	if (r >= 0 && s->text.bad)
+		r = -ENOMEM;
+	return r < 0 ? r : finder_find(&s->plan->finder, s->text.data, s->text.len) != NULL;
+}
+
+static int look_at_times(struct search *s, uint32_t row)
+{
+	uint32_t t = s->group->template_of[row];
+
+	for (uint64_t left = s->times[t]; left != 0; left &= left - 1) {
+		int r;
+
 		buf_clear(&s->text);
-		r = group_variable(s->group, t, (unsigned) __builtin_ctzll(inside), row, &s->text);
+		r = group_variable(s->group, &s->group->templates[t - 1],
+				   (unsigned) __builtin_ctzll(left), row, &s->text);
 		if (r >= 0 && s->text.bad)
 			r = -ENOMEM;
 		if (r < 0)
 			return r;
-		if (needle_in(&s->plan->needle, s->text.data, s->text.len))
+		if (finder_find(&s->plan->finder, s->text.data, s->text.len))
 			return 1;
 	}
 	return 0;
 }
 
-/* What each template of the group asks for, and its columns where rows have to be looked at.  @return whether any does. */
-static int prepare(struct search *s)
+static int look(struct search *s, uint32_t row)
 {
-	struct segment_group *g = s->group;
-	bool any = false;
-	int r = 0;
+	uint32_t t = s->group->template_of[row];
 
-	for (uint32_t t = 0; r >= 0 && t < g->n_templates; t++) {
-		const struct needle_verdict *v = &s->plan->of[g->templates[t].number];
-
-		s->inside[t] = v->all || v->across ? 0 : v->inside;
-		if (s->inside[t] != 0)
-			r = narrow(s, &g->templates[t], &s->inside[t]);
-		else if (!v->all && v->across)
-			r = group_need_times(g); /* messages have times in them */
-		s->looked[t] = v->all				? LOOK_ALL
-			       : v->across || s->inside[t] != 0 ? LOOK_ROWS
-								: LOOK_NONE;
-		any |= s->looked[t] != LOOK_NONE;
-	}
-	return r < 0 ? r : any;
+	if (s->look[t] <= LOOK_ALL)
+		return s->look[t] == LOOK_ALL;
+	if (s->look[t] == LOOK_MESSAGES)
+		return look_at_message(s, row);
+	if (bit(s->found, s->first[t] + s->group->ordinal[row]))
+		return 1;
+	return s->look[t] == LOOK_TIMES ? look_at_times(s, row) : 0;
 }
 
-/* @return 1 where the row has the needle. */
-static int judge_row(struct search *s, uint32_t row, bool whole)
-{
-	const struct segment_group *g = s->group;
-	uint32_t t = g->template_of[row];
-
-	if (t == 0)
-		return whole && needle_in(&s->plan->needle, g->whole[g->ordinal[row]].p,
-					  g->whole[g->ordinal[row]].len);
-	if (s->looked[t - 1] != LOOK_ROWS)
-		return s->looked[t - 1] == LOOK_ALL;
-	return look(s, row, &s->plan->of[g->templates[t - 1].number], s->inside[t - 1]);
-}
-
-static int64_t search_rows(struct search *s, bool whole, uint64_t *hits)
+static int64_t look_at_rows(struct search *s, uint64_t *hits)
 {
 	struct segment_group *g = s->group;
 	int64_t n = 0;
 	int r;
 
 	r = group_need_templates(g);
-	if (r >= 0 && whole)
-		r = group_need_whole(g);
 	for (uint32_t row = 0; r >= 0 && row < g->rows; row++) {
-		r = judge_row(s, row, whole);
+		if (s->look[g->template_of[row]] == LOOK_NONE)
+			continue;
+		r = look(s, row);
 		if (r > 0) {
-			hits[row / 64] |= UINT64_C(1) << row % 64;
+			set_bit(hits, row);
 			n++;
 		}
 	}
@@ -286,24 +346,20 @@ static int64_t search_rows(struct search *s, bool whole, uint64_t *hits)
 
 static int64_t search(struct search *s, uint64_t *hits)
 {
-	struct segment_group *g = s->group;
-	struct rd whole;
-	int any, r;
+	size_t n = (size_t) s->group->n_templates + 1;
+	int r;
 
-	s->looked = calloc((size_t) g->n_templates + 1, 1);
-	s->inside = calloc((size_t) g->n_templates + 1, sizeof *s->inside);
-	if (!s->looked || !s->inside)
+	s->look = calloc(n, sizeof *s->look);
+	s->times = calloc(n, sizeof *s->times);
+	s->first = calloc(n, sizeof *s->first);
+	s->found = calloc(((size_t) s->group->rows + 63) / 64, sizeof *s->found);
+	if (!s->look || !s->times || !s->first || !s->found)
 		return -ENOMEM;
-	any = prepare(s);
-	r = any < 0 ? any : group_whole_bytes(g, &whole);
-	if (r < 0)
-		return r;
-	/* One look at all bytes: values lie in them as they are. */
-	r = needle_in(&s->plan->needle, whole.p, whole.left);
-	return any || r ? search_rows(s, r, hits) : 0;
+	r = search_templates(s);
+	return r <= 0 ? r : look_at_rows(s, hits);
 }
 
-int64_t group_search(struct segment_group *g, const struct needle_plan *p, uint64_t *hits)
+int64_t group_search(struct segment_group *g, struct needle_plan *p, uint64_t *hits)
 {
 	struct search s = { .group = g, .plan = p };
 	int64_t r;
@@ -312,8 +368,12 @@ int64_t group_search(struct segment_group *g, const struct needle_plan *p, uint6
 	r = group_need_directory(g);
 	if (r >= 0)
 		r = search(&s, hits);
-	free(s.looked);
-	free(s.inside);
+	free(s.look);
+	free(s.times);
+	free(s.first);
+	free(s.found);
+	free(s.marks);
 	buf_done(&s.text);
+	buf_done(&s.end);
 	return r;
 }

@@ -17,42 +17,52 @@
 
 /* Blocks. */
 
-static int unpack(const struct block_ref *ref, const uint8_t *stored, uint8_t *to)
+void block_scratch_done(struct block_scratch *s)
 {
+	buf_done(&s->stored);
+	ZSTD_freeDCtx(s->zstd);
+	*s = (struct block_scratch){ 0 };
+}
+
+static int unpack(const struct block_ref *ref, struct block_scratch *scratch, uint8_t *to)
+{
+	const uint8_t *stored = scratch->stored.data;
 	size_t n;
 
-	if (ref->stored == ref->raw) {
-		if (ref->raw > 0)
-			memcpy(to, stored, ref->raw);
-		return 0;
-	}
 	/* The frame must not be asked for more than the directory says. */
 	if (ZSTD_getFrameContentSize(stored, ref->stored) != ref->raw)
 		return BULLA_ECORRUPT;
-	n = ZSTD_decompress(to, ref->raw, stored, ref->stored);
+	if (!scratch->zstd)
+		scratch->zstd = ZSTD_createDCtx();
+	if (!scratch->zstd)
+		return -ENOMEM;
+	n = ZSTD_decompressDCtx(scratch->zstd, to, ref->raw, stored, ref->stored);
 	return ZSTD_isError(n) || n != ref->raw ? BULLA_ECORRUPT : 0;
 }
 
-int block_read(int fd, const struct block_ref *ref, struct buf *scratch, uint8_t **ret)
+int block_read(int fd, const struct block_ref *ref, struct block_scratch *scratch, uint8_t **ret)
 {
 	_cleanup_free_ uint8_t *raw = NULL;
+	bool packed = ref->stored != ref->raw;
+	uint8_t *stored;
 	ssize_t n;
 	int r;
 
 	if (ref->raw > BLOCK_SIZE_MAX || ref->stored > ref->raw)
 		return BULLA_ELIMIT;
-	buf_clear(scratch);
 	raw = malloc(MAX_OF(ref->raw, 1u));
-	if (!raw || !buf_room(scratch, ref->stored))
+	buf_clear(&scratch->stored);
+	stored = packed ? buf_room(&scratch->stored, ref->stored) : raw;
+	if (!raw || !stored)
 		return -ENOMEM;
-	n = io_pread(fd, scratch->data, ref->stored, ref->offset);
+	n = io_pread(fd, stored, ref->stored, ref->offset);
 	if (n < 0)
 		return (int) n;
 	if ((size_t) n != ref->stored)
 		return BULLA_ETRUNCATED;
-	if (crc32c(0, scratch->data, ref->stored) != ref->crc)
+	if (crc32c(0, stored, ref->stored) != ref->crc)
 		return BULLA_ECORRUPT;
-	r = unpack(ref, scratch->data, raw);
+	r = packed ? unpack(ref, scratch, raw) : 0;
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(raw);
@@ -205,7 +215,7 @@ static int read_tables(struct segment *s, struct rd *footer)
 {
 	int (*const readers[])(struct segment *, struct rd *) = { read_journals, read_seeds,
 								  read_templates };
-	_cleanup_buf_ struct buf scratch = { 0 };
+	_cleanup_(block_scratch_done) struct block_scratch scratch = { 0 };
 
 	for (size_t i = 0; i < ELEMENTS(readers); i++) {
 		struct block_ref ref = rd_ref(footer);
@@ -319,7 +329,7 @@ static int read_trailer(const struct segment *s, struct block_ref *ret)
 
 static int read_all(struct segment *s)
 {
-	_cleanup_buf_ struct buf scratch = { 0 };
+	_cleanup_(block_scratch_done) struct block_scratch scratch = { 0 };
 	_cleanup_free_ uint8_t *footer = NULL;
 	struct block_ref ref;
 	struct stat st;

@@ -105,12 +105,18 @@ struct group_template {
 	struct variable_column *columns; /* among the group's */
 };
 
+/** What reading blocks goes with; reused from block to block. */
+struct block_scratch {
+	struct buf stored;
+	void *zstd; /* owned */
+};
+
 /** A row group being read. */
 struct segment_group {
 	const struct segment *segment;
 	const struct group_ref *ref;
 	uint32_t rows;
-	struct buf stored;	     /* scratch */
+	struct block_scratch scratch;
 	struct group_batch *batches; /* owned, like the following; NULL until read */
 	uint64_t *time, *received;
 	uint64_t *context;
@@ -169,6 +175,9 @@ _must_check_ int group_variable(const struct segment_group *g, const struct grou
 /** The stored bytes of a column; of words, these hold each distinct value as it is. */
 _must_check_ int group_column_bytes(struct segment_group *g, enum stream s,
 				    const struct variable_column *c, struct rd *ret);
+/** The same with all that follows in the part of the stream that was read with it. */
+_must_check_ int group_column_part(struct segment_group *g, enum stream s,
+				   const struct variable_column *c, struct rd *ret);
 /** All bytes of the messages that were kept whole; empty where there are none. */
 _must_check_ int group_whole_bytes(struct segment_group *g, struct rd *ret);
 /** Read the messages that were kept whole. */

@@ -97,62 +97,103 @@ void strings_encode(struct ints_scratch *s, const struct text *v, size_t n, stru
 	ints_encode(s, place, n, to);
 }
 
-static int get_raw(struct rd *r, size_t n, struct text *to)
+/* Lengths of `n` strings, and their bytes. */
+static int read_strings(struct strings_view *v, struct rd *r, size_t n)
 {
 	_cleanup_free_ uint64_t *length = reallocarray(NULL, n, sizeof *length);
+	uint64_t total = 0;
 	int error;
 
-	if (!length)
+	v->end = reallocarray(NULL, n, sizeof *v->end);
+	if (!length || !v->end)
 		return -ENOMEM;
 	error = ints_decode(r, n, length);
-	for (size_t i = 0; error >= 0 && i < n; i++) {
-		if (length[i] > UINT32_MAX)
-			return BULLA_ECORRUPT;
-		to[i].len = (uint32_t) length[i];
-		to[i].p = rd_bytes(r, length[i]);
-	}
-	return error >= 0 && r->bad ? BULLA_ECORRUPT : error;
-}
-
-static int get_dict(struct rd *r, size_t n, struct text *to)
-{
-	_cleanup_free_ struct text *distinct = NULL;
-	_cleanup_free_ uint64_t *place = NULL;
-	uint64_t k;
-	int error;
-
-	error = ints_decode(r, 1, &k);
 	if (error < 0)
 		return error;
-	if (k < 1 || k > n)
-		return BULLA_ECORRUPT;
-	distinct = reallocarray(NULL, k, sizeof *distinct);
-	place = reallocarray(NULL, n, sizeof *place);
-	if (!distinct || !place)
-		return -ENOMEM;
-	error = get_raw(r, k, distinct);
-	if (error >= 0)
-		error = ints_decode(r, n, place);
-	for (size_t i = 0; error >= 0 && i < n; i++) {
-		if (place[i] >= k)
+	for (size_t i = 0; i < n; i++) {
+		if (length[i] > r->left - total)
 			return BULLA_ECORRUPT;
-		to[i] = distinct[place[i]];
+		total += length[i];
+		v->end[i] = (uint32_t) total;
+	}
+	v->n = n;
+	v->p = rd_bytes(r, total);
+	return total > UINT32_MAX ? BULLA_ECORRUPT : 0;
+}
+
+static int read_view(struct strings_view *v, struct rd *r, size_t n)
+{
+	uint8_t form = rd_u8(r);
+	uint64_t k = n;
+	int error = 0;
+
+	if (r->bad)
+		return BULLA_ECORRUPT;
+	if (form > FORM_DICT)
+		return BULLA_EVERSION;
+	v->shared = form == FORM_DICT;
+	if (v->shared)
+		error = ints_decode(r, 1, &k);
+	if (error < 0)
+		return error;
+	return k < 1 || k > n ? BULLA_ECORRUPT : read_strings(v, r, k);
+}
+
+int strings_view_read(struct strings_view *v, struct rd *r, size_t n)
+{
+	int error;
+
+	*v = (struct strings_view){ 0 };
+	error = n > INTS_MAX ? BULLA_ECORRUPT : read_view(v, r, n);
+	if (error < 0)
+		strings_view_done(v);
+	return error;
+}
+
+int strings_view_places(struct strings_view *v, struct rd *r, size_t n)
+{
+	int error;
+
+	if (!v->shared || v->place)
+		return 0;
+	v->place = reallocarray(NULL, n, sizeof *v->place);
+	if (!v->place)
+		return -ENOMEM;
+	error = ints_decode(r, n, v->place);
+	for (size_t i = 0; error >= 0 && i < n; i++)
+		if (v->place[i] >= v->n)
+			error = BULLA_ECORRUPT;
+	if (error < 0) {
+		free(v->place);
+		v->place = NULL;
 	}
 	return error;
 }
 
+void strings_view_done(struct strings_view *v)
+{
+	free(v->end);
+	free(v->place);
+	*v = (struct strings_view){ 0 };
+}
+
 int strings_decode(struct rd *r, size_t n, struct text *to)
 {
-	uint8_t form;
+	struct strings_view v;
+	int error;
 
 	if (n == 0)
 		return 0;
-	if (n > INTS_MAX)
-		return BULLA_ECORRUPT;
-	form = rd_u8(r);
-	if (r->bad)
-		return BULLA_ECORRUPT;
-	if (form == FORM_RAW)
-		return get_raw(r, n, to);
-	return form == FORM_DICT ? get_dict(r, n, to) : BULLA_EVERSION;
+	error = strings_view_read(&v, r, n);
+	if (error < 0)
+		return error;
+	error = strings_view_places(&v, r, n);
+	for (size_t i = 0; error >= 0 && i < n; i++) {
+		size_t k = v.shared ? v.place[i] : i;
+		uint32_t from = k > 0 ? v.end[k - 1] : 0;
+
+		to[i] = (struct text){ v.p ? v.p + from : NULL, v.end[k] - from };
+	}
+	strings_view_done(&v);
+	return error;
 }

@@ -33,4 +33,19 @@ void strings_encode(struct ints_scratch *s, const struct text *v, size_t n, stru
 /** Read a column of `n` strings that point into the cursor's bytes.  Errors as ints_decode(). */
 _must_check_ int strings_decode(struct rd *r, size_t n, struct text *to);
 
+/** A column of strings as it is stored: its distinct strings one behind the other, and which of them each row has. */
+struct strings_view {
+	const uint8_t *p; /* borrowed from the column */
+	uint32_t *end;	  /* owned: of each string in `p` */
+	size_t n;	  /* of the strings: as many as rows where each row has its own, in order */
+	bool shared;	  /* rows share them, as `place` tells once it is read */
+	uint64_t *place;  /* owned */
+};
+
+/** Read the strings of a column of `n` rows, which is at least one.  Errors as ints_decode(); then there is nothing to be done with it. */
+_must_check_ int strings_view_read(struct strings_view *v, struct rd *r, size_t n);
+/** Read which string each row has, if rows share them; the cursor is where strings_view_read() left it. */
+_must_check_ int strings_view_places(struct strings_view *v, struct rd *r, size_t n);
+void strings_view_done(struct strings_view *v);
+
 #endif

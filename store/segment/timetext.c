@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/attr.h"
 #include "base/clock.h"
 
 /*
@@ -79,6 +80,66 @@ bool timetext_form_is_known(const struct timetext_form *form)
 		return (form->separator == '.' || form->separator == ',') && form->digits > 0 &&
 		       (f[0] == 's' || f[strlen(f) - 1] == 'S');
 	return form->digits == 0 || (f[0] == 's' && form->digits % 3 == 0);
+}
+
+/*
+ * A form as a row of what may stand in each place: 0 a digit, e a digit or a space, 1 to 3 a letter of a month's name, the
+ * rest for itself.  @return how many places.
+ */
+static size_t spell(const struct timetext_form *form, char to[TIMETEXT_SIZE_MAX])
+{
+	size_t n = 0;
+
+	for (const char *f = formats[form->format]; *f; f++) {
+		const char *places = *f == 'Y'		    ? "0000"
+				     : *f == 's'	    ? "0000000000"
+				     : *f == 'b'	    ? "123"
+				     : *f == 'e'	    ? "e0"
+				     : strchr("ymdHMS", *f) ? "00"
+							    : NULL;
+
+		if (!places) {
+			to[n++] = *f;
+			continue;
+		}
+		memcpy(to + n, places, strlen(places));
+		n += strlen(places);
+	}
+	if (form->separator != 0)
+		to[n++] = (char) form->separator;
+	memset(to + n, '0', form->digits);
+	return n + form->digits;
+}
+
+static bool may_stand(char place, uint8_t c, bool any_case)
+{
+	uint8_t other = any_case && ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ? c ^ 0x20 : c;
+
+	if (place == '0' || (place == 'e' && c != ' '))
+		return c >= '0' && c <= '9';
+	if (place >= '1' && place <= '3') {
+		for (size_t m = (size_t) (place - '1'); m < STRLEN(month_names); m += 3)
+			if (month_names[m] == c || month_names[m] == other)
+				return true;
+		return false;
+	}
+	return place == 'e' || place == c || place == other;
+}
+
+bool timetext_may_have(const struct timetext_form *form, const uint8_t *p, size_t n, bool any_case)
+{
+	char places[TIMETEXT_SIZE_MAX];
+	size_t size = spell(form, places);
+
+	for (size_t from = 0; from + n <= size; from++) {
+		size_t i = 0;
+
+		while (i < n && may_stand(places[from + i], p[i], any_case))
+			i++;
+		if (i == n)
+			return true;
+	}
+	return false;
 }
 
 /* Reading. */

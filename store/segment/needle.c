@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * A needle is laid across a template from left to right.  A set of bits tells how many of its bytes may lie before the
+ * variable at hand: none, or as many as the text before ends with, or what got through the variables before.
+ *
+ *	template   t o o k _ {D} _ m s        needle "k 17 m"
+ *	before {D}          ^ "k " lies there: 2 bytes
+ *	{D} may take "1" or "17"; behind "17" the text goes on as the needle does, to its end: it may be there
+ */
+
+#include "store/segment/needle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* Laying a needle across a template. */
+struct laying {
+	const struct needle_plan *plan;
+	const uint8_t *p;
+	size_t n;      /* bytes that are planned */
+	uint64_t next; /* how many may lie before the next variable */
+};
+
+static bool is_letter(uint8_t c)
+{
+	return (uint8_t) ((c | 0x20) - 'a') < 26;
+}
+
+static bool same_byte(const struct needle_plan *p, uint8_t a, uint8_t b)
+{
+	return a == b || (p->needle.any_case && (a ^ b) == 0x20 && is_letter(a));
+}
+
+static bool begins_alike(const struct laying *l, const uint8_t *text, size_t pos, size_t n)
+{
+	return same_byte(l->plan, text[0], l->p[pos]) &&
+	       finder_same(&l->plan->finder, text, l->p + pos, n);
+}
+
+/* The text behind a variable, with `pos` bytes laid already.  @return whether the needle ends in it. */
+static bool lay_text(struct laying *l, struct text text, size_t pos)
+{
+	size_t left = l->n - pos;
+
+	if (text.len > 0 && !begins_alike(l, text.p, pos, MIN_OF(left, text.len)))
+		return false;
+	if (left <= text.len)
+		return true;
+	l->next |= UINT64_C(1) << (pos + text.len);
+	return false;
+}
+
+/* A variable, begun with `pos` bytes laid.  @return whether the needle may end in it or in the text behind it. */
+static bool lay_variable(struct laying *l, uint64_t holds, struct text behind, size_t pos,
+			 bool *inside)
+{
+	for (size_t end = pos + 1; end <= l->n; end++) {
+		if (!(holds >> (end - 1) & 1))
+			return false;
+		if (end == l->n) {
+			*inside |= pos == 0;
+			return pos > 0;
+		}
+		if (lay_text(l, behind, end))
+			return true;
+	}
+	return false;
+}
+
+/* How much of the needle a text may end with. */
+static uint64_t begin_in_text(const struct laying *l, struct text text)
+{
+	uint64_t at = 1;
+
+	for (size_t k = 1; k < l->n && k <= text.len; k++)
+		if (begins_alike(l, text.p + text.len - k, 0, k))
+			at |= UINT64_C(1) << k;
+	return at;
+}
+
+static bool in_texts(const struct finder *f, const struct template *t)
+{
+	const uint8_t *from = t->n > 0 ? t->slots[0].before.p : t->rest.p;
+
+	/* One look at all of it, markers and all. */
+	if (!finder_find(f, from, (size_t) (t->rest.p + t->rest.len - from)))
+		return false;
+	for (unsigned i = 0; i < t->n; i++)
+		if (finder_find(f, t->slots[i].before.p, t->slots[i].before.len))
+			return true;
+	return finder_find(f, t->rest.p, t->rest.len) != NULL;
+}
+
+/* What the characters of a kind do not tell. */
+static bool fits_inside(const struct needle *n, const struct slot *s)
+{
+	switch (s->kind) {
+	case VARIABLE_TIME:
+		return timetext_may_have(&s->form, n->p, n->n, n->any_case);
+	case VARIABLE_IPV4:
+		return n->n <= 15;
+	case VARIABLE_UUID:
+		return n->n <= 36;
+	default:
+		return true;
+	}
+}
+
+static struct needle_verdict judge(const struct needle_plan *p, const struct template *t)
+{
+	struct laying l = { .plan = p,
+			    .p = p->needle.p,
+			    .n = MIN_OF(p->needle.n, (size_t) NEEDLE_PLANNED_MAX) };
+	struct needle_verdict v = { .known = true, .all = in_texts(&p->finder, t) };
+
+	for (unsigned i = 0; i < t->n && !v.all; i++) {
+		struct text behind = i + 1u < t->n ? t->slots[i + 1].before : t->rest;
+		uint64_t at = l.next | begin_in_text(&l, t->slots[i].before);
+		bool inside = false;
+
+		l.next = 0;
+		for (; at != 0; at &= at - 1)
+			v.across |= lay_variable(&l, p->holds[t->slots[i].kind - 'A'], behind,
+						 (size_t) __builtin_ctzll(at), &inside);
+		v.inside |= (uint64_t) (inside && fits_inside(&p->needle, &t->slots[i])) << i;
+	}
+	/* What lies behind the planned beginning may lie anywhere. */
+	v.across |= p->needle.n > l.n && v.inside != 0;
+	return v;
+}
+
+static bool may_hold(const struct needle *n, uint8_t kind, uint8_t c)
+{
+	return variable_may_hold(kind, c) ||
+	       (n->any_case && is_letter(c) && variable_may_hold(kind, c ^ 0x20));
+}
+
+int needle_plan_make(struct needle_plan *p, const struct segment *s, const struct needle *n)
+{
+	static const uint8_t kinds[] = {
+		VARIABLE_DIGITS, VARIABLE_HEX,	VARIABLE_HEX_UPPER, VARIABLE_IPV4, VARIABLE_UUID,
+		VARIABLE_PATH,	 VARIABLE_NAME, VARIABLE_WORD,	    VARIABLE_TIME,
+	};
+
+	*p = (struct needle_plan){ .needle = *n, .segment = s };
+	if (n->n == 0)
+		return -EINVAL;
+	p->of = calloc(MAX_OF(s->n_templates, 1u), sizeof *p->of);
+	if (!p->of)
+		return -ENOMEM;
+	finder_init(&p->finder, n->p, n->n, n->any_case);
+	for (size_t k = 0; k < ELEMENTS(kinds); k++)
+		for (size_t i = 0; i < n->n && i < NEEDLE_PLANNED_MAX; i++)
+			p->holds[kinds[k] - 'A'] |= (uint64_t) may_hold(n, kinds[k], n->p[i]) << i;
+	return 0;
+}
+
+void needle_plan_done(struct needle_plan *p)
+{
+	free(p->of);
+	*p = (struct needle_plan){ 0 };
+}
+
+const struct needle_verdict *needle_plan_of(struct needle_plan *p, uint32_t template)
+{
+	struct needle_verdict *v = &p->of[template];
+
+	if (!v->known)
+		*v = judge(p, &p->segment->templates[template]);
+	return v;
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_NEEDLE_H
+#define BULLA_STORE_SEGMENT_NEEDLE_H
+
+/**
+ * What the templates of a segment alone say of a needle: in a template's own text it is in every row of it; if no way of
+ * laying it across texts and variables is possible, in none.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/find.h"
+#include "store/segment/segment.h"
+
+/** What is sought; borrowed. */
+struct needle {
+	const uint8_t *p;
+	size_t n;      /* not 0 */
+	bool any_case; /* ASCII letters match in either */
+};
+
+/** What a template says. */
+struct needle_verdict {
+	bool known;	 /* the template was judged */
+	bool all;	 /* every row has it */
+	bool across;	 /* a row may have it across the border of a variable */
+	uint64_t inside; /* these variables may have all of it */
+};
+
+enum { NEEDLE_PLANNED_MAX = 63 /* bytes; longer needles are planned by their beginning */ };
+
+/** A needle's way through a segment. */
+struct needle_plan {
+	struct needle needle;
+	struct finder finder;
+	const struct segment *segment; /* borrowed */
+	struct needle_verdict *of;     /* owned, by template; needle_plan_of() asks */
+	uint64_t holds['Z' - 'A' +
+		       1]; /* by kind of variable: which of the needle's bytes it may hold */
+};
+
+/** @return 0, -EINVAL for a needle without bytes, -ENOMEM. */
+_must_check_ int needle_plan_make(struct needle_plan *p, const struct segment *s,
+				  const struct needle *n);
+void needle_plan_done(struct needle_plan *p);
+/** The verdict on a template, found out when it is first asked for. */
+const struct needle_verdict *needle_plan_of(struct needle_plan *p, uint32_t template);
+
+#endif
