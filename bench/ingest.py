@@ -121,6 +121,10 @@ def segment():
     run_program('segment', corpus.main_corpus(), '--dir', '/dev/shm' if os.access('/dev/shm', os.W_OK) else str(Settings.work))
 
 
+def query():
+    run_program('query', corpus.main_corpus(), '--dir', '/dev/shm' if os.access('/dev/shm', os.W_OK) else str(Settings.work))
+
+
 def find():
     run_program('find', corpus.main_corpus())
 

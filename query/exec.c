@@ -179,10 +179,12 @@ static void find_in_segment(struct run *run, uint32_t number)
 {
 	const struct segment *s = run->searched[number].segment;
 
-	if (!searched_may_match(&run->searched[number], run->query))
-		return;
+	bool may_match[2];
+
+	searched_may_match(&run->searched[number], run->query, may_match);
 	for (uint32_t i = 0; i < s->n_groups; i++)
-		if (is_in_time(run, s->groups[i].time_min, s->groups[i].time_max))
+		if (searched_may_have(&run->searched[number], may_match, i) &&
+		    is_in_time(run, s->groups[i].time_min, s->groups[i].time_max))
 			run->candidates[run->n++] = (struct candidate){
 				.is_group = true,
 				.of = number,

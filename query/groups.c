@@ -23,7 +23,7 @@ enum { MAYBE_FEW = 256 }; /* so many rows are asked one by one rather than searc
 struct group_in_use {
 	struct segment_group group;
 	const struct query *query;
-	uint64_t *yes, *maybe; /* owned: a bit a row */
+	uint64_t *yes, *maybe, *hits; /* owned: a bit a row; `hits` where messages were searched */
 	struct buf message;
 	struct field *fields; /* owned, FIELDS_MAX */
 	struct entry entry;
@@ -55,10 +55,11 @@ int searched_init(struct searched *s, const struct segment *segment, const struc
 		return -ENOMEM;
 	for (uint32_t i = 0; r >= 0 && i < segment->n_journals; i++)
 		r = judgement_init(&s->judgements[i], segment->journals[i].contexts.n);
-	if (r >= 0 && match_needle(q->match, &needle)) {
-		r = needle_plan_make(&s->plan, segment, &needle);
-		s->planned = r >= 0;
-	}
+	if (r < 0 || match_needle(q->match, &needle) == NEEDLE_NONE)
+		return r;
+	r = needle_plan_make(&s->plan, segment, &needle);
+	if (r >= 0)
+		s->scope = match_needle(q->match, &needle);
 	return r;
 }
 
@@ -67,24 +68,39 @@ void searched_done(struct searched *s)
 	for (uint32_t i = 0; s->judgements && i < s->segment->n_journals; i++)
 		free(s->judgements[i].of);
 	free(s->judgements);
-	if (s->planned)
+	if (s->scope != NEEDLE_NONE)
 		needle_plan_done(&s->plan);
 }
 
-static bool may_match(struct searched *s, const struct query *q, uint32_t journal)
+/* Whether any row of a group has fields of its own. */
+static bool has_fields(const struct group_ref *g)
+{
+	for (uint32_t i = 0; i < g->n_blocks; i++)
+		if (g->blocks[i].kind == BLOCK_FIELDS)
+			return true;
+	return false;
+}
+
+static bool may_match(struct searched *s, const struct query *q, uint32_t journal, bool own_fields)
 {
 	const struct contexts *c = &s->segment->journals[journal].contexts;
 
 	return judge_journal(&s->judgements[journal], q, c, false) ||
-	       judge_journal(&s->judgements[journal], q, c, true);
+	       (own_fields && judge_journal(&s->judgements[journal], q, c, true));
 }
 
-bool searched_may_match(struct searched *s, const struct query *q)
+void searched_may_match(struct searched *s, const struct query *q, bool ret[2])
 {
-	for (uint32_t i = 0; i < s->segment->n_journals; i++)
-		if (may_match(s, q, i))
-			return true;
-	return false;
+	ret[0] = ret[1] = false;
+	for (uint32_t i = 0; i < s->segment->n_journals && !ret[0]; i++) {
+		ret[0] = may_match(s, q, i, false);
+		ret[1] |= ret[0] || may_match(s, q, i, true);
+	}
+}
+
+bool searched_may_have(const struct searched *s, const bool may_match[2], uint32_t group)
+{
+	return may_match[has_fields(&s->segment->groups[group])];
 }
 
 /* Bits. */
@@ -110,6 +126,7 @@ static void let_go(struct group_in_use *u)
 	free(u->fields);
 	free(u->yes);
 	free(u->maybe);
+	free(u->hits);
 	free(u);
 }
 
@@ -143,27 +160,38 @@ static uint32_t judge_run(struct group_in_use *u, struct searched *s, const stru
 	return n;
 }
 
-/* Leave those that have the needle. */
-static int search_messages(struct group_in_use *u, struct searched *s)
+/* Which rows have the needle.  @return how many, or an error. */
+static int64_t search_messages(struct group_in_use *u, struct searched *s)
 {
-	size_t words = (u->group.rows + 63) / 64, n = 0;
-	_cleanup_free_ uint64_t *hits = NULL;
-	int64_t r;
+	u->hits = calloc((u->group.rows + 63) / 64, sizeof *u->hits);
+	return u->hits ? group_search(&u->group, &s->plan, u->hits) : -ENOMEM;
+}
 
-	for (size_t i = 0; i < words; i++)
-		n += (size_t) __builtin_popcountll(u->maybe[i]);
-	if (!s->planned || n <= MAYBE_FEW)
+static uint32_t count_maybe(const struct group_in_use *u)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < (u->group.rows + 63) / 64; i++)
+		n += (uint32_t) __builtin_popcountll(u->maybe[i]);
+	return n;
+}
+
+/* Leave those that have the needle. */
+static int leave_hits(struct group_in_use *u, struct searched *s)
+{
+	int64_t r = 0;
+
+	if (s->scope == NEEDLE_NONE || (!u->hits && count_maybe(u) <= MAYBE_FEW))
 		return 0;
-	hits = reallocarray(NULL, words, sizeof *hits);
-	if (!hits)
-		return -ENOMEM;
-	r = group_search(&u->group, &s->plan, hits);
+	if (!u->hits)
+		r = search_messages(u, s);
 	/* A field of an entry's own may be another MESSAGE. */
-	for (uint32_t i = 0; r >= 0 && u->group.n_fields && i < u->group.rows; i++)
+	for (uint32_t i = 0;
+	     r >= 0 && s->scope == NEEDLE_PLAIN && u->group.n_fields && i < u->group.rows; i++)
 		if (u->group.n_fields[i] > 0)
-			set_bit(hits, i);
-	for (size_t i = 0; r >= 0 && i < words; i++)
-		u->maybe[i] &= hits[i];
+			set_bit(u->hits, i);
+	for (size_t i = 0; r >= 0 && i < (u->group.rows + 63) / 64; i++)
+		u->maybe[i] &= u->hits[i];
 	return (int) MIN_OF(r, 0);
 }
 
@@ -372,21 +400,45 @@ static uint32_t end_of_run(const struct segment_group *g, uint32_t first)
 	return end;
 }
 
+/*
+ * Whether messages are better searched before anything else is read: all matches must have the needle, and most rows may
+ * match otherwise.
+ */
+static bool is_wide(struct searched *s, const struct query *q, const struct group_in_use *u,
+		    bool own)
+{
+	uint32_t rows = 0;
+
+	if (s->scope != NEEDLE_ALL)
+		return false;
+	for (uint32_t i = 0; i < u->group.ref->batches; i++)
+		if (may_match(s, q, u->group.batches[i].journal, own))
+			rows += u->group.batches[i].entries;
+	return rows > u->group.rows / 2;
+}
+
 int group_source_open(const struct opening *o, struct searched *s, uint32_t number)
 {
 	_cleanup_(let_gop) struct group_in_use *u = NULL;
+	bool own = has_fields(&s->segment->groups[number]);
 	uint32_t n = 0, end, any = 0;
+	int64_t found;
 	int r;
 
 	r = use_group(o, s, number, &u);
 	if (r < 0)
 		return r;
 	n = u->group.ref->batches;
+	if (is_wide(s, o->query, u, own)) {
+		found = search_messages(u, s);
+		if (found <= 0)
+			return (int) found;
+	}
 	for (uint32_t i = 0; r >= 0 && i < n; i = end) {
 		const struct group_batch *b = &u->group.batches[i];
 
 		end = end_of_run(&u->group, i);
-		if (!may_match(s, o->query, b->journal))
+		if (!may_match(s, o->query, b->journal, own))
 			continue;
 		if (!u->yes)
 			r = read_group(o, u);
@@ -395,10 +447,10 @@ int group_source_open(const struct opening *o, struct searched *s, uint32_t numb
 					 b[end - 1 - i].first_row + b[end - 1 - i].entries);
 	}
 	if (r >= 0 && any > 0)
-		r = search_messages(u, s);
+		r = leave_hits(u, s);
 	for (uint32_t i = 0; r >= 0 && any > 0 && i < n; i = end) {
 		end = end_of_run(&u->group, i);
-		if (may_match(s, o->query, u->group.batches[i].journal))
+		if (may_match(s, o->query, u->group.batches[i].journal, own))
 			r = add_run(o, u, i, end);
 	}
 	return r;

@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
+#include "query/literals.h"
 
 enum {
 	TERMS_MAX = 256,
@@ -55,6 +56,9 @@ struct match {
 	pcre2_code *grep;
 	pcre2_match_data *grep_data;
 	pcre2_match_context *grep_context;
+	uint8_t literal[LITERAL_MAX]; /* that every match of it has */
+	size_t literal_size;	      /* 0: none is known */
+	bool any_case;
 };
 
 /* Short names. */
@@ -359,6 +363,8 @@ int match_set_grep(struct match *m, const char *pattern, char *message)
 		pcre2_get_error_message(error, (PCRE2_UCHAR *) message + n, 256 - n);
 		return -EINVAL;
 	}
+	m->any_case = flags & PCRE2_CASELESS;
+	m->literal_size = pattern_literal(pattern, m->any_case, m->literal);
 	/* Where there is no JIT the interpreter gives the same answers. */
 	pcre2_jit_compile(m->grep, PCRE2_JIT_COMPLETE);
 	m->grep_data = pcre2_match_data_create_from_pattern(m->grep, NULL);
@@ -498,16 +504,20 @@ static const struct value *message_of(const struct group *g)
 	return NULL;
 }
 
-bool match_needle(const struct match *m, struct needle *ret)
+enum needle_scope match_needle(const struct match *m, struct needle *ret)
 {
-	const struct value *v = message_of(&m->required);
+	const struct value *v;
 
+	*ret = (struct needle){ m->literal, m->literal_size, m->any_case };
+	if (m->literal_size > 0)
+		return NEEDLE_ALL;
+	v = message_of(&m->required);
 	if (!v && m->n == 1)
 		v = message_of(&m->groups[0]);
 	if (!v)
-		return false;
+		return NEEDLE_NONE;
 	*ret = (struct needle){ v->p, v->n, false };
-	return true;
+	return NEEDLE_PLAIN;
 }
 
 static bool term_holds(void *arg, const struct field *f)

@@ -64,8 +64,10 @@ _must_check_ int match_entry(struct match *m, const struct shown *s);
 
 /** Whether an entry of this priority can match. */
 bool match_priority(const struct match *m, int priority);
-/** Bytes that the message of every entry that matches has; borrowed from `m`.  @return whether any are known. */
-bool match_needle(const struct match *m, struct needle *ret);
+/** Who must have a needle: nobody; entries that have one MESSAGE only; all that match. */
+enum needle_scope { NEEDLE_NONE, NEEDLE_PLAIN, NEEDLE_ALL };
+/** Bytes that the message of entries that match must have; borrowed from `m`. */
+enum needle_scope match_needle(const struct match *m, struct needle *ret);
 
 /** Fields that a short name stands for: NULL-terminated, or NULL for what is no short name. */
 const char *const *match_short_name(const char *name, size_t len);

@@ -57,15 +57,17 @@ _must_check_ int frame_source_open(const struct opening *o, const struct catalog
 struct searched {
 	const struct segment *segment;
 	struct judgement *judgements; /* owned: one a journal */
-	struct needle_plan plan;
-	bool planned;
+	struct needle_plan plan;      /* made unless the scope is NEEDLE_NONE */
+	enum needle_scope scope;
 };
 
 _must_check_ int searched_init(struct searched *s, const struct segment *segment,
 			       const struct query *q);
 void searched_done(struct searched *s);
-/** Whether any journal of the segment can match. */
-bool searched_may_match(struct searched *s, const struct query *q);
+/** Whether any journal of the segment can match: [0] by its contexts alone, [1] with fields of the entries' own. */
+void searched_may_match(struct searched *s, const struct query *q, bool ret[2]);
+/** What that says of a row group. */
+bool searched_may_have(const struct searched *s, const bool may_match[2], uint32_t group);
 /** Open a row group: a source for each journal in it. */
 _must_check_ int group_source_open(const struct opening *o, struct searched *s, uint32_t group);
 
