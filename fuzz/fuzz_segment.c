@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * Target: segment_open(), group_need_...(), group_entry(), group_search().
+ * Target: segment_open(), group_need_...(), group_entry(), group_search(), group_source_open().
  *
  * The input is the blocks of a segment, u8 kind, u16 length, bytes; the frame around them, with checksums that hold, is put
  * together here, so that what is read behind the checksums is reached.  Kinds 0 to 2 are the tables; 11 begins another group
@@ -16,6 +16,7 @@
 #include "base/crc32c.h"
 #include "base/io.h"
 #include "fuzz/fuzz.h"
+#include "query/source.h"
 #include "store/segment/search.h"
 
 enum { NEW_GROUP = BLOCK_KINDS };
@@ -97,6 +98,7 @@ static void build(struct buf *file, struct rd r)
 	}
 	end_group(&g, &groups, &n_groups);
 	offset = file->len;
+	buf_append(file, "\1an origin's id..\0\1", 1 + ID_SIZE + 2);
 	for (int i = 0; i < 3; i++) {
 		buf_append(file, tables[i].data, tables[i].len);
 		buf_done(&tables[i]);
@@ -153,6 +155,38 @@ static void search_group(const struct segment *s, uint32_t number, const char *w
 	group_close(&g);
 }
 
+/* The entries of a source, to its end or the first that cannot be read. */
+static int drain(void *arg, struct source *s)
+{
+	uint64_t *n = arg;
+	struct shown shown;
+
+	while (s->shown(s, &shown) >= 0 && ++*n < 10000 && s->next(s) > 0)
+		;
+	s->free(s);
+	return 0;
+}
+
+static void query_group(const struct segment *s, uint32_t number, const char *pattern)
+{
+	struct query q = { .until_ns = UINT64_MAX, .limit = UINT64_MAX };
+	struct query_stats stats = { 0 };
+	struct searched searched;
+	uint64_t n = 0;
+	struct opening o = { .query = &q, .stats = &stats, .each = drain, .arg = &n };
+	char why[256];
+
+	assert(match_new(&q.match) >= 0);
+	if (pattern)
+		assert(match_set_grep(q.match, pattern, why) >= 0);
+	assert(searched_init(&searched, s, &q) >= 0);
+	for (int i = 0; i < 2; i++, o.backward = true)
+		if (group_source_open(&o, &searched, number) < 0)
+			break;
+	searched_done(&searched);
+	match_free(q.match);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buf file = { 0 };
@@ -170,6 +204,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		search_group(&s, i, "a", true);
 		search_group(&s, i, "1", false);
 		search_group(&s, i, "line of", false);
+		query_group(&s, i, NULL);
+		query_group(&s, i, "line [a-z]");
 	}
 	segment_close(&s);
 	return 0;

@@ -90,7 +90,7 @@ struct verified {
 };
 
 void verified_done(struct verified *v);
-/** Verify a directory; `pin` may be NULL.  `v` is overwritten. */
+/** Verify a directory; `pin` may be NULL.  `v` begins as zeroes; its memory is used again. */
 void builder_verify(const char *path, const struct vkey *pin, struct verified *v);
 void builder_verify_with(const char *path, struct verify_options options, struct verified *v);
 /** Whether a finding says this, with this verdict. */

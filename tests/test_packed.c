@@ -158,7 +158,7 @@ static void make_both(struct state *ret)
 static void check_verified(enum verdict worst)
 {
 	struct vkey pin = builder_pin(&host);
-	struct verified v;
+	struct verified v = { 0 };
 
 	builder_verify(path, &pin, &v);
 	cr_expect(eq(int, v.error, 0));
@@ -239,7 +239,7 @@ Test(packed, a_bit_that_is_changed_in_a_segment_is_found)
 	struct vkey pin;
 	struct segment_set set;
 	struct state before;
-	struct verified v;
+	struct verified v = { 0 };
 	struct stat st;
 	char file[700];
 
@@ -281,7 +281,7 @@ Test(packed, a_foreign_segment_is_found)
 	struct builder b;
 	struct vkey pin;
 	struct state before;
-	struct verified v;
+	struct verified v = { 0 };
 
 	make_both(&before);
 	state_close(&before);

@@ -1289,7 +1289,7 @@ Test(verify, what_was_dropped_is_counted)
 	};
 	const struct entry liar = { .message = (const uint8_t *) GAP_ENTRIES "=5",
 				    .message_len = sizeof GAP_ENTRIES + 1 };
-	struct verified v;
+	struct verified v = { 0 };
 	struct gaps g = { 0 };
 
 	make_bed();

@@ -50,9 +50,12 @@ static int expect(struct expected *e, const struct segment *s, const struct seal
 		return BULLA_ECORRUPT;
 	for (size_t i = 0; i < n; i++) {
 		uint32_t j = sealed[i].journal;
-		uint64_t k = sealed[i].batch_no - e->batch_no[j];
+		uint64_t k;
 
-		if (j >= s->n_journals || k >= e->first[j + 1] - e->first[j])
+		if (j >= s->n_journals)
+			return BULLA_ECORRUPT;
+		k = sealed[i].batch_no - e->batch_no[j];
+		if (k >= e->first[j + 1] - e->first[j])
 			return BULLA_ECORRUPT;
 		e->leaf[e->first[j] + k] = sealed[i].leaf;
 	}

@@ -78,6 +78,8 @@ static int read_column(struct variable_column *c, uint8_t kind, struct rd *r, ui
 	uint64_t size = rd_varint(r), min = 0, max = UINT32_MAX;
 	enum stream s = stream_of(kind);
 
+	/* It counts from here on, whole or not. */
+	*c = (struct variable_column){ 0 };
 	if (has_stamp(kind)) {
 		min = rd_varint(r);
 		max = rd_varint(r);

@@ -222,12 +222,13 @@ void segment_set_close(struct segment_set *s)
 bool segment_set_is_stale(const struct segment_set *s, const struct state *state)
 {
 	struct segment_set now = { 0 };
-	_cleanup_close_ int dirfd = list(&now, state);
+	int dirfd = list(&now, state);
 	bool same = now.n == s->n;
 
 	for (uint32_t i = 0; same && i < s->n; i++)
 		same = strcmp(s->files[i].name, now.files[i].name) == 0;
 	free(now.files);
+	close_fd(&dirfd);
 	return !same;
 }
 
