@@ -1,127 +1,324 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * Only what is plain counts: a character that stands for itself and must be there.  Groups, alternatives, options and escapes of letters are not understood; where one could change what stands before or behind it, nothing is said at all.
+ * A pattern is read once, from left to right.  Each part of it has a *set* of literals of which a match has at least one:
+ *
+ *	a row of characters                  that row
+ *	parts one behind the other           the best of their sets
+ *	alternatives                         all of their sets together; none if one has none
+ *	a part that may be left out          none
+ *
+ * Rows end where anything else than a character comes.  Of what is not listed below nothing is known, not even where it
+ * ends, so that the whole pattern has no literals then: options within the pattern, assertions, conditions, references,
+ * comments, verbs, characters by number, \\Q.
+ *
+ * Without case an ASCII letter matches itself in either case, and k and s two more: the signs for Kelvin and long s.  So these
+ * end a row, as do characters beyond ASCII, whose other case is none of our business.
  */
 
 #include "query/literals.h"
 
+#include <errno.h>
 #include <string.h>
 
-/* The run at hand and the longest so far. */
-struct runs {
-	uint8_t now[LITERAL_MAX], best[LITERAL_MAX];
-	size_t n, n_best;
+struct set {
+	size_t n;
+	struct literal of[LITERALS_MAX];
 };
 
-static void end_run(struct runs *r)
+struct parser {
+	const char *p;
+	bool caseless;
+	bool lost; /* in something that is not understood */
+	struct buf *bytes;
+};
+
+/* A sequence of parts being read. */
+struct sequence {
+	struct set best;
+	struct literal row; /* at the end of the bytes */
+	size_t last;	    /* bytes of the row's last character */
+	struct set part;    /* of the part before: what a quantifier decides on */
+	bool is_character;  /* that part is the row's last character */
+};
+
+static void read_alternatives(struct parser *p, unsigned depth, struct set *ret);
+
+static size_t shortest(const struct set *s)
 {
-	if (r->n > r->n_best) {
-		memcpy(r->best, r->now, r->n);
-		r->n_best = r->n;
+	size_t least = s->n > 0 ? SIZE_MAX : 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		least = MIN_OF(least, s->of[i].len);
+	return least;
+}
+
+static void improve(struct set *best, const struct set *other)
+{
+	size_t a = shortest(best), b = shortest(other);
+
+	if (b > a || (b == a && other->n < best->n))
+		*best = *other;
+}
+
+static void end_row(struct parser *p, struct sequence *s)
+{
+	if (s->row.len > 0)
+		improve(&s->best, &(struct set){ 1, { s->row } });
+	s->row = (struct literal){ p->bytes->len, 0 };
+}
+
+/* A part that is no character is over, or was quantified at least once. */
+static void keep_part(struct sequence *s)
+{
+	improve(&s->best, &s->part);
+	s->part.n = 0;
+	s->is_character = false;
+}
+
+static void add_character(struct parser *p, struct sequence *s, const char *c, size_t n)
+{
+	keep_part(s);
+	buf_append(p->bytes, c, n);
+	s->row.len += n;
+	s->last = n;
+	s->is_character = true;
+}
+
+/* Something that matches one or more of many; or nothing, between characters. */
+static void add_unknown(struct parser *p, struct sequence *s)
+{
+	keep_part(s);
+	end_row(p, s);
+}
+
+/* A character that stands for itself: `n` bytes. */
+static void read_character(struct parser *p, struct sequence *s, size_t n)
+{
+	char c = *p->p;
+
+	if (p->caseless && ((uint8_t) c >= 0x80 || strchr("ksKS", c)))
+		add_unknown(p, s);
+	else
+		add_character(p, s, p->p, n);
+	p->p += n;
+}
+
+static size_t character_size(const char *p)
+{
+	size_t n = 1;
+
+	if ((uint8_t) *p >= 0xc0)
+		while (((uint8_t) p[n] & 0xc0) == 0x80)
+			n++;
+	return n;
+}
+
+static void read_escape(struct parser *p, struct sequence *s)
+{
+	static const char of_one[] = "tnrfe", means[] = "\t\n\r\f\x1b";
+	char c = p->p[1];
+	const char *one;
+
+	if (c == '\0' || (uint8_t) c >= 0x80) {
+		p->lost = true;
+		return;
 	}
-	r->n = 0;
-}
-
-static bool is_letter(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_word(char c)
-{
-	return is_letter(c) || (c >= '0' && c <= '9') || c == '_';
-}
-
-/* U+017F and U+212A are an s and a k in another case. */
-static bool is_plain(char c, bool any_case)
-{
-	return !any_case || (!(c & 0x80) && !strchr("kKsS", c));
-}
-
-/* Escapes that match a place or one character of a kind, and take nothing behind them. */
-static bool is_simple_escape(char c)
-{
-	return c != '\0' && strchr("bBdDwWsSAzZ", c) != NULL;
-}
-
-/* How long the quantifier at `p` is; `*ret_optional` says that what it is of need not be there. */
-static size_t quantifier(const char *p, bool *ret_optional)
-{
-	*ret_optional = *p == '?' || *p == '*' || *p == '{';
-	if (*p == '{') {
-		size_t n = 1 + strspn(p + 1, "0123456789,");
-
-		/* What is no quantifier is left, and not understood. */
-		return p[n] == '}' && n > 1 ? n + 1 : 0;
+	p->p++;
+	one = strchr(of_one, c);
+	if (one) {
+		add_character(p, s, &means[one - of_one], 1);
+		p->p++;
+	} else if (strchr("dDwWsShHvVbBAzZ", c)) {
+		add_unknown(p, s);
+		p->p++;
+	} else if ((uint8_t) (c - '0') < 10 || (uint8_t) ((c | 0x20) - 'a') < 26) {
+		p->lost = true;
+	} else {
+		read_character(p, s, 1);
 	}
-	return *p == '?' || *p == '*' || *p == '+';
 }
 
-/* Length of the class at `p`; 0 where it is not a plain list of characters and ranges. */
-static size_t class_length(const char *p)
+/* A class, to its end. */
+static void read_class(struct parser *p, struct sequence *s)
 {
-	size_t n = 1 + (p[1] == '^');
-
-	n += p[n] == ']';
-	n += strcspn(p + n, "[]\\");
-	return p[n] == ']' ? n + 1 : 0;
-}
-
-/* Take one character, class or escape.  @return bytes of it; 0 where the pattern is not understood. */
-static size_t take_one(const char *p, bool any_case, char *ret, bool *ret_literal)
-{
-	*ret = *p;
-	*ret_literal = false;
-	if (*p == '.' || *p == '^' || *p == '$')
-		return 1;
-	if (*p == '\\') {
-		*ret = p[1];
-		if (is_simple_escape(p[1]))
-			return 2;
-		/* Punctuation stands for itself; letters and digits may mean anything. */
-		if (p[1] == '\0' || is_word(p[1]) || (p[1] & 0x80))
-			return 0;
-		*ret_literal = true;
-		return 2;
+	add_unknown(p, s);
+	p->p++;
+	p->p += *p->p == '^';
+	p->p += *p->p == ']';
+	for (; *p->p && *p->p != ']'; p->p++) {
+		if (*p->p == '[' && p->p[1] && strchr(":.=", p->p[1]))
+			p->lost = true;
+		if (*p->p != '\\')
+			continue;
+		p->p++;
+		if (*p->p == 'Q' || *p->p == 'E' || *p->p == '\0')
+			p->lost = true;
+		if (p->lost)
+			return;
 	}
-	if (*p == '[')
-		return class_length(p);
-	if (strchr("()]{}|*+?", *p))
-		return 0;
-	*ret_literal = is_plain(*p, any_case);
-	return 1;
+	p->lost |= *p->p == '\0';
+	p->p += *p->p == ']';
 }
 
-size_t pattern_literal(const char *pattern, bool any_case, uint8_t ret[LITERAL_MAX])
+/* What stands behind "(".  @return whether it is a group of which only the content matters. */
+static bool begin_group(struct parser *p)
 {
-	struct runs r = { .n = 0 };
+	if (*p->p == '*')
+		return false;
+	if (*p->p != '?')
+		return true;
+	p->p++;
+	if (*p->p == ':') {
+		p->p++;
+		return true;
+	}
+	p->p += *p->p == 'P';
+	if (*p->p != '<' || p->p[1] == '=' || p->p[1] == '!')
+		return false;
+	p->p = strchr(p->p, '>');
+	if (!p->p)
+		return false;
+	p->p++;
+	return true;
+}
 
-	for (const char *p = pattern; *p;) {
-		bool literal, optional, is_char = (*p & 0x80) != 0;
-		char c;
-		size_t n = take_one(p, any_case, &c, &literal), q;
+static void read_group(struct parser *p, struct sequence *s, unsigned depth)
+{
+	add_unknown(p, s);
+	p->p++;
+	if (depth == LITERALS_DEPTH_MAX || !begin_group(p)) {
+		p->p = "";
+		p->lost = true;
+		return;
+	}
+	read_alternatives(p, depth + 1, &s->part);
+	if (*p->p != ')') {
+		p->lost = true;
+		return;
+	}
+	p->p++;
+	end_row(p, s);
+}
 
-		if (n == 0)
-			return 0;
-		q = quantifier(p + n, &optional);
-		/* A quantifier is of the whole character, of which a byte is a part. */
-		if (q > 0 && is_char)
-			return 0;
-		if (!literal || optional || r.n == LITERAL_MAX) {
-			end_run(&r);
-		} else {
-			r.now[r.n++] = (uint8_t) c;
-			/* What comes more than once is followed by itself, or by what comes next. */
-			if (q > 0)
-				end_run(&r);
+/* @return the least number of a quantifier in braces, or -1 where there is none. */
+static int read_braces(struct parser *p)
+{
+	size_t n = 1 + strspn(p->p + 1, "0123456789"), digits = n - 1;
+	bool zero = strspn(p->p + 1, "0") == digits;
+
+	if (p->p[n] == ',')
+		n += 1 + strspn(p->p + n + 1, "0123456789");
+	if (digits == 0 || p->p[n] != '}')
+		return -1;
+	p->p += n + 1;
+	return zero ? 0 : 1;
+}
+
+static void read_quantifier(struct parser *p, struct sequence *s)
+{
+	int least = 1;
+
+	if (*p->p == '{') {
+		least = read_braces(p);
+	} else {
+		least = *p->p == '+';
+		p->p++;
+	}
+	/* Other braces are characters here and quantifiers there. */
+	if (least < 0) {
+		p->lost = true;
+		return;
+	}
+	p->p += *p->p == '+' || *p->p == '?';
+	if (least > 0) {
+		keep_part(s);
+	} else if (s->is_character) {
+		p->bytes->len -= s->last;
+		s->row.len -= s->last;
+	}
+	s->part.n = 0;
+	s->is_character = false;
+	end_row(p, s);
+}
+
+static void read_sequence(struct parser *p, unsigned depth, struct set *ret)
+{
+	struct sequence s = { .row = { p->bytes->len, 0 } };
+
+	while (!p->lost && *p->p && *p->p != '|' && *p->p != ')') {
+		switch (*p->p) {
+		case '\\':
+			read_escape(p, &s);
+			break;
+		case '[':
+			read_class(p, &s);
+			break;
+		case '(':
+			read_group(p, &s, depth);
+			break;
+		case '.':
+		case '^':
+		case '$':
+			add_unknown(p, &s);
+			p->p++;
+			break;
+		case '?':
+		case '*':
+		case '+':
+		case '{':
+			read_quantifier(p, &s);
+			break;
+		default:
+			read_character(p, &s, character_size(p->p));
 		}
-		p += n + q;
-		/* Lazy or possessive. */
-		if (q > 0 && (*p == '?' || *p == '+'))
-			p++;
 	}
-	end_run(&r);
-	memcpy(ret, r.best, r.n_best);
-	return r.n_best;
+	keep_part(&s);
+	end_row(p, &s);
+	*ret = s.best;
+}
+
+static void read_alternatives(struct parser *p, unsigned depth, struct set *ret)
+{
+	bool all = true;
+
+	ret->n = 0;
+	for (;;) {
+		struct set one;
+
+		read_sequence(p, depth, &one);
+		all &= one.n > 0 && ret->n + one.n <= LITERALS_MAX;
+		for (size_t i = 0; all && i < one.n; i++)
+			ret->of[ret->n++] = one.of[i];
+		if (p->lost || *p->p != '|')
+			break;
+		p->p++;
+	}
+	if (!all)
+		ret->n = 0;
+}
+
+int literals_make(struct literals *l, const char *pattern, bool caseless)
+{
+	struct parser p = { .p = pattern, .caseless = caseless, .bytes = &l->bytes };
+	struct set all;
+
+	*l = (struct literals){ .any_case = caseless };
+	read_alternatives(&p, 0, &all);
+	if (l->bytes.bad) {
+		literals_done(l);
+		return -ENOMEM;
+	}
+	/* A bracket that closes nothing is no pattern. */
+	if (p.lost || *p.p != '\0')
+		return 0;
+	l->n = all.n;
+	memcpy(l->of, all.of, all.n * sizeof *all.of);
+	return 0;
+}
+
+void literals_done(struct literals *l)
+{
+	buf_done(&l->bytes);
+	*l = (struct literals){ 0 };
 }

@@ -3,8 +3,10 @@
 #define BULLA_QUERY_LITERALS_H
 
 /**
- * What every text has in which a PCRE2 pattern is found: the longest run of plain characters of the pattern, where that can
- * be told without a doubt.  It is sought first, in a few columns; the pattern confirms.
+ * What a message must have for a PCRE2 pattern to match it: of some literals at least one.
+ *
+ * A search looks for these first and asks PCRE2 about what is left.  It is right for patterns compiled with PCRE2_UTF,
+ * PCRE2_MATCH_INVALID_UTF and, or not, PCRE2_CASELESS, and nothing else.  What is not understood gives no literals.
  */
 
 #include <stdbool.h>
@@ -12,16 +14,21 @@
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "base/buf.h"
 
-enum { LITERAL_MAX = 256 };
+enum { LITERALS_MAX = 16, LITERALS_DEPTH_MAX = 32 /* of groups */ };
 
-/**
- * Find the literal of a pattern, of at most LITERAL_MAX bytes.
- *
- * With `any_case` the literal is ASCII, and has no letter that matches a character beyond ASCII in another case (k and s do).
- *
- * @return its length; 0 where nothing can be said.
- */
-size_t pattern_literal(const char *pattern, bool any_case, uint8_t ret[LITERAL_MAX]);
+struct literals {
+	bool any_case; /* ASCII letters of them match in either */
+	size_t n;      /* 0: any message may match */
+	struct literal {
+		size_t at, len; /* in `bytes`; never empty */
+	} of[LITERALS_MAX];
+	struct buf bytes; /* owned */
+};
+
+/** Work out a pattern's literals: those of which the shortest is longest.  @return 0 or -ENOMEM. */
+_must_check_ int literals_make(struct literals *l, const char *pattern, bool caseless);
+void literals_done(struct literals *l);
 
 #endif

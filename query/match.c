@@ -18,7 +18,6 @@
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
-#include "query/literals.h"
 
 enum {
 	TERMS_MAX = 256,
@@ -56,9 +55,7 @@ struct match {
 	pcre2_code *grep;
 	pcre2_match_data *grep_data;
 	pcre2_match_context *grep_context;
-	uint8_t literal[LITERAL_MAX]; /* that every match of it has */
-	size_t literal_size;	      /* 0: none is known */
-	bool any_case;
+	struct literals literals; /* of grep */
 };
 
 /* Short names. */
@@ -158,6 +155,7 @@ struct match *match_free(struct match *m)
 		group_done(&m->groups[g]);
 	group_done(&m->required);
 	free(m->groups);
+	literals_done(&m->literals);
 	pcre2_code_free(m->grep);
 	pcre2_match_data_free(m->grep_data);
 	pcre2_match_context_free(m->grep_context);
@@ -363,8 +361,8 @@ int match_set_grep(struct match *m, const char *pattern, char *message)
 		pcre2_get_error_message(error, (PCRE2_UCHAR *) message + n, 256 - n);
 		return -EINVAL;
 	}
-	m->any_case = flags & PCRE2_CASELESS;
-	m->literal_size = pattern_literal(pattern, m->any_case, m->literal);
+	if (literals_make(&m->literals, pattern, flags & PCRE2_CASELESS) < 0)
+		return -ENOMEM;
 	/* Where there is no JIT the interpreter gives the same answers. */
 	pcre2_jit_compile(m->grep, PCRE2_JIT_COMPLETE);
 	m->grep_data = pcre2_match_data_create_from_pattern(m->grep, NULL);
@@ -504,19 +502,23 @@ static const struct value *message_of(const struct group *g)
 	return NULL;
 }
 
-enum needle_scope match_needle(const struct match *m, struct needle *ret)
+enum needle_scope match_needles(const struct match *m, struct needle ret[LITERALS_MAX],
+				size_t *ret_n)
 {
+	const struct literals *l = &m->literals;
 	const struct value *v;
 
-	*ret = (struct needle){ m->literal, m->literal_size, m->any_case };
-	if (m->literal_size > 0)
+	*ret_n = l->n;
+	for (size_t i = 0; i < l->n; i++)
+		ret[i] = (struct needle){ l->bytes.data + l->of[i].at, l->of[i].len, l->any_case };
+	if (l->n > 0)
 		return NEEDLE_ALL;
 	v = message_of(&m->required);
 	if (!v && m->n == 1)
 		v = message_of(&m->groups[0]);
 	if (!v)
 		return NEEDLE_NONE;
-	*ret = (struct needle){ v->p, v->n, false };
+	ret[(*ret_n)++] = (struct needle){ v->p, v->n, false };
 	return NEEDLE_PLAIN;
 }
 

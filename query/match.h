@@ -20,6 +20,7 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "query/literals.h"
 #include "query/shown.h"
 #include "store/segment/search.h"
 
@@ -66,8 +67,9 @@ _must_check_ int match_entry(struct match *m, const struct shown *s);
 bool match_priority(const struct match *m, int priority);
 /** Who must have a needle: nobody; entries that have one MESSAGE only; all that match. */
 enum needle_scope { NEEDLE_NONE, NEEDLE_PLAIN, NEEDLE_ALL };
-/** Bytes that the message of entries that match must have; borrowed from `m`. */
-enum needle_scope match_needle(const struct match *m, struct needle *ret);
+/** Needles, of which the message of entries that match must have one; borrowed from `m`. */
+enum needle_scope match_needles(const struct match *m, struct needle ret[LITERALS_MAX],
+				size_t *ret_n);
 
 /** Fields that a short name stands for: NULL-terminated, or NULL for what is no short name. */
 const char *const *match_short_name(const char *name, size_t len);

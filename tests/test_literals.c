@@ -1,149 +1,267 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * Whatever a pattern matches has the pattern's literal.
+ * A pattern that matches a text has one of its literals in it.
  */
+
+#define PCRE2_CODE_UNIT_WIDTH 8
 
 #include "query/literals.h"
 
 #include "tests/harness.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <ctype.h>
 #include <pcre2.h>
+#include <stdio.h>
 #include <string.h>
+
+#include "base/find.h"
 
 Suite(literals);
 
-struct literal_case {
-	char pattern[40], want[40];
-	bool any_case;
-};
-
-ParameterizedTestParameters(literals, known)
+static bool has_one(const struct literals *l, const uint8_t *p, size_t n)
 {
-	static struct literal_case cases[] = {
-		{ "error", "error", false },
-		{ "error", "error", true },
-		{ "took [0-9]+ ms", "took ", false },
-		{ "took .* ms", "took ", false },
-		{ "a.bcd.ef", "bcd", false },
-		{ "colou?r", "colo", false },
-		{ "abc*", "ab", false },
-		{ "abc{0,2}de", "ab", false },
-		{ "abcd+ef", "abcd", false },
-		{ "x+?yz", "yz", false },
-		{ "a|b", "", false },
-		{ "(abc)", "", false },
-		{ "10\\.0\\.0\\.1", "10.0.0.1", false },
-		{ "\\berror\\b", "error", false },
-		{ "\\x41bc", "", false },
-		{ "\\Qabc\\E", "", false },
-		{ "disk full", " full", true },
-		{ "ask", "a", true },
-		{ "^start", "start", false },
-		{ "end$", "end", false },
-		{ "\xc3\xa4+b", "", false },
-		{ "a\xc3\xa4", "a\xc3\xa4", false },
-		{ "a\xc3\xa4", "a", true },
-		{ "", "", false },
-		{ "\\", "", false },
-		{ "a{", "", false },
-		{ "abc{|}", "", false },
-	};
+	for (size_t i = 0; i < l->n; i++) {
+		struct finder f;
 
-	return cr_make_param_array(struct literal_case, cases, ELEMENTS(cases));
-}
-
-ParameterizedTest(struct literal_case *c, literals, known)
-{
-	uint8_t literal[LITERAL_MAX + 1];
-	size_t n = pattern_literal(c->pattern, c->any_case, literal);
-
-	literal[n] = '\0';
-	cr_expect(eq(str, (char *) literal, c->want), "%s", c->pattern);
-}
-
-static bool has(const char *text, const uint8_t *literal, size_t n, bool any_case)
-{
-	size_t len = strlen(text);
-
-	for (size_t i = 0; i + n <= len; i++) {
-		size_t k = 0;
-
-		while (k < n && (any_case ? tolower((uint8_t) text[i + k]) == tolower(literal[k])
-					  : (uint8_t) text[i + k] == literal[k]))
-			k++;
-		if (k == n)
+		finder_init(&f, l->bytes.data + l->of[i].at, l->of[i].len, l->any_case);
+		if (finder_find(&f, p, n))
 			return true;
 	}
-	return false;
+	return l->n == 0;
 }
 
-/* Pieces that patterns and texts are made of, so that many match. */
-static void make(char *to, size_t max, const char *const *pieces, size_t n, uint64_t *dice)
+/* The literals, with a bar between them. */
+static void expect(const char *pattern, bool caseless, const char *want)
 {
-	size_t len = 0;
+	struct literals l;
+	char got[400] = "";
+	size_t n = 0;
 
-	for (size_t i = random_u64(dice) % 9; i > 0; i--) {
-		const char *p = pieces[random_u64(dice) % n];
-
-		if (len + strlen(p) < max - 1) {
-			strcpy(to + len, p);
-			len += strlen(p);
-		}
+	cr_assert(eq(int, literals_make(&l, pattern, caseless), 0));
+	for (size_t i = 0; i < l.n; i++) {
+		if (i > 0)
+			got[n++] = '|';
+		memcpy(got + n, l.bytes.data + l.of[i].at, l.of[i].len);
+		n += l.of[i].len;
+		got[n] = '\0';
 	}
-	to[len] = '\0';
+	cr_expect(eq(str, got, (char *) want), "%s", pattern);
+	cr_expect(eq(int, l.any_case, caseless));
+	literals_done(&l);
 }
 
-Test(literals, whatever_matches_has_it)
+Test(literals, are_what_a_match_must_have)
 {
-	static const char *const of_patterns[] = {
-		"a",	 "b",	 "k", "S", "ab",  "?",	 "*",	     "+",    "{0}",
-		"{0,1}", "{2}",	 ".", "^", "$",	  "\\.", "\\b",	     "\\d",  "[ab]",
-		"[^a]",	 "[]b]", "[", "]", "(a)", "|",	 "\xc3\xa4", "(?i)", "\\Q",
-		"\\E",	 "}",	 "{", "-", " ",	  "\\w"
+	expect("word", false, "word");
+	expect("two words", false, "two words");
+	expect("1\\.2\\.3 \\[x\\]", false, "1.2.3 [x]");
+	expect("^GET /item/\\d+ 50[0-4]$", false, "GET /item/");
+	expect("a.longer.b", false, "longer");
+	expect("colou?r", false, "colo");
+	expect("ab*cd+ef", false, "cd");
+	expect("x{0}abc{2,3}d", false, "abc");
+	expect("error|failed", false, "error|failed");
+	expect("(error|failed) to open", false, " to open");
+	expect("(?:connection|socket) (?<what>reset|lost)", false, "connection|socket");
+	expect("(abc)?de", false, "de");
+	expect("(abc)+de", false, "abc");
+	expect("((a|bc)|d)", false, "a|bc|d");
+	expect("[]x]yz[^]a]", false, "yz");
+	expect("\xc3\xa4"
+	       "b\xc3\xb6?c",
+	       false,
+	       "\xc3\xa4"
+	       "b");
+	expect("tab\\there", false, "tab\there");
+}
+
+Test(literals, without_case_end_at_letters_with_more_cases_than_two)
+{
+	expect("timeout", true, "timeout");
+	expect("connections", true, "connection");
+	expect("kernel panic", true, "ernel panic");
+	expect("stra\xc3\x9f"
+	       "e",
+	       true, "tra");
+	expect("k", true, "");
+}
+
+Test(literals, are_none_where_a_match_may_have_any_text)
+{
+	static const char *const patterns[] = {
+		"",	    ".*",	   "a*",       "[abc]",	     "a|",	   "a|.",
+		"(|a)",	    "(?i)abc",	   "(?=abc)",  "\\Qa.b\\E",  "a(?#b)c",	   "a{,2}bc",
+		"a{x}",	    "\\x41bc",	   "(a)\\1b",  "(*UTF)abc",  "abc)",	   "(abc",
+		"abc\\",    "abc[",	   "(?|abc)",  "a\\Kbc",     "[[:alpha:]", "ab[\\Qx]",
+		"(?'n'ab)", "(?(1)ab|cd)", "\\p{L}ab", "\\N{U+41}b", "a(?",	   "a(?<b",
+		"\\",
 	};
-	static const char *const of_texts[] = { "a",	    "b",  "ab",	      "A",
-						"B",	    "K",  "s",	      ".",
-						"1",	    "-",  "\xc3\xa4", " ",
-						"{",	    "}",  "{0}",      "\xe2\x84\xaa",
-						"\xc5\xbf", "aab" };
-	uint64_t dice = 7, matched = 0, said = 0;
 
-	for (size_t i = 0; i < 60000; i++) {
-		bool any_case = random_u64(&dice) % 2;
-		uint8_t literal[LITERAL_MAX];
-		char pattern[64], text[64] = "";
-		pcre2_match_data *data;
+	for (size_t i = 0; i < ELEMENTS(patterns); i++)
+		expect(patterns[i], false, "");
+}
+
+Test(literals, have_limits)
+{
+	char pattern[400];
+	size_t n = 0;
+
+	for (int i = 0; i < LITERALS_MAX; i++)
+		n += (size_t) snprintf(pattern + n, sizeof pattern - n, "%sa%c", i ? "|" : "",
+				       'a' + i);
+	expect(pattern, false, "aa|ab|ac|ad|ae|af|ag|ah|ai|aj|ak|al|am|an|ao|ap");
+	strcat(pattern, "|zz");
+	expect(pattern, false, "");
+	for (int deep = LITERALS_DEPTH_MAX; deep < LITERALS_DEPTH_MAX + 2; deep++) {
+		memset(pattern, '(', (size_t) deep);
+		strcpy(pattern + deep, "ab");
+		memset(pattern + deep + 2, ')', (size_t) deep);
+		pattern[2 * deep + 2] = '\0';
+		expect(pattern, false, deep == LITERALS_DEPTH_MAX ? "ab" : "");
+	}
+}
+
+/* What PCRE2 says, with the options of match.c. */
+
+static pcre2_code *compile(const char *pattern, bool caseless)
+{
+	uint32_t flags = PCRE2_MATCH_INVALID_UTF | PCRE2_UTF | (caseless ? PCRE2_CASELESS : 0);
+	PCRE2_SIZE at;
+	int error;
+
+	return pcre2_compile((PCRE2_SPTR) pattern, PCRE2_ZERO_TERMINATED, flags, &error, &at, NULL);
+}
+
+static bool matches(const pcre2_code *code, const uint8_t *p, size_t n)
+{
+	pcre2_match_data *data = pcre2_match_data_create(1, NULL);
+	int r = pcre2_match(code, p, n, 0, 0, data, NULL);
+
+	pcre2_match_data_free(data);
+	return r >= 0;
+}
+
+Test(literals, only_k_and_s_have_a_third_case)
+{
+	uint8_t all[8192];
+
+	for (int c = 'A'; c <= 'z'; c++) {
+		char pattern[] = { (char) c, '\0' };
+		uint32_t code_point = 128;
 		pcre2_code *code;
-		PCRE2_SIZE at;
-		size_t n;
-		int error;
+		bool any = false;
 
-		make(pattern, sizeof pattern, of_patterns, ELEMENTS(of_patterns), &dice);
-		code = pcre2_compile((PCRE2_SPTR) pattern, PCRE2_ZERO_TERMINATED,
-				     PCRE2_UTF | PCRE2_MATCH_INVALID_UTF |
-					     (any_case ? PCRE2_CASELESS : 0),
-				     &error, &at, NULL);
+		if ((c | 0x20) < 'a' || (c | 0x20) > 'z')
+			continue;
+		code = compile(pattern, true);
+		cr_assert(code != NULL, "%s", pattern);
+		/* No letter beyond U+1FFFF has cases. */
+		while (code_point < 0x20000) {
+			size_t n = 0;
+
+			for (; n + 4 < sizeof all && code_point < 0x20000; code_point++) {
+				uint32_t u = code_point;
+
+				if (u >= 0xd800 && u < 0xe000)
+					continue;
+				if (u < 0x800) {
+					all[n++] = (uint8_t) (0xc0 | u >> 6);
+				} else if (u < 0x10000) {
+					all[n++] = (uint8_t) (0xe0 | u >> 12);
+					all[n++] = (uint8_t) (0x80 | (u >> 6 & 0x3f));
+				} else {
+					all[n++] = (uint8_t) (0xf0 | u >> 18);
+					all[n++] = (uint8_t) (0x80 | (u >> 12 & 0x3f));
+					all[n++] = (uint8_t) (0x80 | (u >> 6 & 0x3f));
+				}
+				all[n++] = (uint8_t) (0x80 | (u & 0x3f));
+			}
+			any |= matches(code, all, n);
+		}
+		pcre2_code_free(code);
+		cr_expect(eq(int, any, strchr("ksKS", c) != NULL), "%c", c);
+	}
+}
+
+static void random_part(uint64_t *seed, char *to, unsigned depth)
+{
+	static const char *const parts[] = {
+		"a",	 "b",	   "ab",	  "A",
+		"k",	 "s",	   "\xc3\xa4",	  "\xe2\x84\xaa",
+		".",	 "\\.",	   "\\d",	  "\\w",
+		"\\b",	 "[ab]",   "[^a]",	  "[]b]",
+		"^",	 "$",	   "1",		  "\\-",
+		"\\t",	 "_",	   "\\_",	  "-",
+		"]",	 "}",	   ",",		  "bab",
+		"\\x61", "(?i)",   "{",		  "\\Qa\\E",
+		"(?=a)", "(a)\\1", "[[:alpha:]]", "\\R",
+	};
+	static const char *const quantifiers[] = { "?",	  "*",	  "+",	  "{0}", "{1}", "{0,2}",
+						   "{2}", "{1,}", "{,2}", "??",	 "*+",	"{0,}?" };
+	static const char *const opens[] = { "(", "(?:", "(?<n>", "(?P<m>", "(?>" };
+	int n = 1 + (int) (random_u64(seed) % 4);
+
+	for (int i = 0; i < n && strlen(to) < 200; i++) {
+		uint64_t r = random_u64(seed);
+
+		if (depth < 3 && r % 8 == 0) {
+			strcat(to, opens[(r >> 8) % ELEMENTS(opens)]);
+			random_part(seed, to, depth + 1);
+			strcat(to, ")");
+		} else {
+			/* The strange ones at the end seldom, for they end it all. */
+			strcat(to, parts[(r >> 8) % (r >> 40 & 15 ? 28 : ELEMENTS(parts))]);
+		}
+		if (r >> 50 & 3)
+			continue;
+		strcat(to, r >> 52 & 1 ? "|" : quantifiers[(r >> 53) % ELEMENTS(quantifiers)]);
+	}
+}
+
+Test(literals, are_in_every_text_that_matches)
+{
+	static const char *const letters[] = {
+		"a",	    "b",	"A",	    "B",    "k", "K", "s", "\xe2\x84\xaa",
+		"\xc5\xbf", "\xc3\xa4", "\xc3\x84", "1",    "-", "_", ".", "\t",
+		",",	    "]",	"}",	    "\xff", "{"
+	};
+	uint64_t seed = 41;
+	int patterns = 0, known = 0, matched = 0;
+
+	for (int i = 0; i < 30000; i++) {
+		char pattern[600] = "";
+		bool caseless = random_u64(&seed) % 2;
+		struct literals l;
+		pcre2_code *code;
+
+		random_part(&seed, pattern, 0);
+		code = compile(pattern, caseless);
 		if (!code)
 			continue;
-		n = pattern_literal(pattern, any_case, literal);
-		said += n > 0;
-		data = pcre2_match_data_create_from_pattern(code, NULL);
-		for (size_t k = 0; n > 0 && k < 20; k++) {
-			make(text, sizeof text, of_texts, ELEMENTS(of_texts), &dice);
-			if (pcre2_match(code, (PCRE2_SPTR) text, strlen(text), 0, 0, data, NULL) <
-			    0)
+		patterns++;
+		cr_assert(eq(int, literals_make(&l, pattern, caseless), 0));
+		known += l.n > 0;
+		for (int k = 0; l.n > 0 && k < 40; k++) {
+			uint8_t text[100];
+			size_t n = 0;
+
+			for (uint64_t m = random_u64(&seed) % 16; m > 0; m--) {
+				uint64_t r = random_u64(&seed);
+				const char *c = letters[r % (r >> 32 & 1 ? 4 : ELEMENTS(letters))];
+
+				memcpy(text + n, c, strlen(c));
+				n += strlen(c);
+			}
+			if (!matches(code, text, n))
 				continue;
 			matched++;
-			cr_assert(has(text, literal, n, any_case),
-				  "\"%s\" has no \"%.*s\" of \"%s\"", text, (int) n, literal,
-				  pattern);
+			cr_assert(has_one(&l, text, n), "%s%s matches \"%.*s\"", pattern,
+				  caseless ? " without case" : "", (int) n, text);
 		}
-		pcre2_match_data_free(data);
+		literals_done(&l);
 		pcre2_code_free(code);
 	}
-	cr_expect(gt(u64, matched, 1000));
-	cr_expect(gt(u64, said, 5000));
+	cr_expect(gt(int, patterns, 10000));
+	cr_expect(gt(int, known, patterns / 4));
+	cr_expect(gt(int, matched, 20000));
 }
