@@ -149,7 +149,6 @@ int needle_plan_make(struct needle_plan *p, const struct segment *s, const struc
 	p->of = calloc(MAX_OF(s->n_templates, 1u), sizeof *p->of);
 	if (!p->of)
 		return -ENOMEM;
-	tokens_ask(&p->tokens, n->p, n->n);
 	finder_init(&p->finder, n->p, n->n, n->any_case);
 	for (size_t k = 0; k < ELEMENTS(kinds); k++)
 		for (size_t i = 0; i < n->n && i < NEEDLE_PLANNED_MAX; i++)

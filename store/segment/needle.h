@@ -36,7 +36,6 @@ enum { NEEDLE_PLANNED_MAX = 63 /* bytes; longer needles are planned by their beg
 struct needle_plan {
 	struct needle needle;
 	struct finder finder;
-	struct tokens_asked tokens;
 	const struct segment *segment; /* borrowed */
 	struct needle_verdict *of;     /* owned, by template; needle_plan_of() asks */
 	uint64_t holds['Z' - 'A' +

@@ -33,8 +33,6 @@ struct search {
 	size_t marks_cap;
 	struct buf text;
 	struct buf end;
-	/* What may have the needle, as the group's tokens say. */
-	bool values, whole, across;
 	/* A stretch of the words, and the first place in it that has the needle, or its end. */
 	uint32_t words_from, words_to, words_hit;
 };
@@ -235,16 +233,10 @@ static int search_template(struct search *s, uint32_t t)
 	const struct needle_verdict *v = needle_plan_of(s->plan, of->number);
 	int r = 0;
 
-	if (v->all) {
-		s->look[t] = LOOK_ALL;
-		return 0;
+	if (v->all || v->across) {
+		s->look[t] = v->all ? LOOK_ALL : LOOK_MESSAGES;
+		return v->all ? 0 : group_need_times(s->group); /* messages have times in them */
 	}
-	if (v->across && s->across) {
-		s->look[t] = LOOK_MESSAGES;
-		return group_need_times(s->group); /* messages have times in them */
-	}
-	if (!s->values)
-		return 0;
 	for (uint64_t left = v->inside; r >= 0 && left != 0; left &= left - 1)
 		r = search_column(s, t, (unsigned) __builtin_ctzll(left));
 	return r;
@@ -275,7 +267,7 @@ static int search_templates(struct search *s)
 	if (rows > g->rows)
 		return BULLA_ECORRUPT;
 	rows = g->rows - rows;
-	r = s->whole ? search_whole(s, rows) : 0;
+	r = search_whole(s, rows);
 	for (uint32_t t = 1; r >= 0 && t <= g->n_templates; t++) {
 		s->first[t] = (uint32_t) rows;
 		rows += g->templates[t - 1].rows;
@@ -367,35 +359,12 @@ static int64_t search(struct search *s, uint64_t *hits)
 	return r <= 0 ? r : look_at_rows(s, hits);
 }
 
-/* What the group's tokens say.  @return a set of places as tokens_answer(), or an error. */
-static int ask_tokens(struct segment_group *g, const struct needle_plan *p)
-{
-	_cleanup_free_ uint8_t *raw = NULL;
-	struct rd bytes;
-	int r;
-
-	if (p->tokens.n == 0)
-		return (1 << TOKENS_PLACES) - 1;
-	r = group_tokens(g, &raw, &bytes);
-	if (r <= 0)
-		return r < 0 ? r : (1 << TOKENS_PLACES) - 1;
-	return tokens_answer(&p->tokens, bytes.p, bytes.left);
-}
-
 int64_t group_search(struct segment_group *g, struct needle_plan *p, uint64_t *hits)
 {
 	struct search s = { .group = g, .plan = p };
 	int64_t r;
-	int places;
 
 	memset(hits, 0, ((size_t) g->rows + 63) / 64 * sizeof *hits);
-	places = ask_tokens(g, p);
-	if (places <= 0)
-		return places;
-	s.values = places >> TOKENS_VALUES & 1;
-	s.whole = places >> TOKENS_WHOLE & 1;
-	/* A run that has a byte of a variable is among values whole; of more than one run, another may be. */
-	s.across = s.values || !p->tokens.letters;
 	r = group_need_directory(g);
 	if (r >= 0)
 		r = search(&s, hits);

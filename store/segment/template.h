@@ -74,8 +74,6 @@ struct slot {
 struct template
 {
 	struct slot *slots; /* owned */
-	const uint8_t
-		*kinds; /* of the slots, where somebody has gathered those of many templates */
 	uint16_t n;
 	struct text rest;
 };
