@@ -44,9 +44,23 @@ struct group_run {
 
 /* Segments. */
 
+static int plan(struct searched *s, const struct query *q)
+{
+	struct needle needles[LITERALS_MAX];
+	size_t n;
+	int r = 0;
+
+	s->scope = match_needles(q->match, needles, &n);
+	s->plans = calloc(n + 1, sizeof *s->plans);
+	if (!s->plans)
+		return -ENOMEM;
+	for (; r >= 0 && s->n_plans < n; s->n_plans += r >= 0)
+		r = needle_plan_make(&s->plans[s->n_plans], s->segment, &needles[s->n_plans]);
+	return r;
+}
+
 int searched_init(struct searched *s, const struct segment *segment, const struct query *q)
 {
-	struct needle needle;
 	int r = 0;
 
 	*s = (struct searched){ .segment = segment };
@@ -55,12 +69,7 @@ int searched_init(struct searched *s, const struct segment *segment, const struc
 		return -ENOMEM;
 	for (uint32_t i = 0; r >= 0 && i < segment->n_journals; i++)
 		r = judgement_init(&s->judgements[i], segment->journals[i].contexts.n);
-	if (r < 0 || match_needle(q->match, &needle) == NEEDLE_NONE)
-		return r;
-	r = needle_plan_make(&s->plan, segment, &needle);
-	if (r >= 0)
-		s->scope = match_needle(q->match, &needle);
-	return r;
+	return r < 0 ? r : plan(s, q);
 }
 
 void searched_done(struct searched *s)
@@ -68,8 +77,9 @@ void searched_done(struct searched *s)
 	for (uint32_t i = 0; s->judgements && i < s->segment->n_journals; i++)
 		free(s->judgements[i].of);
 	free(s->judgements);
-	if (s->scope != NEEDLE_NONE)
-		needle_plan_done(&s->plan);
+	for (size_t i = 0; i < s->n_plans; i++)
+		needle_plan_done(&s->plans[i]);
+	free(s->plans);
 }
 
 /* Whether any row of a group has fields of its own. */
@@ -160,11 +170,23 @@ static uint32_t judge_run(struct group_in_use *u, struct searched *s, const stru
 	return n;
 }
 
-/* Which rows have the needle.  @return how many, or an error. */
-static int64_t search_messages(struct group_in_use *u, struct searched *s)
+/* Which rows have a needle.  @return whether any, or an error. */
+static int search_messages(struct group_in_use *u, struct searched *s)
 {
-	u->hits = calloc((u->group.rows + 63) / 64, sizeof *u->hits);
-	return u->hits ? group_search(&u->group, &s->plan, u->hits) : -ENOMEM;
+	size_t words = (u->group.rows + 63) / 64;
+	_cleanup_free_ uint64_t *one = calloc(words, sizeof *one);
+	int64_t r = 0, n = 0;
+
+	u->hits = calloc(words, sizeof *u->hits);
+	if (!u->hits || !one)
+		return -ENOMEM;
+	for (size_t i = 0; r >= 0 && i < s->n_plans; i++) {
+		r = group_search(&u->group, &s->plans[i], one);
+		n += MAX_OF(r, (int64_t) 0);
+		for (size_t k = 0; r > 0 && k < words; k++)
+			u->hits[k] |= one[k];
+	}
+	return r < 0 ? (int) r : n > 0;
 }
 
 static uint32_t count_maybe(const struct group_in_use *u)
@@ -179,7 +201,7 @@ static uint32_t count_maybe(const struct group_in_use *u)
 /* Leave those that have the needle. */
 static int leave_hits(struct group_in_use *u, struct searched *s)
 {
-	int64_t r = 0;
+	int r = 0;
 
 	if (s->scope == NEEDLE_NONE || (!u->hits && count_maybe(u) <= MAYBE_FEW))
 		return 0;
@@ -192,7 +214,7 @@ static int leave_hits(struct group_in_use *u, struct searched *s)
 			set_bit(u->hits, i);
 	for (size_t i = 0; r >= 0 && i < (u->group.rows + 63) / 64; i++)
 		u->maybe[i] &= u->hits[i];
-	return (int) MIN_OF(r, 0);
+	return MIN_OF(r, 0);
 }
 
 static int use_group(const struct opening *o, struct searched *s, uint32_t number,
@@ -422,7 +444,7 @@ int group_source_open(const struct opening *o, struct searched *s, uint32_t numb
 	_cleanup_(let_gop) struct group_in_use *u = NULL;
 	bool own = has_fields(&s->segment->groups[number]);
 	uint32_t n = 0, end, any = 0;
-	int64_t found;
+	int found;
 	int r;
 
 	r = use_group(o, s, number, &u);
@@ -432,7 +454,7 @@ int group_source_open(const struct opening *o, struct searched *s, uint32_t numb
 	if (is_wide(s, o->query, u, own)) {
 		found = search_messages(u, s);
 		if (found <= 0)
-			return (int) found;
+			return found;
 	}
 	for (uint32_t i = 0; r >= 0 && i < n; i = end) {
 		const struct group_batch *b = &u->group.batches[i];

@@ -57,7 +57,9 @@ _must_check_ int frame_source_open(const struct opening *o, const struct catalog
 struct searched {
 	const struct segment *segment;
 	struct judgement *judgements; /* owned: one a journal */
-	struct needle_plan plan;      /* made unless the scope is NEEDLE_NONE */
+	struct needle_plan *
+		plans; /* owned: messages must have one of these, unless the scope is NEEDLE_NONE */
+	size_t n_plans;
 	enum needle_scope scope;
 };
 
