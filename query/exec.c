@@ -178,7 +178,6 @@ static void find_in_journal(struct run *run, uint32_t number)
 static void find_in_segment(struct run *run, uint32_t number)
 {
 	const struct segment *s = run->searched[number].segment;
-
 	bool may_match[2];
 
 	searched_may_match(&run->searched[number], run->query, may_match);

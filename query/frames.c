@@ -237,7 +237,7 @@ static int keep(void *arg, const struct shown *s)
 	}
 	row = &o->rows[o->n++];
 	*row = (struct row){ .entry = *s->entry, .seq = s->seq, .context = s->context };
-	/* An offset for now: the array may still move. */
+	/* An offset until the last row is in: the array may still move. */
 	row->entry.fields = (const struct field *) (uintptr_t) k->n_fields;
 	if (s->entry->n_fields > 0)
 		memcpy(o->fields + k->n_fields, s->entry->fields,

@@ -27,7 +27,6 @@ struct group_in_use {
 	struct buf message;
 	struct field *fields; /* owned, FIELDS_MAX */
 	struct entry entry;
-	bool has_messages;
 	uint32_t users;
 };
 
@@ -284,11 +283,8 @@ static int show_run(struct source *s, struct shown *ret)
 	struct group_in_use *u = run->in_use;
 	uint32_t row = row_at(run, run->at);
 	const struct group_batch *b = batch_of(run, row);
-	int r = 0;
+	int r = group_need_templates(&u->group);
 
-	if (!u->has_messages)
-		r = group_need_templates(&u->group);
-	u->has_messages = r >= 0;
 	if (r >= 0)
 		r = group_entry(&u->group, row, run->journal, &u->message, u->fields, &u->entry);
 	if (r < 0)

@@ -105,26 +105,32 @@ int gaps_of_tail(struct gaps *ret, int journals_dirfd, const struct id *journal)
 	return r;
 }
 
-static int look_into_group(struct gaps *of, struct segment_group *g)
+int gaps_of_batch(struct gaps *g, struct segment_group *group, uint32_t batch)
 {
+	const struct group_batch *b = &group->batches[batch];
 	_cleanup_buf_ struct buf message = { 0 };
 	struct field fields[FIELDS_MAX];
+	int r = 0;
+
+	for (uint32_t i = b->first_row; r >= 0 && i < b->first_row + b->entries; i++) {
+		struct entry e;
+
+		if (!(group->flags[i] & ENTRY_GAP))
+			continue;
+		r = group_entry(group, i, &group->segment->journals[b->journal], &message, fields,
+				&e);
+		if (r >= 0)
+			gaps_see(g, &e);
+	}
+	return r;
+}
+
+static int look_into_group(struct gaps *of, struct segment_group *g)
+{
 	int r = group_need_all(g);
 
-	for (uint32_t i = 0; r >= 0 && i < g->ref->batches; i++) {
-		const struct group_batch *b = &g->batches[i];
-
-		for (uint32_t k = b->first_row; r >= 0 && k < b->first_row + b->entries; k++) {
-			struct entry e;
-
-			if (!(g->flags[k] & ENTRY_GAP))
-				continue;
-			r = group_entry(g, k, &g->segment->journals[b->journal], &message, fields,
-					&e);
-			if (r >= 0)
-				gaps_see(&of[b->journal], &e);
-		}
-	}
+	for (uint32_t i = 0; r >= 0 && i < g->ref->batches; i++)
+		r = gaps_of_batch(&of[g->batches[i].journal], g, i);
 	return r;
 }
 

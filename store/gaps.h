@@ -39,6 +39,9 @@ void gaps_see(struct gaps *g, const struct entry *e);
 /** Add what came behind. */
 void gaps_add(struct gaps *g, const struct gaps *behind);
 struct segment;
+struct segment_group;
+/** See the gaps of one batch of a row group all of whose parts were read.  @return 0 or an error of group_entry(). */
+_must_check_ int gaps_of_batch(struct gaps *g, struct segment_group *group, uint32_t batch);
 /**
  * Find the gaps of the journals of a segment: `of` has room for each, and they are added to it in order.  What is damaged is
  * passed over.  @return 0 or -ENOMEM.

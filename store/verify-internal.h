@@ -52,6 +52,10 @@ struct verifier {
 };
 
 void verify_found(struct verifier *v, const struct finding *f);
+/** A finding in a file; `journal` and `b` may be NULL. */
+void verify_found_at(struct verifier *v, enum verdict verdict, const char *file,
+		     const struct id *journal, const struct batch *b, uint64_t commit,
+		     uint64_t offset, const char *what);
 /** A finding about a batch, or about a journal where `b` is NULL. */
 void verify_found_in(struct verifier *v, enum verdict verdict, const struct id *journal,
 		     const struct batch *b, uint64_t commit, uint64_t offset, const char *what);

@@ -61,13 +61,10 @@ void verify_found(struct verifier *v, const struct finding *f)
 		v->options->found(v->options->arg, f);
 }
 
-void verify_found_in(struct verifier *v, enum verdict verdict, const struct id *journal,
-		     const struct batch *b, uint64_t commit, uint64_t offset, const char *what)
+void verify_found_at(struct verifier *v, enum verdict verdict, const char *file,
+		     const struct id *journal, const struct batch *b, uint64_t commit,
+		     uint64_t offset, const char *what)
 {
-	char file[16 + TAIL_NAME_SIZE], name[TAIL_NAME_SIZE];
-
-	tail_name(journal, name);
-	snprintf(file, sizeof file, "journals/%s", name);
 	verify_found(v, &(struct finding){
 				.verdict = verdict,
 				.file = file,
@@ -77,6 +74,16 @@ void verify_found_in(struct verifier *v, enum verdict verdict, const struct id *
 				.offset = offset,
 				.what = what,
 			});
+}
+
+void verify_found_in(struct verifier *v, enum verdict verdict, const struct id *journal,
+		     const struct batch *b, uint64_t commit, uint64_t offset, const char *what)
+{
+	char file[16 + TAIL_NAME_SIZE], name[TAIL_NAME_SIZE];
+
+	tail_name(journal, name);
+	snprintf(file, sizeof file, "journals/%s", name);
+	verify_found_at(v, verdict, file, journal, b, commit, offset, what);
 }
 
 /* Commits. */

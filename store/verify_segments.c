@@ -35,15 +35,7 @@ static void found_in_segment(struct verifier *v, uint32_t file, enum verdict ver
 	char name[16 + SEGMENT_NAME_SIZE];
 
 	snprintf(name, sizeof name, "segments/%s", v->segments.files[file].name);
-	verify_found(v, &(struct finding){
-				.verdict = verdict,
-				.file = name,
-				.journal = journal,
-				.batch = b ? b->batch_no : NONE,
-				.commit = commit,
-				.offset = offset,
-				.what = what,
-			});
+	verify_found_at(v, verdict, name, journal, b, commit, offset, what);
 }
 
 static void drop_group(struct segment_cursor *c)
@@ -151,25 +143,6 @@ static int64_t find_in_group(const struct segment_cursor *c, const struct segmen
 	return (int64_t) i;
 }
 
-/* Gaps are told by few entries; only these are looked at. */
-static int see_gaps(struct verifier *v, struct segment_group *g, const struct group_batch *b,
-		    const struct segment_journal *j)
-{
-	_cleanup_buf_ struct buf message = { 0 };
-	struct field fields[FIELDS_MAX];
-	struct entry e;
-	int r = 0;
-
-	for (uint32_t i = b->first_row; r >= 0 && i < b->first_row + b->entries; i++) {
-		if (!(g->flags[i] & ENTRY_GAP))
-			continue;
-		r = group_entry(g, i, j, &message, fields, &e);
-		if (r >= 0)
-			gaps_see(&v->gaps, &e);
-	}
-	return r;
-}
-
 static const char *check_batch(struct verifier *v, const struct segment_span *span, uint32_t number,
 			       const struct batch *sealed, uint64_t commit,
 			       const struct ledger_journal *j, int *ret)
@@ -192,7 +165,7 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 	leaf = batch_leaf_hash(&batch);
 	if (!hash_same(&leaf, &want))
 		return "content changed after it was sealed";
-	*ret = see_gaps(v, &c->group, b, sj);
+	*ret = gaps_of_batch(&v->gaps, &c->group, number);
 	return *ret < 0 ? "an entry cannot be read" : NULL;
 }
 
@@ -208,27 +181,28 @@ static const struct segment_span *span_of(const struct verifier *v, const struct
 	return NULL;
 }
 
-int verify_segments_have(struct verifier *v, const struct batch *b)
+/* Open the segments that there are by now.  @return 1; 0 where they are the ones at hand; an error. */
+static int refresh(struct verifier *v)
 {
 	int r;
 
-	if (span_of(v, b))
-		return 1;
 	if (!segment_set_is_stale(&v->segments, v->state))
 		return 0;
 	r = verify_segments_open(v, true);
+	return r < 0 ? r : 1;
+}
+
+int verify_segments_have(struct verifier *v, const struct batch *b)
+{
+	int r = span_of(v, b) ? 0 : refresh(v);
+
 	return r < 0 ? r : span_of(v, b) != NULL;
 }
 
 int verify_segments_have_all(struct verifier *v, const struct ledger_journal *j)
 {
-	int r;
+	int r = segment_set_has_all(&v->segments, &j->id, j->entries) ? 0 : refresh(v);
 
-	if (segment_set_has_all(&v->segments, &j->id, j->entries))
-		return 1;
-	if (!segment_set_is_stale(&v->segments, v->state))
-		return 0;
-	r = verify_segments_open(v, true);
 	return r < 0 ? r : segment_set_has_all(&v->segments, &j->id, j->entries);
 }
 
