@@ -5,7 +5,7 @@
  *
  * The input is the blocks of a segment, u8 kind, u16 length, bytes; the frame around them, with checksums that hold, is put
  * together here, so that what is read behind the checksums is reached.  Kinds 0 to 2 are the tables; 11 begins another group
- * with u16 rows, u16 batches.  Whatever it is, it is read to its end without harm, and a row in which a needle is found has it.
+ * with u16 rows, u16 batches, and 12 stands for the kind 11.  Whatever it is, it is read to its end without harm, and a row in which a needle is found has it.
  */
 
 #include <stdlib.h>
@@ -19,7 +19,8 @@
 #include "query/source.h"
 #include "store/segment/search.h"
 
-enum { NEW_GROUP = BLOCK_KINDS };
+/* The kind that begins a group, and what stands for the kind that has its number. */
+enum { NEW_GROUP = 11, INSTEAD = 12 };
 
 static void put_line(struct buf *to, const uint8_t *p, size_t n)
 {
@@ -73,7 +74,7 @@ static void build(struct buf *file, struct rd r)
 
 	buf_append(file, SEGMENT_MAGIC "\0\0\0\0\0\0\0", SEGMENT_HEADER_SIZE);
 	while (r.left > 3) {
-		uint8_t kind = rd_u8(&r) % (NEW_GROUP + 1);
+		uint8_t kind = rd_u8(&r) % (INSTEAD + 1);
 		uint16_t n = rd_u16(&r);
 		const uint8_t *p;
 
@@ -90,7 +91,7 @@ static void build(struct buf *file, struct rd r)
 			buf_varint(&tables[kind], file->len);
 			put_line(&tables[kind], p, n);
 		} else {
-			buf_char(&g.lines, (char) kind);
+			buf_char(&g.lines, (char) (kind == INSTEAD ? NEW_GROUP : kind));
 			put_line(&g.lines, p, n);
 			g.n++;
 		}

@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "base/io.h"
 #include "bulla/error.h"
 #include "store/batchroot.h"
@@ -200,7 +201,9 @@ static int need_all(struct segment_group *g)
 	int (*const needs[])(struct segment_group *) = { group_need_batches, group_need_rows,
 							 group_need_times, group_need_fields,
 							 group_need_templates };
-	int r = 0;
+	_cleanup_free_ uint8_t *tokens = NULL;
+	struct rd bytes;
+	int r = group_tokens(g, &tokens, &bytes);
 
 	for (size_t i = 0; r >= 0 && i < ELEMENTS(needs); i++)
 		r = needs[i](g);

@@ -19,7 +19,7 @@
 
 Suite(segment_search);
 
-enum { LINES = 1500, LINE_SIZE = 160 };
+enum { LINES = 1500, LINE_SIZE = 400 };
 
 static char line[LINES][LINE_SIZE];
 
@@ -29,7 +29,7 @@ static void make_lines(uint64_t seed)
 		uint64_t r = random_u64(&seed), s = random_u64(&seed);
 		unsigned a = (unsigned) (r % 300), b = (unsigned) (r >> 32) % 100;
 
-		switch (s % 9) {
+		switch (s % 12) {
 		case 0:
 			snprintf(line[i], LINE_SIZE,
 				 "GET /api/v%u/Item/%u HTTP/1.1 took %u.%03u ms", a % 3, b, a, b);
@@ -61,6 +61,19 @@ static void make_lines(uint64_t seed)
 			for (int k = 0; k < 12; k++)
 				line[i][k] = (char) (32 + random_u64(&seed) % 90);
 			line[i][12] = '\0';
+			break;
+		case 8:
+			snprintf(line[i], LINE_SIZE,
+				 "10.1.%u.%u - - [%02u/Mar/2026:09:%02u:%02u +0000] \"GET /Item/%u",
+				 a % 250, b, 1 + a % 28, a % 60, b % 60, a);
+			break;
+		case 9:
+			snprintf(line[i], LINE_SIZE, "layer sha256:%032x%016llx%016llx pulled", a,
+				 (unsigned long long) r, (unsigned long long) s);
+			break;
+		case 10:
+			snprintf(line[i], LINE_SIZE, "Jan %2u 09:%02u:%02u abcd%ubeef said Hello%s",
+				 1 + b % 28, a % 60, b % 60, a, b % 3 ? "World" : "");
 			break;
 		default:
 			snprintf(line[i], LINE_SIZE, "nothing changes here");
@@ -122,33 +135,74 @@ static void expect_found(const struct segment *s, const struct needle *n)
 	needle_plan_done(&plan);
 }
 
-static void open_lines(struct segment *s, uint64_t seed)
+/* So many words that their columns are cut into parts. */
+static void make_long_lines(uint64_t seed)
+{
+	static const char *const names[] = { "first", "second", "third",  "fourth",
+					     "fifth", "sixth",	"seventh" };
+
+	for (size_t i = 0; i < LINES; i++) {
+		int n = snprintf(line[i], LINE_SIZE, "%s: job-7a%ub-", names[i % 7],
+				 (unsigned) i % 10);
+
+		for (; n < LINE_SIZE - 40; n++)
+			line[i][n] = (char) ('a' + random_u64(&seed) % 26);
+		snprintf(line[i] + n, (size_t) (LINE_SIZE - n), " of /srv/%u/x",
+			 (unsigned) i % 100);
+	}
+}
+
+static void open_made_lines(struct segment *s)
 {
 	char path[600];
 
-	make_lines(seed);
 	snprintf(path, sizeof path, "%s/lines.segment", tempdir());
 	write_lines(path);
 	cr_assert(eq(int, segment_open(s, open(path, O_RDONLY | O_CLOEXEC)), 0));
 	cr_assert(gt(u32, s->n_templates, 5));
 }
 
-Test(segment_search, any_piece_of_any_line_is_found)
+static void open_lines(struct segment *s, uint64_t seed)
 {
-	uint64_t seed = 21;
-	struct segment s;
+	make_lines(seed);
+	open_made_lines(s);
+}
 
-	open_lines(&s, seed);
-	for (int i = 0; i < 600; i++) {
+static void look_for_pieces(const struct segment *s, uint64_t seed, int n_pieces)
+{
+	for (int i = 0; i < n_pieces; i++) {
 		const char *from = line[random_u64(&seed) % LINES];
 		size_t len = strlen(from), at = len ? random_u64(&seed) % len : 0;
-		struct needle n = { (const uint8_t *) from + at, 1 + random_u64(&seed) % 24,
+		struct needle n = { (const uint8_t *) from + at,
+				    1 + random_u64(&seed) % (i % 4 ? 24 : 90),
 				    random_u64(&seed) % 3 == 0 };
 
 		n.n = MIN_OF(n.n, len - at);
 		if (n.n > 0)
-			expect_found(&s, &n);
+			expect_found(s, &n);
 	}
+}
+
+Test(segment_search, any_piece_of_any_line_is_found)
+{
+	struct segment s;
+
+	open_lines(&s, 21);
+	look_for_pieces(&s, 21, 800);
+	segment_close(&s);
+}
+
+Test(segment_search, words_in_several_parts_are_found)
+{
+	struct segment s;
+	uint32_t parts = 0;
+
+	make_long_lines(24);
+	open_made_lines(&s);
+	for (uint32_t i = 0; i < s.groups[0].n_blocks; i++)
+		parts += s.groups[0].blocks[i].kind == BLOCK_WORDS;
+	cr_expect(ge(u32, parts, 2));
+	look_for_pieces(&s, 24, 150);
 	segment_close(&s);
 }
 

@@ -34,6 +34,7 @@ enum block_kind {
 	BLOCK_PACKED = 8,
 	BLOCK_WORDS = 9,
 	BLOCK_WHOLE = 10,
+	BLOCK_TOKENS = 11,
 	BLOCK_KINDS,
 };
 

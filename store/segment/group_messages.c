@@ -112,6 +112,7 @@ static int read_template(struct segment_group *g, struct group_template *t, stru
 			 uint64_t at[STREAMS], uint64_t *variables, uint32_t *cap)
 {
 	uint64_t number = rd_varint(r), rows = rd_varint(r);
+	struct rd columns; /* a copy, for it to stay in registers */
 	int error;
 
 	if (r->bad || number >= g->segment->n_templates || rows < 1 || rows > g->rows)
@@ -123,8 +124,11 @@ static int read_template(struct segment_group *g, struct group_template *t, stru
 	if (*variables > GROUP_VARIABLES_MAX)
 		return BULLA_ELIMIT;
 	error = columns_room(g, t->template->n, cap);
+	columns = *r;
 	for (unsigned i = 0; error >= 0 && i < t->template->n; i++)
-		error = read_column(&g->columns[g->n_columns++], t->template->slots[i].kind, r, at);
+		error = read_column(&g->columns[g->n_columns++], t->template->kinds[i], &columns,
+				    at);
+	*r = columns;
 	return error;
 }
 
@@ -237,6 +241,18 @@ int group_whole_bytes(struct segment_group *g, struct rd *ret)
 	if (error >= 0)
 		*ret = rd_of(g->whole_data, ref->raw);
 	return error;
+}
+
+int group_tokens(struct segment_group *g, uint8_t **raw, struct rd *ret)
+{
+	uint32_t n;
+	int r;
+
+	group_block(g, BLOCK_TOKENS, &n);
+	if (n == 0)
+		return 0;
+	r = group_read_block(g, BLOCK_TOKENS, raw, ret);
+	return r < 0 ? r : 1;
 }
 
 int group_need_whole(struct segment_group *g)

@@ -498,12 +498,30 @@ static int get_runs(struct rd *r, size_t n, unsigned depth, uint64_t *to)
 	return at == n ? 0 : BULLA_ECORRUPT;
 }
 
-static int get_plain(struct rd *r, enum form form, size_t n, uint64_t *to)
+static int get_const(struct rd *r, size_t n, uint64_t *to)
 {
-	uint64_t same = form == FORM_CONST ? rd_varint(r) : 0;
+	uint64_t same = rd_varint(r);
 
 	for (size_t i = 0; i < n; i++)
-		to[i] = form == FORM_CONST ? same : rd_varint(r);
+		to[i] = same;
+	return r->bad ? BULLA_ECORRUPT : 0;
+}
+
+static int get_varints(struct rd *r, size_t n, uint64_t *to)
+{
+	struct rd from = *r;
+
+	for (size_t i = 0; i < n; i++) {
+		/* Most have one or two bytes. */
+		if (from.left >= 2 && from.p[0] >= 0x80 && from.p[1] > 0 && from.p[1] < 0x80) {
+			to[i] = (from.p[0] & 0x7fu) | (uint64_t) from.p[1] << 7;
+			from.p += 2;
+			from.left -= 2;
+		} else {
+			to[i] = rd_varint(&from);
+		}
+	}
+	*r = from;
 	return r->bad ? BULLA_ECORRUPT : 0;
 }
 
@@ -520,8 +538,9 @@ static int decode(struct rd *r, size_t n, unsigned depth, uint64_t *to)
 		return BULLA_ECORRUPT;
 	switch (form) {
 	case FORM_CONST:
+		return get_const(r, n, to);
 	case FORM_VARINTS:
-		return get_plain(r, form, n, to);
+		return get_varints(r, n, to);
 	case FORM_PLANES:
 		return get_planes(r, n, to);
 	case FORM_BITS:

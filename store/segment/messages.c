@@ -103,6 +103,7 @@ void messages_done(struct messages *m)
 {
 	templates_done(&m->seen);
 	ints_scratch_done(&m->scratch);
+	tokens_done(&m->tokens);
 	free(m->template_of);
 	free(m->first);
 	free(m->whole);
@@ -319,6 +320,7 @@ void message_blocks_done(struct message_blocks *b)
 	buf_done(&b->templates);
 	buf_done(&b->variables);
 	buf_done(&b->whole);
+	buf_done(&b->tokens);
 	for (int i = 0; i < STREAMS; i++) {
 		buf_done(&b->stream[i]);
 		free(b->cut[i]);
@@ -331,6 +333,7 @@ static void blocks_clear(struct message_blocks *b)
 	buf_clear(&b->templates);
 	buf_clear(&b->variables);
 	buf_clear(&b->whole);
+	buf_clear(&b->tokens);
 	for (int i = 0; i < STREAMS; i++) {
 		buf_clear(&b->stream[i]);
 		b->n_cuts[i] = 0;
@@ -369,6 +372,22 @@ static void put_stamp(const struct column *c, struct buf *to)
 	buf_varint(to, greatest);
 }
 
+/* What a searcher is told of a column.  No run of letters goes into digits or addresses, nor into most times. */
+static void add_tokens(const struct column *c, uint8_t kind)
+{
+	if (kind == VARIABLE_DIGITS || kind == VARIABLE_IPV4)
+		return;
+	for (size_t i = 0; i < c->n; i++) {
+		const struct text *message = &c->m->whole[c->rows[i]];
+		const struct variable *v = variable_at(c, i);
+		size_t from = (size_t) (v->p - message->p);
+
+		if (kind != VARIABLE_TIME || v->p[0] > '9')
+			tokens_add_value(&c->m->tokens, message->p, message->len, from,
+					 from + v->len);
+	}
+}
+
 /* All columns of one template, and what the directory says of them. */
 static int put_template(struct column *c, struct text key, uint32_t number,
 			struct message_blocks *b)
@@ -384,6 +403,9 @@ static int put_template(struct column *c, struct text key, uint32_t number,
 		enum stream s = stream_of(kind);
 		size_t from = b->stream[s].len;
 
+		tokens_add(&c->m->tokens, TOKENS_TEXTS, t.slots[c->slot].before.p,
+			   t.slots[c->slot].before.len);
+		add_tokens(c, kind);
 		put_column(c, kind, &b->stream[s]);
 		buf_varint(&b->variables, b->stream[s].len - from);
 		if (has_stamp(kind))
@@ -392,6 +414,8 @@ static int put_template(struct column *c, struct text key, uint32_t number,
 		    PART_SIZE)
 			r = cut(b, s);
 	}
+	if (r >= 0)
+		tokens_add(&c->m->tokens, TOKENS_TEXTS, t.rest.p, t.rest.len);
 	template_done(&t);
 	return r;
 }
@@ -419,8 +443,11 @@ static void put_whole(struct messages *m, struct column *c, const uint32_t *plac
 		uint32_t t = m->template_of[i];
 
 		c->numbers[i] = t > 0 ? place[t] : 0;
-		if (c->numbers[i] == 0)
-			c->texts[n++] = m->whole[i];
+		tokens_add_ids(&m->tokens, m->whole[i].p, m->whole[i].len);
+		if (c->numbers[i] > 0)
+			continue;
+		c->texts[n++] = m->whole[i];
+		tokens_add(&m->tokens, TOKENS_WHOLE, m->whole[i].p, m->whole[i].len);
 	}
 	ints_encode(&m->scratch, c->numbers, m->rows, &b->templates);
 	strings_encode(&m->scratch, c->texts, n, &b->whole);
@@ -469,6 +496,8 @@ int messages_encode(struct messages *m, struct templates *of_segment, const uint
 	blocks_clear(ret);
 	if (!start || !numbers || !texts)
 		return -ENOMEM;
+	if (tokens_begin(&m->tokens) < 0)
+		return -ENOMEM;
 	c.numbers = numbers;
 	c.others = numbers + rows;
 	/* start[n_seen ..] is `place`, and the sorted rows lie behind that. */
@@ -477,7 +506,10 @@ int messages_encode(struct messages *m, struct templates *of_segment, const uint
 	if (r < 0)
 		return r;
 	put_whole(m, &c, start + n_seen, ret);
+	tokens_encode(&m->tokens, &ret->tokens);
 	for (int s = 0; s < STREAMS; s++)
 		bad |= ret->stream[s].bad;
-	return bad || ret->templates.bad || ret->variables.bad || ret->whole.bad ? -ENOMEM : 0;
+	return bad || ret->templates.bad || ret->variables.bad || ret->whole.bad || ret->tokens.bad
+		       ? -ENOMEM
+		       : 0;
 }

@@ -11,6 +11,7 @@
  *	packed     of addresses, uuids and hexadecimal words,
  *	words      of other words; each stream in the order of templates and slots
  *	whole      the messages without a template, a column of strings
+ *	tokens     what a searcher asks first (tokens.h)
  *
  * A stamp tells a searcher what a column cannot hold: varint least and greatest length.
  */
@@ -22,6 +23,7 @@
 #include "base/buf.h"
 #include "store/segment/ints.h"
 #include "store/segment/template.h"
+#include "store/segment/tokens.h"
 
 enum stream { STREAM_NUMBERS, STREAM_PACKED, STREAM_WORDS, STREAMS };
 
@@ -69,7 +71,7 @@ struct text templates_get(const struct templates *t, uint32_t number);
 
 /** The streams and blocks of one group, raw. */
 struct message_blocks {
-	struct buf templates, variables, whole;
+	struct buf templates, variables, whole, tokens;
 	struct buf stream[STREAMS];
 	/* Where a stream is cut; the last cut is its end. */
 	uint32_t *cut[STREAMS]; /* owned */
@@ -88,6 +90,7 @@ struct messages {
 	struct variable *variables; /* owned */
 	size_t n_variables, variables_cap;
 	struct timetext_base base;
+	struct tokens tokens;
 	struct taken taken; /* scratch */
 	struct ints_scratch scratch;
 };

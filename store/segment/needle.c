@@ -107,27 +107,25 @@ static bool fits_inside(const struct needle *n, const struct slot *s)
 	}
 }
 
-static struct needle_verdict judge(const struct needle_plan *p, const struct template *t)
+static void judge(const struct needle_plan *p, const struct template *t, struct needle_verdict *v)
 {
 	struct laying l = { .plan = p,
 			    .p = p->needle.p,
 			    .n = MIN_OF(p->needle.n, (size_t) NEEDLE_PLANNED_MAX) };
-	struct needle_verdict v = { .known = true, .all = in_texts(&p->finder, t) };
 
-	for (unsigned i = 0; i < t->n && !v.all; i++) {
+	for (unsigned i = 0; i < t->n; i++) {
 		struct text behind = i + 1u < t->n ? t->slots[i + 1].before : t->rest;
 		uint64_t at = l.next | begin_in_text(&l, t->slots[i].before);
 		bool inside = false;
 
 		l.next = 0;
 		for (; at != 0; at &= at - 1)
-			v.across |= lay_variable(&l, p->holds[t->slots[i].kind - 'A'], behind,
-						 (size_t) __builtin_ctzll(at), &inside);
-		v.inside |= (uint64_t) (inside && fits_inside(&p->needle, &t->slots[i])) << i;
+			v->across |= lay_variable(&l, p->holds[t->slots[i].kind - 'A'], behind,
+						  (size_t) __builtin_ctzll(at), &inside);
+		v->inside |= (uint64_t) (inside && fits_inside(&p->needle, &t->slots[i])) << i;
 	}
 	/* What lies behind the planned beginning may lie anywhere. */
-	v.across |= p->needle.n > l.n && v.inside != 0;
-	return v;
+	v->across |= p->needle.n > l.n && v->inside != 0;
 }
 
 static bool may_hold(const struct needle *n, uint8_t kind, uint8_t c)
@@ -149,6 +147,7 @@ int needle_plan_make(struct needle_plan *p, const struct segment *s, const struc
 	p->of = calloc(MAX_OF(s->n_templates, 1u), sizeof *p->of);
 	if (!p->of)
 		return -ENOMEM;
+	tokens_ask(&p->tokens, n->p, n->n);
 	finder_init(&p->finder, n->p, n->n, n->any_case);
 	for (size_t k = 0; k < ELEMENTS(kinds); k++)
 		for (size_t i = 0; i < n->n && i < NEEDLE_PLANNED_MAX; i++)
@@ -162,11 +161,22 @@ void needle_plan_done(struct needle_plan *p)
 	*p = (struct needle_plan){ 0 };
 }
 
+bool needle_plan_all(struct needle_plan *p, uint32_t template)
+{
+	struct needle_verdict *v = &p->of[template];
+
+	if (!v->all_known)
+		v->all = in_texts(&p->finder, &p->segment->templates[template]);
+	v->all_known = true;
+	return v->all;
+}
+
 const struct needle_verdict *needle_plan_of(struct needle_plan *p, uint32_t template)
 {
 	struct needle_verdict *v = &p->of[template];
 
-	if (!v->known)
-		*v = judge(p, &p->segment->templates[template]);
+	if (!v->known && !needle_plan_all(p, template))
+		judge(p, &p->segment->templates[template], v);
+	v->known = true;
 	return v;
 }

@@ -24,7 +24,8 @@ struct needle {
 
 /** What a template says. */
 struct needle_verdict {
-	bool known;	 /* the template was judged */
+	bool known;	 /* the template was judged, */
+	bool all_known;	 /* or at least its texts searched */
 	bool all;	 /* every row has it */
 	bool across;	 /* a row may have it across the border of a variable */
 	uint64_t inside; /* these variables may have all of it */
@@ -36,6 +37,7 @@ enum { NEEDLE_PLANNED_MAX = 63 /* bytes; longer needles are planned by their beg
 struct needle_plan {
 	struct needle needle;
 	struct finder finder;
+	struct tokens_asked tokens;
 	const struct segment *segment; /* borrowed */
 	struct needle_verdict *of;     /* owned, by template; needle_plan_of() asks */
 	uint64_t holds['Z' - 'A' +
@@ -48,5 +50,7 @@ _must_check_ int needle_plan_make(struct needle_plan *p, const struct segment *s
 void needle_plan_done(struct needle_plan *p);
 /** The verdict on a template, found out when it is first asked for. */
 const struct needle_verdict *needle_plan_of(struct needle_plan *p, uint32_t template);
+/** The same where nobody cares for more than whether all rows have it. */
+bool needle_plan_all(struct needle_plan *p, uint32_t template);
 
 #endif

@@ -33,6 +33,7 @@ struct search {
 	size_t marks_cap;
 	struct buf text;
 	struct buf end;
+	int places; /* that may have the needle: what the group's tokens say, less what was looked at */
 	/* A stretch of the words, and the first place in it that has the needle, or its end. */
 	uint32_t words_from, words_to, words_hit;
 };
@@ -227,18 +228,46 @@ static int search_column(struct search *s, uint32_t t, unsigned slot)
 
 /* Templates. */
 
+static bool may_be(const struct search *s, int places)
+{
+	return s->places & places;
+}
+
 static int search_template(struct search *s, uint32_t t)
 {
 	const struct group_template *of = &s->group->templates[t - 1];
-	const struct needle_verdict *v = needle_plan_of(s->plan, of->number);
+	const struct needle_verdict *v;
 	int r = 0;
 
-	if (v->all || v->across) {
-		s->look[t] = v->all ? LOOK_ALL : LOOK_MESSAGES;
-		return v->all ? 0 : group_need_times(s->group); /* messages have times in them */
+	if (needle_plan_all(s->plan, of->number)) {
+		s->look[t] = LOOK_ALL;
+		return 0;
 	}
+	if (!may_be(s, TOKENS_ACROSS | 1 << TOKENS_VALUES))
+		return 0;
+	v = needle_plan_of(s->plan, of->number);
+	if (v->across) {
+		s->look[t] = LOOK_MESSAGES;
+		return group_need_times(s->group); /* messages have times in them */
+	}
+	if (!may_be(s, 1 << TOKENS_VALUES))
+		return 0;
 	for (uint64_t left = v->inside; r >= 0 && left != 0; left &= left - 1)
 		r = search_column(s, t, (unsigned) __builtin_ctzll(left));
+	return r;
+}
+
+/* Look at all messages kept whole at once: values lie in their block as they are. */
+static int glance_at_whole(struct search *s)
+{
+	struct rd bytes;
+	int r;
+
+	if (!may_be(s, 1 << TOKENS_WHOLE))
+		return 0;
+	r = group_whole_bytes(s->group, &bytes);
+	if (r >= 0 && !finder_find(&s->plan->finder, bytes.p, bytes.left))
+		s->places &= ~(1 << TOKENS_WHOLE);
 	return r;
 }
 
@@ -247,11 +276,10 @@ static int search_whole(struct search *s, size_t n)
 	struct rd bytes;
 	int r;
 
-	r = n == 0 ? 0 : group_whole_bytes(s->group, &bytes);
-	/* One look at all bytes: values lie in them as they are. */
-	if (n == 0 || r < 0 || !finder_find(&s->plan->finder, bytes.p, bytes.left))
-		return r;
-	return search_strings(s, 0, &bytes, n, 0);
+	if (n == 0 || !may_be(s, 1 << TOKENS_WHOLE))
+		return 0;
+	r = group_whole_bytes(s->group, &bytes);
+	return r < 0 ? r : search_strings(s, 0, &bytes, n, 0);
 }
 
 /* @return whether any row has to be looked at, or an error. */
@@ -271,7 +299,8 @@ static int search_templates(struct search *s)
 	for (uint32_t t = 1; r >= 0 && t <= g->n_templates; t++) {
 		s->first[t] = (uint32_t) rows;
 		rows += g->templates[t - 1].rows;
-		r = search_template(s, t);
+		if (may_be(s, ~(1 << TOKENS_WHOLE)))
+			r = search_template(s, t);
 	}
 	for (uint32_t t = 0; t <= g->n_templates; t++)
 		any |= s->look[t] != LOOK_NONE;
@@ -359,12 +388,33 @@ static int64_t search(struct search *s, uint64_t *hits)
 	return r <= 0 ? r : look_at_rows(s, hits);
 }
 
+/* What the group's tokens say.  @return as tokens_answer(), or an error. */
+static int ask_tokens(struct segment_group *g, const struct needle_plan *p)
+{
+	_cleanup_free_ uint8_t *raw = NULL;
+	struct rd bytes;
+	int r;
+
+	if (p->tokens.n == 0)
+		return TOKENS_ANYWHERE;
+	r = group_tokens(g, &raw, &bytes);
+	if (r <= 0)
+		return r < 0 ? r : TOKENS_ANYWHERE;
+	return tokens_answer(&p->tokens, bytes.p, bytes.left);
+}
+
 int64_t group_search(struct segment_group *g, struct needle_plan *p, uint64_t *hits)
 {
 	struct search s = { .group = g, .plan = p };
 	int64_t r;
 
 	memset(hits, 0, ((size_t) g->rows + 63) / 64 * sizeof *hits);
+	s.places = ask_tokens(g, p);
+	if (s.places <= 0)
+		return s.places;
+	r = glance_at_whole(&s);
+	if (r < 0 || s.places == 0)
+		return r;
 	r = group_need_directory(g);
 	if (r >= 0)
 		r = search(&s, hits);

@@ -178,6 +178,22 @@ static int read_seeds(struct segment *s, struct rd *r)
 	return r->bad || r->left > 0 ? BULLA_ECORRUPT : 0;
 }
 
+static int gather_kinds(struct segment *s)
+{
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < s->n_templates; i++)
+		for (unsigned k = 0; k < s->templates[i].n; k++)
+			buf_char(&s->kinds, (char) s->templates[i].slots[k].kind);
+	if (s->kinds.bad)
+		return -ENOMEM;
+	for (uint32_t i = 0; s->kinds.len > 0 && i < s->n_templates; i++) {
+		s->templates[i].kinds = s->kinds.data + at;
+		at += s->templates[i].n;
+	}
+	return 0;
+}
+
 static int read_templates(struct segment *s, struct rd *r)
 {
 	uint64_t n = rd_varint(r), total = 0;
@@ -208,7 +224,7 @@ static int read_templates(struct segment *s, struct rd *r)
 		error = template_parse(&s->templates[s->n_templates], s->keys.data + total, len);
 		total += len;
 	}
-	return error;
+	return error < 0 ? error : gather_kinds(s);
 }
 
 static int read_tables(struct segment *s, struct rd *footer)
@@ -380,5 +396,6 @@ void segment_close(struct segment *s)
 	free(s->templates);
 	free(s->groups);
 	buf_done(&s->keys);
+	buf_done(&s->kinds);
 	*s = (struct segment){ .fd = -1 };
 }

@@ -59,6 +59,7 @@ struct segment {
 	struct segment_journal *journals; /* owned */
 	uint32_t n_journals;
 	struct template *templates; /* owned; texts point into `keys` */
+	struct buf kinds; /* of all their slots: many are asked for, little else of them */
 	uint32_t n_templates;
 	struct buf keys;
 	struct group_ref *groups; /* owned */
@@ -180,6 +181,8 @@ _must_check_ int group_column_part(struct segment_group *g, enum stream s,
 				   const struct variable_column *c, struct rd *ret);
 /** All bytes of the messages that were kept whole; empty where there are none. */
 _must_check_ int group_whole_bytes(struct segment_group *g, struct rd *ret);
+/** The block of tokens.h, which the caller frees.  @return 1, 0 where there is none, or an error. */
+_must_check_ int group_tokens(struct segment_group *g, uint8_t **raw, struct rd *ret);
 /** Read the messages that were kept whole. */
 _must_check_ int group_need_whole(struct segment_group *g);
 

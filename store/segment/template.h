@@ -74,6 +74,8 @@ struct slot {
 struct template
 {
 	struct slot *slots; /* owned */
+	const uint8_t
+		*kinds; /* of the slots, where somebody has gathered those of many templates */
 	uint16_t n;
 	struct text rest;
 };

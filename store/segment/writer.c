@@ -423,8 +423,10 @@ static int write_messages(struct segment_writer *w, uint64_t *times, uint32_t *n
 			from = b->cut[s][i];
 		}
 	}
+	if (r >= 0)
+		r = group_block(w, BLOCK_WHOLE, b->whole.data, b->whole.len, n_blocks, directory);
 	return r < 0 ? r
-		     : group_block(w, BLOCK_WHOLE, b->whole.data, b->whole.len, n_blocks,
+		     : group_block(w, BLOCK_TOKENS, b->tokens.data, b->tokens.len, n_blocks,
 				   directory);
 }
 
