@@ -435,12 +435,35 @@ static void put_halves(const struct text *t, uint8_t kind, struct buf *to)
 	buf_add(to, n);
 }
 
+static uint8_t *put_octet(uint8_t *at, uint8_t v)
+{
+	if (v >= 100)
+		*at++ = (uint8_t) ('0' + v / 100);
+	if (v >= 10)
+		*at++ = (uint8_t) ('0' + v / 10 % 10);
+	*at++ = (uint8_t) ('0' + v % 10);
+	return at;
+}
+
+static void put_address(const uint8_t *p, struct buf *to)
+{
+	uint8_t *from = buf_room(to, 16), *at = from;
+
+	if (!from)
+		return;
+	for (unsigned i = 0; i < 4; i++) {
+		at = put_octet(at, p[i]);
+		*at++ = '.';
+	}
+	buf_add(to, (size_t) (at - from) - 1);
+}
+
 int group_put_packed(uint8_t kind, const struct text *t, struct buf *to)
 {
 	if (!has_size(kind, t))
 		return BULLA_ECORRUPT;
 	if (kind == VARIABLE_IPV4)
-		buf_printf(to, "%u.%u.%u.%u", t->p[0], t->p[1], t->p[2], t->p[3]);
+		put_address(t->p, to);
 	else
 		put_halves(t, kind, to);
 	return 0;
