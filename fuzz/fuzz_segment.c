@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * Target: segment_open(), group_need_...(), group_entry(), group_search(), group_source_open().
+ * Target: segment_open(), group_need_...(), group_entry(), group_search(), group_check_index(), group_source_open().
  *
  * The input is the blocks of a segment, u8 kind, u16 length, bytes; the frame around them, with checksums that hold, is put
  * together here, so that what is read behind the checksums is reached.  Kinds 0 to 2 are the tables; 11 begins another group
- * with u16 rows, u16 batches, and 12 stands for the kind 11.  Whatever it is, it is read to its end without harm, and a row in which a needle is found has it.
+ * with u16 rows, u16 batches, and 12 stands for the kind 11.  Whatever it is, it is read to its end without harm, and a row
+ * in which a needle is found has it.
  */
 
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include "base/io.h"
 #include "fuzz/fuzz.h"
 #include "query/source.h"
+#include "store/segment/check.h"
 #include "store/segment/search.h"
 
 /* The kind that begins a group, and what stands for the kind that has its number. */
@@ -150,6 +152,8 @@ static void search_group(const struct segment *s, uint32_t number, const char *w
 			if (hits[i / 64] >> i % 64 & 1 && group_message(&g, i, &message) >= 0)
 				assert(finder_find(&plan.finder, message.data, message.len));
 		}
+	if (group_need_all(&g) >= 0)
+		(void) !group_check_index(&g);
 	free(hits);
 	buf_done(&message);
 	needle_plan_done(&plan);

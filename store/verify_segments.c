@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
+#include "store/segment/check.h"
 
 /* How far a segment has been read. */
 struct segment_cursor {
@@ -120,6 +121,13 @@ static int next_group(struct verifier *v, uint32_t file)
 			"checked");
 		return 0;
 	}
+	r = group_check_index(&c->group);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0)
+		found_in_segment(v, file, VERDICT_TAMPERED, NULL, NULL, NONE,
+				 s->groups[c->next - 1].blocks[0].offset,
+				 "searches are told that entries of a row group are not there");
 	memset(c->first_of, 0, s->n_journals * sizeof *c->first_of);
 	for (uint32_t i = c->group.ref->batches; i-- > 0;)
 		c->first_of[c->group.batches[i].journal] = i + 1;

@@ -17,9 +17,11 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/crc32c.h"
 #include "base/io.h"
 #include "bulla/error.h"
 #include "store/batchroot.h"
+#include "store/segment/check.h"
 #include "store/segment/writer.h"
 
 Suite(segment);
@@ -330,4 +332,63 @@ Test(segment, the_same_name_is_not_taken_twice)
 	segment_writer_close(&w);
 	cr_expect(eq(int, segment_writer_open(&w, AT_FDCWD, path, 3), -EEXIST));
 	cr_expect(eq(int, count_right(open(path, O_RDONLY | O_CLOEXEC)), 0));
+}
+
+/* What searchers are told. */
+
+static int check_index(const struct segment *s, uint32_t number, bool shorten)
+{
+	struct segment_group g;
+	int r;
+
+	cr_assert(eq(int, group_open(&g, s, number), 0));
+	cr_assert(eq(int, need_all(&g), 0));
+	for (uint32_t i = 0; shorten && i < g.n_columns; i++)
+		g.columns[i].len_max -= g.columns[i].len_max != UINT32_MAX;
+	r = group_check_index(&g);
+	group_close(&g);
+	return r;
+}
+
+static struct block_ref *tokens_of(struct segment *s, uint32_t number)
+{
+	for (uint32_t i = 0; i < s->groups[number].n_blocks; i++)
+		if (s->groups[number].blocks[i].kind == BLOCK_TOKENS)
+			return &s->groups[number].blocks[i];
+	return NULL;
+}
+
+Test(segment, a_token_that_is_denied_is_found, .init = setup, .fini = teardown)
+{
+	_cleanup_free_ uint8_t *block = NULL;
+	struct segment_group g;
+	struct segment s;
+	struct block_ref *ref;
+	struct rd bytes;
+	int cleared = 0;
+
+	cr_assert(eq(int, segment_open(&s, memory_file(made->file, made->size)), 0));
+	cr_assert(eq(int, check_index(&s, 0, false), 0));
+	cr_assert(eq(int, check_index(&s, 0, true), BULLA_ECORRUPT));
+	cr_assert(eq(int, group_open(&g, &s, 0), 0));
+	cr_assert(eq(int, group_tokens(&g, &block, &bytes), 1));
+	group_close(&g);
+	/* The block as it would be, behind the end of the file. */
+	ref = tokens_of(&s, 0);
+	cr_assert(ref != NULL);
+	ref->offset = made->size;
+	ref->stored = ref->raw;
+	for (uint32_t bit = 16; bit < 8 * ref->raw; bit += 1 + bit % 37) {
+		if (!(block[bit / 8] >> bit % 8 & 1))
+			continue;
+		block[bit / 8] ^= (uint8_t) (1 << bit % 8);
+		ref->crc = crc32c(0, block, ref->raw);
+		cr_assert(eq(int, io_pwrite(s.fd, block, ref->raw, ref->offset), 0));
+		cr_expect(eq(int, check_index(&s, 0, false), BULLA_ECORRUPT), "bit %u", bit);
+		block[bit / 8] ^= (uint8_t) (1 << bit % 8);
+		if (++cleared == 40)
+			break;
+	}
+	cr_expect(ge(int, cleared, 5));
+	segment_close(&s);
 }

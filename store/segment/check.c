@@ -11,6 +11,89 @@
 #include "bulla/error.h"
 #include "store/segment/segment.h"
 
+/* What searchers are told. */
+
+/* The tokens of a row with a template, and whether its variables are as long as is said. */
+static int gather_row(struct segment_group *g, uint32_t row, struct buf *message, struct tokens *t)
+{
+	struct group_template *of = &g->templates[g->template_of[row] - 1];
+	size_t from[VARIABLES_MAX], to[VARIABLES_MAX];
+	int r = 0;
+
+	buf_clear(message);
+	for (unsigned i = 0; r >= 0 && i < of->template->n; i++) {
+		const struct slot *slot = &of->template->slots[i];
+		const struct variable_column *c = &of->columns[i];
+
+		r = group_need_column(g, of, i);
+		buf_append(message, slot->before.p, slot->before.len);
+		from[i] = message->len;
+		if (r >= 0)
+			r = group_variable(g, of, i, row, message);
+		to[i] = message->len;
+		if (r >= 0 && (to[i] - from[i] < c->len_min || to[i] - from[i] > c->len_max ||
+			       message->len > ENTRY_SIZE_MAX))
+			r = BULLA_ECORRUPT;
+	}
+	buf_append(message, of->template->rest.p, of->template->rest.len);
+	if (r < 0 || message->bad)
+		return r < 0 ? r : -ENOMEM;
+	for (unsigned i = 0; i < of->template->n; i++)
+		if (of->template->kinds[i] != VARIABLE_DIGITS)
+			tokens_add_value(t, message->data, message->len, from[i], to[i]);
+	tokens_add_ids(t, message->data, message->len);
+	return 0;
+}
+
+static int gather_rows(struct segment_group *g, struct tokens *t)
+{
+	_cleanup_buf_ struct buf message = { 0 };
+	int r = group_need_whole(g);
+
+	for (uint32_t row = 0; r >= 0 && row < g->rows; row++) {
+		const struct text *whole;
+
+		if (g->template_of[row] > 0) {
+			r = gather_row(g, row, &message, t);
+			continue;
+		}
+		whole = &g->whole[g->ordinal[row]];
+		tokens_add(t, TOKENS_WHOLE, whole->p, whole->len);
+		tokens_add_ids(t, whole->p, whole->len);
+	}
+	return r;
+}
+
+static void gather_texts(const struct segment_group *g, struct tokens *t)
+{
+	for (uint32_t i = 0; i < g->n_templates; i++) {
+		const struct template *of = g->templates[i].template;
+
+		for (unsigned k = 0; k < of->n; k++)
+			tokens_add(t, TOKENS_TEXTS, of->slots[k].before.p, of->slots[k].before.len);
+		tokens_add(t, TOKENS_TEXTS, of->rest.p, of->rest.len);
+	}
+}
+
+int group_check_index(struct segment_group *g)
+{
+	_cleanup_(tokens_done) struct tokens t = { 0 };
+	_cleanup_free_ uint8_t *raw = NULL;
+	struct rd bytes;
+	int r, has;
+
+	r = tokens_begin(&t);
+	if (r >= 0)
+		r = gather_rows(g, &t);
+	if (r >= 0 && t.ids.bad)
+		r = -ENOMEM;
+	if (r < 0)
+		return r;
+	gather_texts(g, &t);
+	has = group_tokens(g, &raw, &bytes);
+	return has <= 0 ? has : tokens_check(&t, bytes.p, bytes.left);
+}
+
 /* Where the leaves of a journal's batches begin, by its number. */
 struct expected {
 	struct hash *leaf;  /* owned, by journal, then batch */
@@ -87,6 +170,8 @@ static int check_group(struct expected *e, const struct segment *s, uint32_t num
 
 	if (r >= 0)
 		r = group_need_all(&g);
+	if (r >= 0)
+		r = group_check_index(&g);
 	for (uint32_t i = 0; r >= 0 && i < g.ref->batches; i++)
 		r = check_batch(e, &g, i);
 	return r;

@@ -12,6 +12,16 @@
 #include "base/attr.h"
 #include "seal/statement.h"
 
+struct segment_group;
+
+/**
+ * What tells a searcher where not to look must allow all that a group has, for no seal covers it: the lengths of variables in
+ * its directory, and its tokens.  Needs all parts of the group.
+ *
+ * @return 0; BULLA_ECORRUPT where an entry would not be found; an error of reading it.
+ */
+_must_check_ int group_check_index(struct segment_group *g);
+
 /** A batch as it was sealed. */
 struct sealed_batch {
 	uint32_t journal; /* of the segment */

@@ -369,23 +369,28 @@ static int answer_run(const struct filter *filters, const struct token *at, size
 	return places;
 }
 
-int tokens_answer(const struct tokens_asked *a, const uint8_t *block, size_t n)
+static int read_filters(struct filter *filters, const uint8_t *block, size_t n)
 {
 	struct rd r = rd_of(block, n);
-	struct filter filters[TOKENS_PLACES];
-	int answer = TOKENS_ANYWHERE;
 
 	filters[TOKENS_TEXTS].n = rd_varint(&r);
 	filters[TOKENS_VALUES].n = rd_varint(&r);
-	filters[TOKENS_WHOLE].n = r.left / BLOCK_BYTES;
 	for (int k = 0; k < TOKENS_PLACES; k++) {
-		if (r.bad || filters[k].n > TOKENS_BLOCKS_MAX)
-			return BULLA_ECORRUPT;
 		if (k == TOKENS_WHOLE)
 			filters[k].n = r.left / BLOCK_BYTES;
+		if (r.bad || filters[k].n > TOKENS_BLOCKS_MAX)
+			return BULLA_ECORRUPT;
 		filters[k].p = rd_bytes(&r, filters[k].n * BLOCK_BYTES);
 	}
-	if (r.bad || r.left > 0)
+	return r.bad || r.left > 0 ? BULLA_ECORRUPT : 0;
+}
+
+int tokens_answer(const struct tokens_asked *a, const uint8_t *block, size_t n)
+{
+	struct filter filters[TOKENS_PLACES];
+	int answer = TOKENS_ANYWHERE;
+
+	if (read_filters(filters, block, n) < 0)
 		return BULLA_ECORRUPT;
 	for (size_t i = 0, next; i < a->n; i = next) {
 		int places;
@@ -401,4 +406,32 @@ int tokens_answer(const struct tokens_asked *a, const uint8_t *block, size_t n)
 	}
 	/* A run that has a byte of a variable is among values with all its grams. */
 	return a->letters && !(answer >> TOKENS_VALUES & 1) ? answer & ~TOKENS_ACROSS : answer;
+}
+
+static bool has_grams(const struct filter *f, const uint64_t *grams)
+{
+	for (uint32_t i = 0; i < GRAMS / 64; i++)
+		for (uint64_t bits = grams[i]; bits != 0; bits &= bits - 1)
+			if (!filter_has(f->p, f->n, mix(64 * i + (uint32_t) __builtin_ctzll(bits))))
+				return false;
+	return true;
+}
+
+int tokens_check(const struct tokens *t, const uint8_t *block, size_t n)
+{
+	struct filter filters[TOKENS_PLACES];
+
+	if (read_filters(filters, block, n) < 0)
+		return BULLA_ECORRUPT;
+	for (int k = 0; k < TOKENS_PLACES; k++)
+		if (!has_grams(&filters[k], t->grams[k]))
+			return BULLA_ECORRUPT;
+	for (size_t at = 0; at < t->ids.len; at += sizeof(uint64_t)) {
+		uint64_t hash;
+
+		memcpy(&hash, t->ids.data + at, sizeof hash);
+		if (!filter_has(filters[TOKENS_WHOLE].p, filters[TOKENS_WHOLE].n, hash))
+			return BULLA_ECORRUPT;
+	}
+	return 0;
 }

@@ -75,4 +75,7 @@ enum { TOKENS_ACROSS = 1 << TOKENS_PLACES, TOKENS_ANYWHERE = (1 << (TOKENS_PLACE
  */
 _must_check_ int tokens_answer(const struct tokens_asked *a, const uint8_t *block, size_t n);
 
+/** Whether a block has all tokens that were gathered.  @return 0, or BULLA_ECORRUPT. */
+_must_check_ int tokens_check(const struct tokens *t, const uint8_t *block, size_t n);
+
 #endif
