@@ -350,6 +350,28 @@ static int check_index(const struct segment *s, uint32_t number, bool shorten)
 	return r;
 }
 
+Test(segment, an_empty_variable_is_found, .init = setup, .fini = teardown)
+{
+	struct segment_group g;
+	struct segment s;
+	struct variable_column *words = NULL;
+
+	cr_assert(eq(int, segment_open(&s, memory_file(made->file, made->size)), 0));
+	cr_assert(eq(int, group_open(&g, &s, 0), 0));
+	cr_assert(eq(int, need_all(&g), 0));
+	cr_assert(eq(int, group_check_index(&g), 0));
+	for (uint32_t i = 0; i < g.n_columns && !words; i++)
+		if (g.columns[i].texts)
+			words = &g.columns[i];
+	cr_assert(words != NULL);
+	/* As a writer would have it that says it is empty. */
+	words->texts[0].len = 0;
+	words->len_min = 0;
+	cr_expect(eq(int, group_check_index(&g), BULLA_ECORRUPT));
+	group_close(&g);
+	segment_close(&s);
+}
+
 static struct block_ref *tokens_of(struct segment *s, uint32_t number)
 {
 	for (uint32_t i = 0; i < s->groups[number].n_blocks; i++)

@@ -13,7 +13,10 @@
 
 /* What searchers are told. */
 
-/* The tokens of a row with a template, and whether its variables are as long as is said. */
+/*
+ * The tokens of a row with a template, and whether its variables are as long as is said.  None is empty: no writer makes such,
+ * and a run of letters that goes through one would be among nobody's tokens.
+ */
 static int gather_row(struct segment_group *g, uint32_t row, struct buf *message, struct tokens *t)
 {
 	struct group_template *of = &g->templates[g->template_of[row] - 1];
@@ -31,8 +34,8 @@ static int gather_row(struct segment_group *g, uint32_t row, struct buf *message
 		if (r >= 0)
 			r = group_variable(g, of, i, row, message);
 		to[i] = message->len;
-		if (r >= 0 && (to[i] - from[i] < c->len_min || to[i] - from[i] > c->len_max ||
-			       message->len > ENTRY_SIZE_MAX))
+		if (r >= 0 && (to[i] == from[i] || to[i] - from[i] < c->len_min ||
+			       to[i] - from[i] > c->len_max || message->len > ENTRY_SIZE_MAX))
 			r = BULLA_ECORRUPT;
 	}
 	buf_append(message, of->template->rest.p, of->template->rest.len);
