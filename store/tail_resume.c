@@ -33,10 +33,10 @@ static int replay_rows(struct tail_writer *t, const struct tail_rows *rows)
 
 	if (rows->first_seq != t->next_seq)
 		return BULLA_ECORRUPT;
-	r = tail_rows_unpack(rows, &t->rows);
+	r = tail_rows_unpack(rows, &t->stage.rows);
 	if (r < 0)
 		return r;
-	rd = rd_of(t->rows.data, t->rows.len);
+	rd = rd_of(t->stage.rows.data, t->stage.rows.len);
 	while ((r = row_decode(&state, &rd, fields, &e, &context)) > 0) {
 		if (context >= t->contexts.n)
 			return BULLA_ECORRUPT;
@@ -186,7 +186,7 @@ int tail_writer_open(struct tail_writer *t, int dirfd, const struct id *journal,
 		t->suspect = true;
 		r = tail_writer_make_durable(t);
 	}
-	buf_clear(&t->rows);
+	buf_clear(&t->stage.rows);
 	if (r < 0)
 		tail_writer_close(t);
 	else

@@ -5,7 +5,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <lz4.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -193,10 +192,8 @@ void tail_writer_close(struct tail_writer *t)
 	contexts_done(&t->contexts);
 	seeds_done(&t->seeds);
 	batchroot_done(&t->open);
-	buf_done(&t->rows);
+	stage_done(&t->stage);
 	buf_done(&t->frame);
-	free(t->lz4_state);
-	t->lz4_state = NULL;
 }
 
 /* Contexts. */
@@ -233,8 +230,6 @@ int64_t tail_writer_context(struct tail_writer *t, uint32_t parent, const struct
 
 int tail_writer_add(struct tail_writer *t, struct entry *e, uint32_t context)
 {
-	struct wr w;
-	size_t size;
 	int r;
 
 	assert(context < t->contexts.n);
@@ -242,37 +237,23 @@ int tail_writer_add(struct tail_writer *t, struct entry *e, uint32_t context)
 		return BULLA_ENOTCANON;
 	if (batchroot_count(&t->open) >= BATCH_ENTRIES_MAX)
 		return BULLA_ELIMIT;
-	size = row_size_max(e);
-	if (t->rows.len + size > ROWS_RAW_MAX)
-		return -ENOBUFS;
-	if (!buf_room(&t->rows, size))
-		return -ENOMEM;
+	r = stage_room(&t->stage, e);
+	if (r < 0)
+		return r;
 	e->context = t->contexts.at[context].hash;
-	if (t->staged == 0)
+	if (t->stage.n == 0)
 		batchroot_mark(&t->open, &t->before);
 	r = batchroot_add(&t->open, e);
 	if (r < 0)
 		return r;
-	w = wr_of(t->rows.data + t->rows.len, size);
-	row_encode(&t->row_state, e, context, &w);
-	assert(!w.bad);
-	buf_add(&t->rows, w.len);
-	if (t->staged == 0) {
-		t->staged_time_min = UINT64_MAX;
-		t->staged_time_max = 0;
-		t->staged_own_fields = false;
-	}
-	t->staged_own_fields |= e->n_fields > 0;
-	t->staged++;
-	t->staged_time_min = MIN_OF(t->staged_time_min, e->time_ns);
-	t->staged_time_max = MAX_OF(t->staged_time_max, e->time_ns);
+	stage_add(&t->stage, e, context);
 	t->next_seq++;
 	return 0;
 }
 
 size_t tail_writer_staged(const struct tail_writer *t)
 {
-	return t->rows.len;
+	return t->stage.rows.len;
 }
 
 void tail_writer_consumed(struct tail_writer *t, uint8_t channel, uint64_t bytes)
@@ -286,70 +267,25 @@ void tail_writer_consumed(struct tail_writer *t, uint8_t channel, uint64_t bytes
 	t->channel[t->n_channels++] = (struct tail_channel){ channel, bytes };
 }
 
-/* Compress the staged rows behind the room for a head; where that gains nothing they go in as they are. */
-static int compress_rows(struct tail_writer *t, uint8_t *to, size_t room, uint8_t *ret_codec,
-			 size_t *ret_size)
-{
-	int n;
-
-	if (!t->lz4_state) {
-		t->lz4_state = malloc((size_t) LZ4_sizeofState());
-		if (!t->lz4_state)
-			return -ENOMEM;
-	}
-	n = LZ4_compress_fast_extState(t->lz4_state, (const char *) t->rows.data, (char *) to,
-				       (int) t->rows.len, (int) room, 1);
-	if (n > 0 && (size_t) n < t->rows.len) {
-		*ret_codec = ROWS_LZ4;
-		*ret_size = (size_t) n;
-		return 0;
-	}
-	assert(room >= t->rows.len);
-	memcpy(to, t->rows.data, t->rows.len);
-	*ret_codec = ROWS_RAW;
-	*ret_size = t->rows.len;
-	return 0;
-}
-
 static int flush(struct tail_writer *t, size_t reserve)
 {
-	size_t head_size, data_size, room;
-	struct tail_rows rows;
-	uint8_t *frame;
-	struct wr w;
-	int r;
-
-	if (t->staged == 0)
-		return 0;
-	rows = (struct tail_rows){
-		.first_seq = t->next_seq - t->staged,
-		.count = t->staged,
-		.raw_size = (uint32_t) t->rows.len,
-		.time_min = t->staged_time_min,
-		.time_max = t->staged_time_max,
-		.own_fields = t->staged_own_fields,
+	struct tail_rows rows = {
+		.first_seq = t->next_seq - t->stage.n,
 		.n_channels = t->n_channels,
 	};
+	int64_t size;
+	int r;
+
+	if (t->stage.n == 0)
+		return 0;
 	memcpy(rows.channel, t->channel, sizeof rows.channel);
-	head_size = 8 + 4 + 4 + 8 + 8 + 1 + 1 + (size_t) t->n_channels * 9;
-	room = (size_t) LZ4_compressBound((int) t->rows.len);
-	buf_clear(&t->frame);
-	frame = buf_room(&t->frame, frame_space(head_size + room));
-	if (!frame)
-		return -ENOMEM;
-	r = compress_rows(t, frame + FRAME_HEADER_SIZE + head_size, room, &rows.codec, &data_size);
-	if (r < 0)
-		return r;
-	w = wr_of(frame + FRAME_HEADER_SIZE, head_size);
-	tail_rows_encode_head(&rows, &w);
-	assert(!w.bad && w.len == head_size);
-	r = append(t, frame, TAIL_ROWS, head_size + data_size, reserve);
-	if (r < 0)
-		return r;
-	buf_clear(&t->rows);
-	t->row_state = (struct row_state){ 0 };
-	t->staged = 0;
-	return 0;
+	size = stage_frame(&t->stage, &rows, &t->frame);
+	if (size < 0)
+		return (int) size;
+	r = append(t, t->frame.data, TAIL_ROWS, (size_t) size, reserve);
+	if (r >= 0)
+		stage_clear(&t->stage);
+	return r;
 }
 
 int tail_writer_flush(struct tail_writer *t)
@@ -364,13 +300,11 @@ int tail_writer_flush_reserved(struct tail_writer *t)
 
 void tail_writer_unstage(struct tail_writer *t)
 {
-	if (t->staged == 0)
+	if (t->stage.n == 0)
 		return;
 	batchroot_rewind(&t->open, &t->before);
-	t->next_seq -= t->staged;
-	buf_clear(&t->rows);
-	t->row_state = (struct row_state){ 0 };
-	t->staged = 0;
+	t->next_seq -= t->stage.n;
+	stage_clear(&t->stage);
 }
 
 int tail_writer_make_room(struct tail_writer *t, size_t size)
@@ -419,7 +353,7 @@ int tail_writer_cut(struct tail_writer *t, int64_t mono_offset)
 	uint64_t before;
 	int r;
 
-	assert(t->staged == 0 && !t->cut_pending && batchroot_count(&t->open) > 0);
+	assert(t->stage.n == 0 && !t->cut_pending && batchroot_count(&t->open) > 0);
 	cut = tail_writer_describe(t, mono_offset);
 	tail_batch_encode(&(struct tail_batch){ cut.batch_no, cut.entries, mono_offset, cut.root },
 			  &w);
@@ -450,11 +384,8 @@ void tail_writer_sealed(struct tail_writer *t)
 
 void tail_writer_relax(struct tail_writer *t)
 {
-	if (t->staged == 0)
-		buf_done(&t->rows);
+	stage_relax(&t->stage);
 	buf_done(&t->frame);
-	free(t->lz4_state);
-	t->lz4_state = NULL;
 	if (t->open.n_leaves == 0)
 		buf_done(&t->open.leaves);
 }

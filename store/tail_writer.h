@@ -22,6 +22,7 @@
 #include "store/batchroot.h"
 #include "store/contexts.h"
 #include "store/format.h"
+#include "store/stage.h"
 #include "store/tail_reader.h"
 
 struct tail_writer {
@@ -37,14 +38,9 @@ struct tail_writer {
 	uint64_t next_seq; /* of the next entry */
 	struct batchroot open;
 	/* Staged rows, not yet in the file. */
-	struct buf rows;
-	struct row_state row_state;
-	uint32_t staged;
-	bool staged_own_fields;
-	uint64_t staged_time_min, staged_time_max;
+	struct stage stage;
 	struct batchroot_mark before; /* the batch before the first staged row */
 	struct buf frame;	      /* scratch */
-	void *lz4_state;
 	/* Cut and not yet sealed. */
 	bool cut_pending;
 	struct batch cut;
