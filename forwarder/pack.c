@@ -2,8 +2,8 @@
 
 /**
  * For each batch of a commit the journal's tail is read on from where the last batch ended: contexts, seeds and rows up to
- * the sealed number of entries go into the body as they lie.  A tail that is gone or damaged there makes the batch absent,
- * so that one bad block never stops a host.
+ * the sealed number of entries go into the body as they lie.  Where the tail is gone or damaged, segments may have the batch
+ * (packed.h); what nobody has is absent, so that one bad block never stops a host.
  */
 
 #include "forwarder/pack.h"
@@ -19,18 +19,20 @@
 #include "base/framefile.h"
 #include "base/io.h"
 #include "bulla/error.h"
+#include "forwarder/packed.h"
 #include "seal/ledger.h"
 #include "store/batchroot.h"
 #include "store/tail_reader.h"
 
 enum { TAILS_OPEN = 64, SEARCH_BUDGET = 64 << 20 };
 
-/* How far a tail has been read. */
+/* How far a journal has been sent, and its tail read: it is behind while segments stand in for it. */
 struct place {
-	uint64_t offset;
 	uint64_t next_seq;
-	uint32_t contexts, seeds;
-	int fd; /* -1 while closed */
+	uint32_t contexts, seeds; /* sent */
+	uint64_t offset;
+	uint32_t contexts_read, seeds_read; /* in the tail before `offset` */
+	int fd;				    /* -1 while closed */
 };
 
 struct packer {
@@ -43,6 +45,7 @@ struct packer {
 	uint32_t n_places, places_cap;
 	uint32_t open[TAILS_OPEN]; /* handles + 1, a ring */
 	uint32_t turn;
+	struct packed *packed;
 	struct history *ahead; /* at the ledger's end */
 	struct ledger ahead_ledger;
 	struct ledger_scan ahead_scan;
@@ -75,7 +78,7 @@ int packer_new(struct packer **ret, const struct state *s)
 	p->ahead_ledger.fd = -1;
 	p->ahead = history_new();
 	p->ledger = openat(s->ledger, LEDGER_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	r = p->ledger < 0 ? -errno : 0;
+	r = p->ledger < 0 ? -errno : packed_new(&p->packed, s);
 	frame_reader_init(&p->records, p->ledger, 0, LEDGER_RECORD_MAX);
 	if (r >= 0)
 		r = p->ahead ? start_over(p) : -ENOMEM;
@@ -100,6 +103,7 @@ struct packer *packer_free(struct packer *p)
 	history_free(p->history);
 	history_free(p->ahead);
 	ledger_close(&p->ahead_ledger);
+	packed_free(p->packed);
 	frame_reader_done(&p->records);
 	close_fd(&p->ledger);
 	free(p);
@@ -180,6 +184,15 @@ static int open_place(struct packer *p, uint32_t handle, const struct id *journa
 	return 0;
 }
 
+/* A context or seed, unless it was sent before. */
+static void copy_new(const struct frame *f, uint32_t *read, uint32_t *sent, struct buf *body)
+{
+	if ((*read)++ < *sent)
+		return;
+	wire_frame(body, f->type, f->payload, f->size);
+	(*sent)++;
+}
+
 /* Frames from the reader's place up to the last row of a batch.  What was before the batch counts, but is not copied. */
 static int copy_frames(struct frame_reader *reader, struct place *at, const struct batch *b,
 		       struct wire_batch *head, bool full, struct buf *body, size_t head_at)
@@ -203,17 +216,17 @@ static int copy_frames(struct frame_reader *reader, struct place *at, const stru
 		}
 		if (r <= 0)
 			return r < 0 ? r : BULLA_ETRUNCATED;
-		if (f.type == TAIL_CONTEXT || f.type == TAIL_SEED) {
-			at->contexts += f.type == TAIL_CONTEXT;
-			at->seeds += f.type == TAIL_SEED;
-			wire_frame(body, f.type, f.payload, f.size);
-			continue;
-		}
+		if (f.type == TAIL_CONTEXT)
+			copy_new(&f, &at->contexts_read, &at->contexts, body);
+		if (f.type == TAIL_SEED)
+			copy_new(&f, &at->seeds_read, &at->seeds, body);
 		if (f.type != TAIL_ROWS)
 			continue;
 		r = tail_rows_decode(f.payload, f.size, &rows);
 		if (r < 0)
 			return r;
+		if (rows.first_seq + rows.count <= at->next_seq)
+			continue; /* segments had them */
 		/* Rows of an absent batch may be missing before this one, but none of its own. */
 		if (rows.first_seq < at->next_seq ||
 		    rows.first_seq > MAX_OF(at->next_seq, b->first_seq) ||
@@ -290,42 +303,76 @@ static void put_head(struct buf *body, size_t head_at, const struct wire_batch *
 	frame_finish(body->data + head_at, WIRE_BATCH, WIRE_BATCH_SIZE);
 }
 
+static int copy_from_tail(struct packer *p, const struct batch *b, uint32_t handle,
+			  const struct pack_options *o, struct wire_batch *head, struct buf *body,
+			  size_t head_at)
+{
+	struct place *at = &p->places[handle];
+	struct frame_reader reader;
+	int r = open_place(p, handle, &b->journal);
+
+	if (r < 0)
+		return r;
+	frame_reader_init(&reader, at->fd, at->offset, TAIL_RECORD_MAX);
+	r = copy_frames(&reader, at, b, head, o->full, body, head_at);
+	at->offset = reader.offset;
+	frame_reader_done(&reader);
+	if (r >= 0 && o->careful && !copy_is_sound(p->state, b))
+		return BULLA_ECORRUPT;
+	return r;
+}
+
+static int copy_from_segments(struct packer *p, const struct batch *b, struct place *at,
+			      struct buf *body)
+{
+	int r = packed_batch(p->packed, b, &at->contexts, &at->seeds, body);
+
+	if (r >= 0)
+		at->next_seq = b->first_seq + b->entries;
+	return r;
+}
+
+static bool is_shortage(int r)
+{
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE;
+}
+
 static int copy_batch(struct packer *p, const struct batch *b, uint32_t handle,
 		      const struct pack_options *o, struct buf *body)
 {
-	struct wire_batch head = { .journal = b->journal, .batch_no = b->batch_no };
 	size_t head_at = body->len, space = frame_space(WIRE_BATCH_SIZE);
 	struct place *at = &p->places[handle];
-	struct frame_reader reader;
+	struct wire_batch head;
 	struct place before;
 	int r;
 
 	if (!buf_room(body, space))
 		return -ENOMEM;
 	buf_add(body, space);
-	head.flags = (uint8_t) ((b->recovered ? WIRE_BATCH_RECOVERED : 0) |
-				(o->full ? WIRE_BATCH_ALL : 0));
-	r = open_place(p, handle, &b->journal);
 	if (o->full)
 		*at = (struct place){ .fd = at->fd };
 	before = *at;
-	if (r >= 0) {
-		head.contexts = at->contexts;
-		head.seeds = at->seeds;
-		frame_reader_init(&reader, at->fd, at->offset, TAIL_RECORD_MAX);
-		r = copy_frames(&reader, at, b, &head, o->full, body, head_at);
-		at->offset = reader.offset;
-		frame_reader_done(&reader);
-	}
-	if (r >= 0 && o->careful && !copy_is_sound(p->state, b))
-		r = BULLA_ECORRUPT;
-	if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
-		return r;
-	if (r < 0) {
-		/* Left out; the next batch looks for its own rows from here on. */
+	head = (struct wire_batch){
+		.journal = b->journal,
+		.batch_no = b->batch_no,
+		.contexts = at->contexts,
+		.seeds = at->seeds,
+		.flags = (uint8_t) ((b->recovered ? WIRE_BATCH_RECOVERED : 0) |
+				    (o->full ? WIRE_BATCH_ALL : 0)),
+	};
+	r = copy_from_tail(p, b, handle, o, &head, body, head_at);
+	if (r < 0 && !is_shortage(r)) {
 		body->len = head_at + space;
 		before.fd = at->fd;
 		*at = before;
+		head.contexts = at->contexts;
+		head.seeds = at->seeds;
+		r = copy_from_segments(p, b, at, body);
+	}
+	if (is_shortage(r))
+		return r;
+	if (r < 0) {
+		/* Left out; the next batch looks for its own rows from here on. */
 		head.absent = ABSENT_DAMAGED;
 		head.flags &= (uint8_t) ~WIRE_BATCH_ALL;
 	}

@@ -8,8 +8,8 @@
  *	[keys] ( batch (context | seed | rows)* )* commit
  *
  * `keys` and `commit` are records of the ledger, `context`, `seed` and `rows` frames of a tail, byte for byte as they lie
- * there: the forwarder copies, the aggregator checks and appends, and nothing is encoded twice.  The commit comes last, so
- * that it completes what is before it.
+ * there, unless segments took its place (packed.h): the forwarder copies, the aggregator checks and appends, and nothing is
+ * encoded twice.  The commit comes last, so that it completes what is before it.
  *
  *	batch    journal[16] | u64 batch_no | u32 contexts before | u32 seeds before | u8 flags | u8 absent
  */

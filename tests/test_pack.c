@@ -21,6 +21,7 @@
 #include "seal/ledger.h"
 #include "tests/builder.h"
 #include "tests/harness.h"
+#include "tests/packing.h"
 
 Suite(pack);
 
@@ -35,8 +36,8 @@ static struct packer *open_packer(const struct builder *b, uint64_t *ret_commits
 	return p;
 }
 
-/* Two journals, four commits with batches. */
-static void begin_small(struct builder *b)
+/* Two journals, four commits with batches; they may go on. */
+static void begin_open(struct builder *b)
 {
 	size_t web, db;
 
@@ -50,6 +51,11 @@ static void begin_small(struct builder *b)
 		builder_log_many(b, db, 1);
 		builder_commit(b);
 	}
+}
+
+static void begin_small(struct builder *b)
+{
+	begin_open(b);
 	builder_end(b);
 }
 
@@ -426,5 +432,90 @@ Test(pack, a_tail_that_is_gone_is_absent)
 	got = ship_carefully(&b, false);
 	cr_expect(eq(u64, got.entries, 4));
 	cr_expect(eq(u64, got.absent, 4));
+	builder_done(&b);
+}
+
+/* Segments. */
+
+static void remove_tail(const struct builder *b, size_t journal)
+{
+	char name[64];
+
+	builder_tail(b, journal, name);
+	if (unlinkat(b->state.journals, strchr(name, '/') + 1, 0) < 0)
+		cr_assert(eq(int, errno, ENOENT));
+}
+
+Test(pack, what_segments_have_is_sent_without_its_tails)
+{
+	struct outcome want, got;
+	struct builder b;
+
+	builder_story(&b, tempdir());
+	want = ship_carefully(&b, false);
+	pack_segments(&b, 40, true);
+	for (size_t i = 0; i < b.n; i++)
+		remove_tail(&b, i);
+	for (int whole = 0; whole < 2; whole++) {
+		got = ship_carefully(&b, whole);
+		cr_expect(eq(u64, got.commits, want.commits));
+		cr_expect(eq(u64, got.entries, want.entries));
+		cr_expect(eq(u64, got.absent, want.absent));
+	}
+	builder_done(&b);
+}
+
+/* Tails take over where segments end, and segments stand in for what is damaged in a tail. */
+Test(pack, segments_stand_in_for_damage)
+{
+	_cleanup_buf_ struct buf tail = { 0 };
+	struct outcome got;
+	struct builder b;
+	char name[64];
+
+	begin_open(&b);
+	pack_segments(&b, 0, true);
+	builder_log_many(&b, 0, 7);
+	builder_end(&b);
+	builder_tail(&b, 0, name);
+	builder_load(b.path, name, &tail);
+	for (size_t at = 0; at < tail.len / 2; at += 7) {
+		tail.data[at] ^= (uint8_t) (1u << at % 8);
+		builder_store(b.path, name, tail.data, tail.len);
+		tail.data[at] ^= (uint8_t) (1u << at % 8);
+		got = ship_carefully(&b, at % 2);
+		cr_expect(ge(u64, got.entries, 24), "byte %zu", at);
+		cr_expect(le(u64, got.absent, 1), "byte %zu", at);
+	}
+	builder_done(&b);
+}
+
+/* A forwarder that is at work while the keeper packs and takes tails away. */
+Test(pack, tails_may_go_while_it_runs)
+{
+	struct receiver *r = receiver_new();
+	uint64_t commits, entries = 0, absent = 0;
+	struct builder b;
+	struct packer *p;
+
+	begin_small(&b);
+	p = open_packer(&b, &commits);
+	for (uint64_t i = 0; i < commits; i++) {
+		_cleanup_buf_ struct buf body = { 0 };
+		int error;
+
+		if (i == 2) {
+			pack_segments(&b, 0, true);
+			remove_tail(&b, 0);
+			remove_tail(&b, 1);
+		}
+		cr_assert(eq(int, packer_next(p, &plain, &body), 1));
+		cr_expect(eq(u64, take(r, &body, &entries, &absent, &error), i + 1));
+		cr_assert(eq(int, error, 0), "commit %d", (int) i);
+	}
+	cr_expect(eq(u64, entries, 24));
+	cr_expect(eq(u64, absent, 0));
+	packer_free(p);
+	receiver_free(r);
 	builder_done(&b);
 }

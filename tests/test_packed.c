@@ -23,6 +23,7 @@
 #include "store/segment/build.h"
 #include "store/segment/replace.h"
 #include "tests/builder.h"
+#include "tests/packing.h"
 
 Suite(packed);
 
@@ -50,32 +51,6 @@ static void make_host(struct builder *b, const char *path)
 	builder_commit(b);
 	builder_log_many(b, 4, 5);
 	builder_commit(b);
-}
-
-/* Pack commits until `entries_max` a segment; then take away what can go. */
-static uint64_t pack(const struct builder *b, uint64_t entries_max, bool all)
-{
-	char path[600];
-	struct segment_builder_options o = { .entries_max = entries_max, .level = 3 };
-	struct segment_builder *s;
-	struct replaced replaced;
-	struct segment_set set;
-
-	cr_assert(eq(int, segment_set_open(&set, &b->state), 0));
-	o.first = set.n > 0 ? set.files[set.n - 1].end : 0;
-	segment_set_close(&set);
-	snprintf(path, sizeof path, "%s/segments", b->path);
-	mkdir(path, 0755);
-	o.dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cr_assert(eq(int, segment_builder_new(&s, &b->state, &o), 0));
-	cr_assert(eq(int, segment_builder_read(s), 0));
-	if (all)
-		cr_assert(eq(int, segment_builder_finish(s), 0));
-	cr_assert(eq(int, segment_replace_tails(&b->state, segment_builder_history(s), &replaced),
-		     0));
-	segment_builder_free(s);
-	close(o.dirfd);
-	return replaced.tails;
 }
 
 static int append(void *arg, const void *data, size_t n)
@@ -172,10 +147,10 @@ Test(packed, every_query_answers_as_before)
 	struct state before;
 
 	make_both(&before);
-	cr_expect(gt(u64, pack(&host, 150, false), 0));
+	cr_expect(gt(u64, pack_segments(&host, 150, false), 0));
 	check_verified(VERDICT_NOTE);
 	compare(&before, &host.state, "half of it");
-	pack(&host, 0, true);
+	pack_segments(&host, 0, true);
 	check_verified(VERDICT_NOTE);
 	compare(&before, &host.state, "all of it");
 	state_close(&before);
@@ -189,7 +164,7 @@ Test(packed, a_journal_goes_on_in_its_tail)
 
 	make_both(&before);
 	state_close(&before);
-	pack(&host, 0, true);
+	pack_segments(&host, 0, true);
 	builder_log(&host, 4, "one more, behind the segment");
 	builder_commit(&host);
 	builder_log(&host, 4, "and one that nobody sealed");
@@ -218,7 +193,7 @@ Test(packed, a_host_that_ships_keeps_what_is_not_acknowledged)
 	make_both(&before);
 	state_close(&before);
 	cr_assert(eq(int, receipts_keep(&host.state, &receipt, "x", 1), 0));
-	pack(&host, 0, true);
+	pack_segments(&host, 0, true);
 	check_verified(VERDICT_NOTE);
 	builder_done(&host);
 }
@@ -245,7 +220,7 @@ Test(packed, a_bit_that_is_changed_in_a_segment_is_found)
 
 	make_both(&before);
 	state_close(&before);
-	pack(&host, 0, true);
+	pack_segments(&host, 0, true);
 	pin = builder_pin(&host);
 	cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
 	cr_assert(eq(u32, set.n, 1));
@@ -285,11 +260,11 @@ Test(packed, a_foreign_segment_is_found)
 
 	make_both(&before);
 	state_close(&before);
-	pack(&host, 0, true);
+	pack_segments(&host, 0, true);
 	pin = builder_pin(&host);
 	snprintf(other, sizeof other, "%s/other", tempdir());
 	make_host(&b, other);
-	pack(&b, 0, true);
+	pack_segments(&b, 0, true);
 	cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
 	snprintf(to, sizeof to, "%s/segments/%s", path, set.files[0].name);
 	snprintf(from, sizeof from, "%s/segments/%s", other, set.files[0].name);

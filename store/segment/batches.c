@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "store/segment/batches.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "bulla/error.h"
+#include "store/segment/set.h"
+
+enum { GROUPS_OPEN = 32 };
+
+/* Batches of one journal that follow each other in a group. */
+struct run {
+	uint32_t journal, group; /* of the segment */
+	uint32_t first, n;	 /* in the group */
+	uint64_t batch_no;	 /* of the first */
+};
+
+/* Which runs a segment has, by journal and number. */
+struct index {
+	struct run *runs; /* owned; NULL until it is asked for */
+	size_t n, cap;
+	int error;
+};
+
+struct open_group {
+	struct segment_group group;
+	uint32_t file, number;
+	uint64_t used; /* when last; 0: never */
+};
+
+struct segment_batches {
+	const struct state *state;
+	struct segment_set set;
+	struct index *of; /* owned, by file; NULL until the set is read */
+	struct open_group open[GROUPS_OPEN];
+	uint64_t turn;
+};
+
+int segment_batches_new(struct segment_batches **ret, const struct state *s)
+{
+	struct segment_batches *b = calloc(1, sizeof *b);
+
+	if (!b)
+		return -ENOMEM;
+	b->state = s;
+	*ret = b;
+	return 0;
+}
+
+static void forget(struct segment_batches *b)
+{
+	for (size_t i = 0; i < GROUPS_OPEN; i++) {
+		if (b->open[i].used > 0)
+			group_close(&b->open[i].group);
+		b->open[i].used = 0;
+	}
+	for (uint32_t i = 0; b->of && i < b->set.n; i++)
+		free(b->of[i].runs);
+	free(b->of);
+	b->of = NULL;
+	segment_set_close(&b->set);
+}
+
+struct segment_batches *segment_batches_free(struct segment_batches *b)
+{
+	if (b)
+		forget(b);
+	free(b);
+	return NULL;
+}
+
+/* Have the segments that there are by now.  @return 1 if they are others than before, 0, an error. */
+static int look(struct segment_batches *b)
+{
+	int r;
+
+	if (b->of && !segment_set_is_stale(&b->set, b->state))
+		return 0;
+	forget(b);
+	r = segment_set_open(&b->set, b->state);
+	if (r < 0)
+		return r;
+	b->of = calloc(MAX_OF(b->set.n, 1u), sizeof *b->of);
+	return b->of ? 1 : -ENOMEM;
+}
+
+/* The index of a segment. */
+
+static int add_run(struct index *of, const struct run *run)
+{
+	if (of->n == of->cap) {
+		size_t cap = of->cap ? 2 * of->cap : 256;
+		struct run *more = reallocarray(of->runs, cap, sizeof *more);
+
+		if (!more)
+			return -ENOMEM;
+		of->runs = more;
+		of->cap = cap;
+	}
+	of->runs[of->n++] = *run;
+	return 0;
+}
+
+static int add_group(struct index *of, const struct segment *s, uint32_t number)
+{
+	struct segment_group g;
+	int r = group_open(&g, s, number);
+
+	if (r < 0)
+		return r;
+	r = group_need_batches(&g);
+	for (uint32_t i = 0, n; r >= 0 && i < g.ref->batches; i += n) {
+		const struct group_batch *b = &g.batches[i];
+
+		for (n = 1; i + n < g.ref->batches && b[n].journal == b->journal;)
+			n++;
+		r = add_run(of, &(struct run){ b->journal, number, i, n, b->batch_no });
+	}
+	group_close(&g);
+	return r;
+}
+
+static int compare_runs(const void *a, const void *b)
+{
+	const struct run *x = a, *y = b;
+
+	if (x->journal != y->journal)
+		return x->journal > y->journal ? 1 : -1;
+	return (x->batch_no > y->batch_no) - (x->batch_no < y->batch_no);
+}
+
+static int make_index(struct index *of, const struct segment *s)
+{
+	if (of->runs || of->error < 0)
+		return of->error;
+	for (uint32_t i = 0; of->error >= 0 && i < s->n_groups; i++)
+		of->error = add_group(of, s, i);
+	if (of->n > 1)
+		qsort(of->runs, of->n, sizeof *of->runs, compare_runs);
+	return of->error;
+}
+
+/* The last run of a journal that begins no later than with a batch; NULL if there is none that has it. */
+static const struct run *find_run(const struct index *of, uint32_t journal, uint64_t batch_no)
+{
+	const struct run want = { .journal = journal, .batch_no = batch_no };
+	size_t from = 0, to = of->n;
+	const struct run *run;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (compare_runs(&of->runs[middle], &want) <= 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	run = from > 0 ? &of->runs[from - 1] : NULL;
+	return run && run->journal == journal && batch_no - run->batch_no < run->n ? run : NULL;
+}
+
+/* Groups. */
+
+static int open_group(struct segment_batches *b, uint32_t file, uint32_t number,
+		      struct segment_group **ret)
+{
+	struct open_group *at = &b->open[0];
+	int r;
+
+	for (size_t i = 0; i < GROUPS_OPEN; i++) {
+		struct open_group *o = &b->open[i];
+
+		if (o->used > 0 && o->file == file && o->number == number) {
+			o->used = ++b->turn;
+			*ret = &o->group;
+			return 0;
+		}
+		if (o->used < at->used)
+			at = o;
+	}
+	if (at->used > 0)
+		group_close(&at->group);
+	at->used = 0;
+	r = group_open(&at->group, &b->set.files[file].segment, number);
+	if (r < 0)
+		return r;
+	at->file = file;
+	at->number = number;
+	at->used = ++b->turn;
+	r = group_need_all(&at->group);
+	if (r < 0) {
+		group_close(&at->group);
+		at->used = 0;
+	}
+	*ret = &at->group;
+	return r;
+}
+
+static int find_in(struct segment_batches *b, const struct segment_span *span, uint64_t batch_no,
+		   struct segment_group **ret_group, uint32_t *ret_number)
+{
+	const struct run *run;
+	int r = make_index(&b->of[span->file], &b->set.files[span->file].segment);
+
+	if (r < 0)
+		return r;
+	run = find_run(&b->of[span->file], span->number, batch_no);
+	if (!run)
+		return BULLA_ECORRUPT;
+	*ret_number = run->first + (uint32_t) (batch_no - run->batch_no);
+	return open_group(b, span->file, run->group, ret_group);
+}
+
+static int find(struct segment_batches *b, const struct id *journal, uint64_t batch_no,
+		struct segment_group **ret_group, uint32_t *ret_number)
+{
+	int r = -ENOENT;
+	uint32_t n;
+	const struct segment_span *span = segment_set_of(&b->set, journal, &n);
+
+	/* What is damaged in one may be whole in another. */
+	for (uint32_t i = 0; i < n; i++) {
+		if (span[i].first_batch > batch_no || batch_no >= span[i].end_batch)
+			continue;
+		r = find_in(b, &span[i], batch_no, ret_group, ret_number);
+		if (r >= 0)
+			return r;
+	}
+	return r;
+}
+
+int segment_batches_find(struct segment_batches *b, const struct id *journal, uint64_t batch_no,
+			 struct segment_group **ret_group, uint32_t *ret_number)
+{
+	int r = b->of ? find(b, journal, batch_no, ret_group, ret_number) : -ENOENT;
+
+	if (r != -ENOENT)
+		return r;
+	r = look(b);
+	if (r <= 0)
+		return r < 0 ? r : -ENOENT;
+	return find(b, journal, batch_no, ret_group, ret_number);
+}

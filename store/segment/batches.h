@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_BATCHES_H
+#define BULLA_STORE_SEGMENT_BATCHES_H
+
+/**
+ * Single batches out of the segments of a state directory, for who walks along the ledger and finds that a tail is gone.
+ *
+ * Segments are ordered by journal and the ledger by time, so a commit's batches lie in many row groups: as many stay open as
+ * a segment of the keeper's has.
+ */
+
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "store/segment/segment.h"
+#include "store/state.h"
+
+struct segment_batches;
+
+/** Nothing is read before it is asked for; `s` is borrowed. */
+_must_check_ int segment_batches_new(struct segment_batches **ret, const struct state *s);
+struct segment_batches *segment_batches_free(struct segment_batches *b);
+
+/**
+ * Find a batch.
+ *
+ * @return 0, with its group, all parts of which are there until the next call, and its number in it; -ENOENT; the error of
+ *         a damaged segment; -ENOMEM; a negated errno.
+ */
+_must_check_ int segment_batches_find(struct segment_batches *b, const struct id *journal,
+				      uint64_t batch_no, struct segment_group **ret_group,
+				      uint32_t *ret_number);
+
+#endif

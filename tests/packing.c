@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "tests/packing.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/segment/build.h"
+#include "store/segment/replace.h"
+#include "tests/harness.h"
+
+uint64_t pack_segments(const struct builder *b, uint64_t entries_max, bool all)
+{
+	char path[600];
+	struct segment_builder_options o = { .entries_max = entries_max, .level = 3 };
+	struct segment_builder *s;
+	struct replaced replaced;
+	struct segment_set set;
+
+	cr_assert(eq(int, segment_set_open(&set, &b->state), 0));
+	o.first = set.n > 0 ? set.files[set.n - 1].end : 0;
+	segment_set_close(&set);
+	snprintf(path, sizeof path, "%s/segments", b->path);
+	mkdir(path, 0755);
+	o.dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cr_assert(eq(int, segment_builder_new(&s, &b->state, &o), 0));
+	cr_assert(eq(int, segment_builder_read(s), 0));
+	if (all)
+		cr_assert(eq(int, segment_builder_finish(s), 0));
+	cr_assert(eq(int, segment_replace_tails(&b->state, segment_builder_history(s), &replaced),
+		     0));
+	segment_builder_free(s);
+	close(o.dirfd);
+	return replaced.tails;
+}
