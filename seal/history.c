@@ -168,18 +168,30 @@ static void absorb_batches(struct history *h)
 	}
 }
 
-static void absorb_closes(struct history *h)
+static struct ledger_journal *journal_of(struct history *h, const struct id *id)
+{
+	int64_t handle = history_find_journal(h, id);
+
+	assert(handle >= 0);
+	return &h->journals.at[handle];
+}
+
+/* What events say of journals that are known, be it by this very commit. */
+static void absorb_events(struct history *h)
 {
 	for (size_t i = 0; i < h->p.commit.n_events; i++) {
+		const struct event *e = &h->p.events[i];
 		struct event_close close;
-		int64_t handle;
+		struct event_prune prune;
 
-		if (h->p.events[i].kind != EVENT_CLOSE ||
-		    event_close_decode(&h->p.events[i], &close) < 0)
-			continue;
-		handle = history_find_journal(h, &close.journal);
-		assert(handle >= 0);
-		h->journals.at[handle].closed = true;
+		if (e->kind == EVENT_CLOSE && event_close_decode(e, &close) == 0)
+			journal_of(h, &close.journal)->closed = true;
+		if (e->kind == EVENT_PRUNE && event_prune_decode(e, &prune) == 0) {
+			struct ledger_journal *j = journal_of(h, &prune.journal);
+
+			j->pruned = true;
+			j->pruned_batches = prune.batches;
+		}
 	}
 }
 
@@ -196,7 +208,7 @@ static void absorb(struct history *h)
 		h->started = true;
 	}
 	absorb_batches(h);
-	absorb_closes(h);
+	absorb_events(h);
 	h->p.complete = false;
 	h->tree = p->tree;
 	h->boot = p->commit.boot;
@@ -278,6 +290,13 @@ int history_record(struct history *h, uint32_t type, const uint8_t *p, size_t n,
 }
 
 /* Asking. */
+
+bool history_can_prune(const struct ledger_journal *j, uint64_t batches)
+{
+	if (batches > j->batches)
+		return false;
+	return batches > j->pruned_batches || (j->closed && j->batches == 0 && !j->pruned);
+}
 
 uint64_t history_size(const struct history *h)
 {

@@ -54,6 +54,8 @@ struct ledger_journal {
 	uint64_t time_min, time_max; /* over all batches; min > max: none */
 	int64_t mono_offset;
 	bool closed;
+	bool pruned;		 /* its first batches were taken away on purpose: */
+	uint64_t pruned_batches; /* so many */
 };
 
 /** One applied commit, valid until the history's next call. */
@@ -186,5 +188,10 @@ uint32_t history_n_journals(const struct history *h);
 const struct ledger_journal *history_journal(const struct history *h, uint32_t handle);
 /** @return the handle, or -ENOENT. */
 int64_t history_find_journal(const struct history *h, const struct id *id);
+/**
+ * Whether the batches of a journal before `batches` can be pruned: it has them, and more of them than were before.  Of a
+ * closed journal that never had any, none can be, once.
+ */
+bool history_can_prune(const struct ledger_journal *j, uint64_t batches);
 
 #endif

@@ -240,6 +240,24 @@ static int parse_rekey(struct history *h, const struct event *e)
 		       : BULLA_ECORRUPT;
 }
 
+static int parse_prune(const struct history *h, const struct event *e)
+{
+	struct event_prune prune;
+	int64_t handle;
+	int r = event_prune_decode(e, &prune);
+
+	if (r < 0)
+		return r;
+	for (const struct event *before = h->p.events; before < e; before++)
+		if (before->kind == EVENT_PRUNE &&
+		    memcmp(before->body, prune.journal.b, ID_SIZE) == 0)
+			return BULLA_EORDER;
+	handle = history_find_journal(h, &prune.journal);
+	if (handle < 0 || !history_can_prune(&h->journals.at[handle], prune.batches))
+		return BULLA_EORDER;
+	return 0;
+}
+
 /* Events that say something of the origin itself.  Unknown kinds are kept as they are: they are sealed, not obeyed. */
 static int parse_event(struct history *h, const struct event *e, size_t place)
 {
@@ -254,6 +272,8 @@ static int parse_event(struct history *h, const struct event *e, size_t place)
 		return parse_rekey(h, e);
 	case EVENT_OPEN:
 		return history_parse_open(h, e);
+	case EVENT_PRUNE:
+		return parse_prune(h, e);
 	default:
 		return 0;
 	}

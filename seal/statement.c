@@ -517,3 +517,18 @@ int event_rekey_decode(const struct event *e, struct event_rekey *ret)
 	rd_copy(&r, ret->public_key, sizeof ret->public_key);
 	return finish_event(&r);
 }
+
+void event_prune_encode(const struct event_prune *e, struct wr *w)
+{
+	wr_bytes(w, e->journal.b, ID_SIZE);
+	wr_u64(w, e->batches);
+}
+
+int event_prune_decode(const struct event *e, struct event_prune *ret)
+{
+	struct rd r = rd_of(e->body, e->len);
+
+	rd_copy(&r, ret->journal.b, ID_SIZE);
+	ret->batches = rd_u64(&r);
+	return finish_event(&r);
+}

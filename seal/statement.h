@@ -223,16 +223,24 @@ struct event_rekey {
 	uint8_t public_key[32];
 };
 
+/** The content of a journal's batches before number `batches` was, or is about to be, taken away on purpose. */
+struct event_prune {
+	struct id journal;
+	uint64_t batches;
+};
+
 void event_genesis_encode(const struct event_genesis *e, struct wr *w);
 void event_up_encode(const struct event_up *e, struct wr *w);
 void event_open_encode(const struct event_open *e, struct wr *w);
 void event_close_encode(const struct event_close *e, struct wr *w);
 void event_rekey_encode(const struct event_rekey *e, struct wr *w);
+void event_prune_encode(const struct event_prune *e, struct wr *w);
 /** Decode a body to its last byte.  @return 0 or BULLA_ENOTCANON. */
 _must_check_ int event_genesis_decode(const struct event *e, struct event_genesis *ret);
 _must_check_ int event_up_decode(const struct event *e, struct event_up *ret);
 _must_check_ int event_open_decode(const struct event *e, struct event_open *ret);
 _must_check_ int event_close_decode(const struct event *e, struct event_close *ret);
 _must_check_ int event_rekey_decode(const struct event *e, struct event_rekey *ret);
+_must_check_ int event_prune_decode(const struct event *e, struct event_prune *ret);
 
 #endif

@@ -460,6 +460,68 @@ Test(history, journals_open_once_and_end_with_their_close)
 	maker_done(&m);
 }
 
+static struct event prune_event(uint32_t handle, uint64_t batches, uint8_t *to)
+{
+	struct event_prune prune = { history_journal(m.h, handle)->id, batches };
+	struct wr w = wr_of(to, 128);
+
+	event_prune_encode(&prune, &w);
+	return (struct event){ EVENT_PRUNE, (uint16_t) w.len, to };
+}
+
+Test(history, what_is_pruned_was_there_and_was_not_pruned_before)
+{
+	struct event prune, close;
+	struct batch_item item;
+	uint64_t had;
+
+	begin_nonsense("prunes");
+	had = history_journal(m.h, 0)->batches;
+	for (int i = 0; i < 3; i++) {
+		item = maker_item(&m, 0, 2);
+		maker_commit(&m, &item, 1, NULL, 0);
+	}
+	cr_expect(eq(int, try_event(prune_event(0, had + 4, body[0])), BULLA_EORDER));
+	/* Nor what comes with this very commit. */
+	item = maker_item(&m, 0, 2);
+	prune = prune_event(0, had + 4, body[0]);
+	cr_expect(eq(int, try_commit(&item, 1, &prune, 1), BULLA_EORDER));
+	cr_expect(eq(int, try_event(prune_event(0, 0, body[0])), BULLA_EORDER));
+	prune = prune_event(0, had + 2, body[0]);
+	cr_expect(eq(int, try_events(prune, prune_event(0, had + 3, body[1])), BULLA_EORDER));
+	prune.len++;
+	cr_expect(eq(int, try_event(prune), BULLA_ENOTCANON));
+	prune.len--;
+	maker_commit(&m, NULL, 0, &prune, 1);
+	cr_expect(eq(u64, history_journal(m.h, 0)->pruned_batches, had + 2));
+	cr_expect(eq(int, try_event(prune), BULLA_EORDER));
+	close = maker_close(&m, 0, 0, 0, body[2]);
+	maker_commit(&m, NULL, 0, &close, 1);
+	prune = prune_event(0, had + 3, body[0]);
+	maker_commit(&m, NULL, 0, &prune, 1);
+	cr_expect(eq(u64, history_journal(m.h, 0)->pruned_batches, had + 3));
+	body[0][0] ^= 1;
+	cr_expect(eq(int, try_event(prune), BULLA_EORDER));
+	maker_done(&m);
+}
+
+Test(history, a_journal_without_batches_is_pruned_once)
+{
+	struct event open, prune, close;
+
+	begin_nonsense("empty");
+	open = maker_open(&m, "B", body[0]);
+	maker_commit(&m, NULL, 0, &open, 1);
+	prune = prune_event(1, 0, body[0]);
+	cr_expect(eq(int, try_event(prune), BULLA_EORDER));
+	close = maker_close(&m, 1, 0, 0, body[1]);
+	maker_commit(&m, NULL, 0, &close, 1);
+	maker_commit(&m, NULL, 0, &prune, 1);
+	cr_expect(history_journal(m.h, 1)->pruned);
+	cr_expect(eq(int, try_event(prune), BULLA_EORDER));
+	maker_done(&m);
+}
+
 Test(history, a_journal_can_open_fill_and_close_in_one_commit)
 {
 	struct batch_item item;

@@ -460,12 +460,14 @@ Test(statement, events_decode_to_what_was_encoded)
 	};
 	const struct event_close close = { { "journal" }, 1, 2 };
 	const struct event_rekey rekey = { 4, 8, "key" };
+	const struct event_prune prune = { { "journal" }, 7 };
 
 	EXPECT_EVENT(genesis, genesis);
 	EXPECT_EVENT(up, up);
 	EXPECT_EVENT(open, open);
 	EXPECT_EVENT(close, close);
 	EXPECT_EVENT(rekey, rekey);
+	EXPECT_EVENT(prune, prune);
 }
 
 Test(statement, an_up_event_is_clean_or_not_and_nothing_else)
