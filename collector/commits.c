@@ -117,6 +117,21 @@ static void welcome(struct sealer *s, const struct id *journal)
 	peer_tell(s, peer_collector(s, journal), &m);
 }
 
+/* What is told when an event is sealed; 0: nobody waits for it. */
+static uint32_t reply_of(uint8_t kind)
+{
+	switch (kind) {
+	case EVENT_OPEN:
+		return MESSAGE_OPENED;
+	case EVENT_CLOSE:
+		return MESSAGE_CLOSED;
+	case EVENT_PRUNE:
+		return MESSAGE_PRUNED;
+	default:
+		return 0;
+	}
+}
+
 /* To tell a peer may drop it, and that changes the list: so it is taken first. */
 static void tell_events(struct sealer *s, size_t n)
 {
@@ -134,10 +149,9 @@ static void tell_events(struct sealer *s, size_t n)
 	}
 	for (size_t i = 0; i < n; i++) {
 		const struct waiting *w = &events[i];
-		struct message m = { .type = w->kind == EVENT_OPEN ? MESSAGE_OPENED
-								   : MESSAGE_CLOSED };
+		struct message m = { .type = reply_of(w->kind) };
 
-		if (w->kind != EVENT_OPEN && w->kind != EVENT_CLOSE)
+		if (m.type == 0)
 			continue;
 		m.journal.journal = w->journal;
 		if (w->peer && !w->peer->gone)

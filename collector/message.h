@@ -9,6 +9,8 @@
  *
  *	holder    -> sealer      OPEN, ATTACH (with the sealer's end of a collector's channel)
  *	sealer    -> holder      OPENED, ATTACHED
+ *	keeper    -> sealer      PRUNE
+ *	sealer    -> keeper      PRUNED
  *	sealer    -> collector   WELCOME, TICK, SEALED, CLOSED
  *	collector -> sealer      DIRTY, BATCH, NOTHING, CLOSE
  *	sealer    -> recovery    RECOVER, then end of file;   recovery -> sealer   BATCH, CLOSE
@@ -40,6 +42,8 @@ enum message_type {
 	MESSAGE_EXITED,
 	MESSAGE_CHANNEL,
 	MESSAGE_DONE,
+	MESSAGE_PRUNE,
+	MESSAGE_PRUNED,
 };
 
 /** How soon a collector wants its entries sealed. */
@@ -61,7 +65,7 @@ struct message {
 			uint64_t batches, entries;
 			int64_t mono_offset;
 			struct hash identity;
-		} journal; /* ATTACH, WELCOME, CLOSE, RECOVER */
+		} journal; /* ATTACH, WELCOME, CLOSE, RECOVER, PRUNE */
 		struct {
 			struct id journal;
 			uint64_t batch_no, first_seq;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * What holders, collectors and recovery ask of the sealer, and whether they may.
+ * What holders, the keeper, collectors and recovery ask of the sealer, and whether they may.
  *
  * Batches and closes are accepted only where they continue what the ledger has.  Of the three only holders are trusted with more
  * than their own journal: they are of the sealer's own user, which could do everything itself.
@@ -102,10 +102,43 @@ static int on_attach(struct sealer *s, struct peer *holder, const struct message
 	return 0;
 }
 
+/* The keeper takes nothing away before the ledger says so. */
+static int on_prune(struct sealer *s, struct peer *keeper, const struct message *m)
+{
+	struct event_prune prune = { m->journal.journal, m->journal.batches };
+	uint8_t body[EVENT_BODY_MAX];
+	struct wr w = wr_of(body, sizeof body);
+	const struct ledger_journal *j;
+	uint32_t handle;
+
+	j = known(s, &prune.journal, &handle);
+	if (!j)
+		return -ENOENT;
+	if (commit_waits(s, EVENT_PRUNE, &prune.journal))
+		return -EBUSY;
+	if (!history_can_prune(j, prune.batches))
+		return BULLA_EORDER;
+	event_prune_encode(&prune, &w);
+	return commit_add_event(s, EVENT_PRUNE, &w, &prune.journal, keeper);
+}
+
+static int from_keeper(struct sealer *s, struct peer *p, const struct message *m)
+{
+	struct message refusal = { .type = MESSAGE_PRUNED };
+
+	refusal.journal.journal = m->journal.journal;
+	refusal.status = on_prune(s, p, m);
+	if (refusal.status < 0)
+		peer_tell(s, p, &refusal);
+	return 0;
+}
+
 static int from_holder(struct sealer *s, struct peer *p, const struct message *m, int fd)
 {
 	struct message refusal = { .type = MESSAGE_OPENED };
 
+	if (fd < 0 && m->type == MESSAGE_PRUNE)
+		return from_keeper(s, p, m);
 	if (fd < 0 || (m->type != MESSAGE_OPEN && m->type != MESSAGE_ATTACH)) {
 		close_fd(&fd);
 		return BULLA_EPEER;
