@@ -197,6 +197,30 @@ static void print_segments(const struct status *s)
 		       plural(s->segments.n_damaged));
 }
 
+static void print_pruned(const struct history *h)
+{
+	uint32_t whole = 0, part = 0;
+
+	for (uint32_t i = 0; i < history_n_journals(h); i++) {
+		const struct ledger_journal *j = history_journal(h, i);
+
+		whole += j->pruned && j->pruned_batches == j->batches;
+		part += j->pruned && j->pruned_batches < j->batches;
+	}
+	if (whole + part > 0)
+		printf("pruned    %u journal%s whole, the beginning of %u\n", whole, plural(whole),
+		       part);
+}
+
+static const char *journal_state(const struct ledger_journal *j, uint64_t bytes)
+{
+	if (!j->closed)
+		return "open";
+	if (j->pruned && j->pruned_batches == j->batches)
+		return "pruned";
+	return bytes > 0 || j->entries == 0 ? "closed" : "packed";
+}
+
 static void print_journals(const struct status *s, const struct history *h, uint64_t now)
 {
 	if (history_n_journals(h) == 0)
@@ -217,10 +241,7 @@ static void print_journals(const struct status *s, const struct history *h, uint
 		if (j->batches > 0 && span > 0)
 			snprintf(rate, sizeof rate, "%.1f/s",
 				 (double) j->entries * 1e9 / (double) span);
-		printf("%-12.12s  %-6s %12" PRIu64 " %8s %10s %8s  ", id,
-		       !j->closed		      ? "open"
-		       : bytes > 0 || j->entries == 0 ? "closed"
-						      : "packed",
+		printf("%-12.12s  %-6s %12" PRIu64 " %8s %10s %8s  ", id, journal_state(j, bytes),
 		       j->entries, size, rate, age);
 		print_padded(name, *unit ? 20 : 0);
 		printf("%s%s\n", *unit ? " " : "", unit);
@@ -272,6 +293,7 @@ static int print_state(const struct status *s, const struct history *h)
 	printf("key       %" PRIu64 " of %" PRIu64 " seals used\n", used,
 	       kes_capacity(history_params(h)));
 	print_segments(s);
+	print_pruned(h);
 	r = print_gaps(s, h);
 	return r < 0 ? r : receipts_each(s->state, print_receipt, &shipping);
 }

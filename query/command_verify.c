@@ -93,6 +93,9 @@ static void print_report(const struct verify_report *v, const char *pinned)
 		       v->gaps.entries == 1 ? "y" : "ies", size, v->gaps.counted,
 		       v->gaps.counted == 1 ? "" : "s");
 	}
+	if (v->pruned_batches > 0)
+		printf("pruned    %" PRIu64 " entries in %" PRIu64 " batches, as the ledger says\n",
+		       v->pruned_entries, v->pruned_batches);
 	if (v->unsealed_entries > 0)
 		printf("besides   %" PRIu64 " entries that no seal covers\n", v->unsealed_entries);
 	if (v->commits > 0) {

@@ -23,11 +23,14 @@ struct progress {
 	struct tail_reader reader; /* fd -1 while closed; its tables stay */
 	bool begun;		   /* the file was opened and had a header */
 	bool missing;		   /* it could not be; that was said */
+	bool gone;		   /* there is no such file */
 	bool broken;		   /* something was found */
 	bool astray;		   /* the frames at hand may belong to a batch that was given up */
 	bool lost;		   /* nothing more can be read */
 	bool done;		   /* looked at to its end */
 	struct gaps gaps;	   /* of batches that are good */
+	/* Batches that are nowhere; whether they were pruned is known when the ledger has been read. */
+	uint64_t absent, absent_entries, absent_first, absent_end, absent_commit;
 };
 
 struct verifier {
@@ -109,6 +112,8 @@ _must_check_ int verify_tails_reserve(struct verifier *v, uint32_t n);
 _must_check_ int verify_tails_batch(struct verifier *v, const struct sealed_commit *c, uint32_t i);
 /** Check what a tail holds beyond the ledger. */
 _must_check_ int verify_tails_rest(struct verifier *v, uint32_t handle);
+/** Behind all commits: what is nowhere must have been pruned. */
+void verify_tails_absent(struct verifier *v, uint32_t handle);
 /** Look at a file that bears a journal's name: a state_journal_fn. */
 _must_check_ int verify_tails_known(void *arg, const struct id *journal, const char *name);
 void verify_tails_done(struct verifier *v);
@@ -118,10 +123,9 @@ void verify_tails_done(struct verifier *v);
  * before.  @return 0, -ENOMEM, a negated errno.
  */
 _must_check_ int verify_segments_open(struct verifier *v, bool late);
-/* Whether segments have a batch, or all of a journal; where they do not, new ones may, which are then opened.  @return 1, 0,
- * or an error of verify_segments_open(). */
+/** Whether segments have a batch; where they do not, new ones may, which are then opened.  @return 1, 0, an error of
+ * verify_segments_open(). */
 _must_check_ int verify_segments_have(struct verifier *v, const struct batch *b);
-_must_check_ int verify_segments_have_all(struct verifier *v, const struct ledger_journal *j);
 /** Check batch `i` of a commit where a segment has it; `*ret_good` says that one has, and rightly. */
 _must_check_ int verify_segments_batch(struct verifier *v, const struct sealed_commit *c,
 				       uint32_t i, bool *ret_good);

@@ -350,8 +350,13 @@ int verify_state(const struct state *s, const struct verify_options *options,
 		if (r >= 0)
 			r = verify_tails_rest(&v, i);
 	}
+	/* What was pruned while it was read is known by then. */
+	if (r >= 0)
+		r = verify_follow_ledger(&v);
 	if (r < 0)
 		return r;
+	for (uint32_t i = 0; i < v.n; i++)
+		verify_tails_absent(&v, i);
 	verify_segments_rest(&v);
 	conclude(&v);
 	return 0;

@@ -58,6 +58,7 @@ struct verify_report {
 	enum verdict verdict;
 	uint64_t commits, batches, entries, bytes;
 	uint64_t unsealed_entries;
+	uint64_t pruned_batches, pruned_entries; /* that the ledger says were taken away */
 	struct gaps
 		gaps; /* what sealed entries say was dropped; `open`: in some journal it was not counted (yet) */
 	uint32_t journals;

@@ -171,25 +171,18 @@ static int find_rest(struct verifier *v, uint32_t handle, struct rest *ret)
 	}
 }
 
-/* A tail goes when its journal is closed and segments have all of it.  @return 1, 0, an error. */
-static int is_packed(struct verifier *v, uint32_t handle)
-{
-	const struct ledger_journal *j = history_journal(v->history, handle);
-
-	return j->closed && j->entries > 0 ? verify_segments_have_all(v, j) : 0;
-}
-
 static int check_rest(struct verifier *v, uint32_t handle)
 {
 	struct problem wrong = { 0 };
 	const struct ledger_journal *j;
 	struct rest rest;
-	int r, packed;
+	int r;
 
-	r = verify_reopen(v, handle);
-	packed = r == -ENOENT ? is_packed(v, handle) : 0;
-	if (packed != 0)
-		return MIN_OF(packed, 0);
+	r = v->at[handle].gone ? -ENOENT : verify_reopen(v, handle);
+	if (r == -ENOENT) {
+		v->at[handle].gone = true;
+		return 0;
+	}
 	if (r < 0) {
 		v->at[handle].missing = true;
 		j = history_journal(v->history, handle);
@@ -221,6 +214,29 @@ int verify_tails_rest(struct verifier *v, uint32_t handle)
 		v->at[handle].done = true;
 	}
 	return r;
+}
+
+/* A tail goes when its journal is closed and segments have all of it, but for what was pruned. */
+void verify_tails_absent(struct verifier *v, uint32_t handle)
+{
+	const struct ledger_journal *j = history_journal(v->history, handle);
+	const struct progress *p = &v->at[handle];
+	struct batch first = { 0 };
+
+	if (!p->gone)
+		return;
+	if (p->absent_end > j->pruned_batches) {
+		first.batch_no = MAX_OF(p->absent_first, j->pruned_batches);
+		verify_found_in(v, VERDICT_TAMPERED, &j->id, &first,
+				first.batch_no == p->absent_first ? p->absent_commit : NONE, NONE,
+				"the file is missing");
+		return;
+	}
+	if (!j->closed || (j->batches == 0 && !j->pruned))
+		verify_found_in(v, VERDICT_TAMPERED, &j->id, NULL, j->opened, NONE,
+				"the file is missing");
+	v->report->pruned_batches += p->absent;
+	v->report->pruned_entries += p->absent_entries;
 }
 
 /* Journals that the ledger does not know. */

@@ -207,13 +207,6 @@ int verify_segments_have(struct verifier *v, const struct batch *b)
 	return r < 0 ? r : span_of(v, b) != NULL;
 }
 
-int verify_segments_have_all(struct verifier *v, const struct ledger_journal *j)
-{
-	int r = segment_set_has_all(&v->segments, &j->id, j->entries) ? 0 : refresh(v);
-
-	return r < 0 ? r : segment_set_has_all(&v->segments, &j->id, j->entries);
-}
-
 int verify_segments_batch(struct verifier *v, const struct sealed_commit *c, uint32_t i,
 			  bool *ret_good)
 {

@@ -402,6 +402,16 @@ static int check_batch(struct verifier *v, struct progress *p, const struct batc
 	return r < 0 || !ret->what ? r : go_on(p, ret);
 }
 
+static void note_absent(struct progress *p, const struct batch *b, uint64_t commit)
+{
+	if (p->absent++ == 0) {
+		p->absent_first = b->batch_no;
+		p->absent_commit = commit;
+	}
+	p->absent_entries += b->entries;
+	p->absent_end = b->batch_no + 1;
+}
+
 /* Check a batch in its tail.  @return 1: it is there and good; 0: it is not, or the tail is gone and segments have it. */
 static int check_in_tail(struct verifier *v, const struct sealed_commit *c, uint32_t i)
 {
@@ -413,12 +423,13 @@ static int check_in_tail(struct verifier *v, const struct sealed_commit *c, uint
 
 	if (p->missing)
 		return 0;
-	r = verify_reopen(v, c->handles[i]);
+	r = p->gone ? -ENOENT : verify_reopen(v, c->handles[i]);
 	if (r == -ENOENT) {
+		p->gone = true;
 		r = verify_segments_have(v, b);
-		if (r != 0)
-			return MIN_OF(r, 0);
-		r = -ENOENT;
+		if (r == 0)
+			note_absent(p, b, c->commit.number);
+		return MIN_OF(r, 0);
 	}
 	if (r < 0) {
 		p->missing = true;

@@ -9,13 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "bulla/error.h"
 
-enum { DIGITS = 20 };
+enum { DIGITS = 20, SETTLED_S = 2 };
 
 /* Names. */
 
@@ -101,6 +102,26 @@ static void choose(struct segment_set *s)
 	s->n = kept;
 }
 
+/* When the directory changed last, if that was long enough ago for the next change to have another time. */
+static struct timespec changed(int dirfd)
+{
+	struct timespec now;
+	struct stat st;
+
+	if (fstat(dirfd, &st) < 0 || clock_gettime(CLOCK_REALTIME, &now) < 0 ||
+	    now.tv_sec < st.st_mtim.tv_sec + SETTLED_S)
+		return (struct timespec){ 0 };
+	return st.st_mtim;
+}
+
+static bool is_unchanged(const struct segment_set *s, const struct state *state)
+{
+	struct stat st;
+
+	return s->changed.tv_sec != 0 && fstatat(state->root, "segments", &st, 0) == 0 &&
+	       st.st_mtim.tv_sec == s->changed.tv_sec && st.st_mtim.tv_nsec == s->changed.tv_nsec;
+}
+
 /* Which files count.  @return the directory, -ENOENT where there is none. */
 static int list(struct segment_set *s, const struct state *state)
 {
@@ -113,6 +134,7 @@ static int list(struct segment_set *s, const struct state *state)
 
 	if (fd < 0)
 		return -errno;
+	s->changed = changed(fd);
 	copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (copy < 0)
 		return -errno;
@@ -222,9 +244,13 @@ void segment_set_close(struct segment_set *s)
 bool segment_set_is_stale(const struct segment_set *s, const struct state *state)
 {
 	struct segment_set now = { 0 };
-	int dirfd = list(&now, state);
-	bool same = now.n == s->n;
+	int dirfd;
+	bool same;
 
+	if (is_unchanged(s, state))
+		return false;
+	dirfd = list(&now, state);
+	same = now.n == s->n;
 	for (uint32_t i = 0; same && i < s->n; i++)
 		same = strcmp(s->files[i].name, now.files[i].name) == 0;
 	free(now.files);

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "base/attr.h"
 #include "store/segment/segment.h"
@@ -42,6 +43,8 @@ struct segment_set {
 	uint32_t n_damaged; /* files that are no segments, or not those that their names say */
 	struct segment_span *spans; /* owned; by journal, then seq */
 	uint32_t n_spans;
+	struct timespec
+		changed; /* the directory, when it was read; zero: too shortly before to tell the next change */
 };
 
 /**
