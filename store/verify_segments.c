@@ -152,12 +152,14 @@ static int64_t find_in_group(const struct segment_cursor *c, const struct segmen
 }
 
 static const char *check_batch(struct verifier *v, const struct segment_span *span, uint32_t number,
-			       const struct batch *sealed, uint64_t commit,
+			       const struct batch *sealed, const struct commit *commit,
 			       const struct ledger_journal *j, int *ret)
 {
 	struct segment_cursor *c = &v->cursors[span->file];
 	const struct segment_journal *sj =
 		&v->segments.files[span->file].segment.journals[span->number];
+	const struct segment_origin *origin =
+		&v->segments.files[span->file].segment.origins[sj->origin];
 	const struct group_batch *b = &c->group.batches[number];
 	struct hash leaf, want = batch_leaf_hash(sealed);
 	struct batch batch;
@@ -165,8 +167,10 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 	c->seen++;
 	if (sj->contexts.n == 0 || !hash_same(&sj->contexts.at[0].hash, &j->identity))
 		return "the identity is not the one that was sealed when the journal was opened";
-	if (b->commit != commit)
+	if (b->commit != commit->number)
 		return "the batch is said to be of another commit";
+	if (commit->time_ns < origin->time_first || commit->time_ns > origin->time_last)
+		return "the segment is said to be of another time";
 	*ret = group_batch(&c->group, number, &batch);
 	if (*ret < 0)
 		return "an entry cannot be read";
@@ -228,7 +232,7 @@ int verify_segments_batch(struct verifier *v, const struct sealed_commit *c, uin
 		return 0;
 	r = 0;
 	what = number < 0 ? "the batch is not where the segment says that it is"
-			  : check_batch(v, span, (uint32_t) number, b, c->commit.number, j, &r);
+			  : check_batch(v, span, (uint32_t) number, b, &c->commit, j, &r);
 	if (r == -ENOMEM)
 		return r;
 	if (what)

@@ -294,6 +294,18 @@ void builder_close(struct builder *b, size_t journal)
 	j->closed = true;
 }
 
+void builder_prune(struct builder *b, size_t journal, uint64_t batches)
+{
+	struct event_prune prune = { b->journal[journal].id, batches };
+	uint8_t body[EVENT_BODY];
+	struct wr w = wr_of(body, EVENT_BODY);
+	struct event e = { EVENT_PRUNE, 0, body };
+
+	event_prune_encode(&prune, &w);
+	e.len = (uint16_t) w.len;
+	commit(b, NULL, 0, &e, 1);
+}
+
 void builder_end(struct builder *b)
 {
 	int r;

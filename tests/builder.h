@@ -64,6 +64,8 @@ void builder_commit(struct builder *b);
 void builder_close(struct builder *b, size_t journal);
 /** Close all journals and seal the end of the run. */
 void builder_end(struct builder *b);
+/** Have it sealed that the first batches of a journal are taken away. */
+void builder_prune(struct builder *b, size_t journal, uint64_t batches);
 /** Everybody is gone, unsealed entries and all. */
 void builder_crash(struct builder *b);
 /** Begin to seal again, on another boot or the same; what is open is recovered and closed. */

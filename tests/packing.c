@@ -7,13 +7,23 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "seal/origin.h"
 #include "store/segment/build.h"
+#include "store/segment/merge.h"
 #include "store/segment/replace.h"
 #include "tests/harness.h"
 
-uint64_t pack_segments(const struct builder *b, uint64_t entries_max, bool all)
+static int open_segments(const struct builder *b)
 {
 	char path[600];
+
+	snprintf(path, sizeof path, "%s/segments", b->path);
+	mkdir(path, 0755);
+	return open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+uint64_t pack_segments(const struct builder *b, uint64_t entries_max, bool all)
+{
 	struct segment_builder_options o = { .entries_max = entries_max, .level = 3 };
 	struct segment_builder *s;
 	struct replaced replaced;
@@ -22,9 +32,7 @@ uint64_t pack_segments(const struct builder *b, uint64_t entries_max, bool all)
 	cr_assert(eq(int, segment_set_open(&set, &b->state), 0));
 	o.first = set.n > 0 ? set.files[set.n - 1].end : 0;
 	segment_set_close(&set);
-	snprintf(path, sizeof path, "%s/segments", b->path);
-	mkdir(path, 0755);
-	o.dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	o.dirfd = open_segments(b);
 	cr_assert(eq(int, segment_builder_new(&s, &b->state, &o), 0));
 	cr_assert(eq(int, segment_builder_read(s), 0));
 	if (all)
@@ -34,4 +42,30 @@ uint64_t pack_segments(const struct builder *b, uint64_t entries_max, bool all)
 	segment_builder_free(s);
 	close(o.dirfd);
 	return replaced.tails;
+}
+
+int merge_segments(const struct builder *b, uint32_t first, uint32_t n)
+{
+	struct merge_options o = { .dirfd = open_segments(b), .level = 3 };
+	struct segment_made made;
+	struct segment_set set;
+	int r;
+
+	cr_assert(eq(int, segment_set_open(&set, &b->state), 0));
+	r = segment_merge(&set, first, n, origin_history(b->origin), &o, &made);
+	segment_set_close(&set);
+	close(o.dirfd);
+	return r;
+}
+
+uint32_t count_segments(const struct builder *b)
+{
+	struct segment_set set;
+	uint32_t n;
+
+	cr_assert(eq(int, segment_set_open(&set, &b->state), 0));
+	n = set.n;
+	cr_expect(eq(u32, set.n_damaged, 0));
+	segment_set_close(&set);
+	return n;
 }

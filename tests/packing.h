@@ -16,5 +16,9 @@
  * @return how many tails went.
  */
 uint64_t pack_segments(const struct builder *b, uint64_t entries_max, bool all);
+/** Merge the n segments from `first` on.  @return as segment_merge(). */
+int merge_segments(const struct builder *b, uint32_t first, uint32_t n);
+/** How many segments there are. */
+uint32_t count_segments(const struct builder *b);
 
 #endif

@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "bulla/error.h"
 #include "query/request.h"
+#include "seal/origin.h"
 #include "store/receipts.h"
 #include "store/segment/build.h"
 #include "store/segment/replace.h"
@@ -197,6 +198,128 @@ Test(packed, a_host_that_ships_keeps_what_is_not_acknowledged)
 	check_verified(VERDICT_NOTE);
 	builder_done(&host);
 }
+
+/* Merging. */
+
+Test(packed, merged_it_answers_as_before)
+{
+	struct state before;
+	uint32_t n;
+
+	make_both(&before);
+	pack_segments(&host, 60, true);
+	n = count_segments(&host);
+	cr_assert(gt(u32, n, 5));
+	cr_expect(eq(int, merge_segments(&host, 1, 3), 1));
+	cr_expect(eq(u32, count_segments(&host), n - 2));
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "some merged");
+	cr_expect(eq(int, merge_segments(&host, 0, n - 2), 1));
+	cr_expect(eq(u32, count_segments(&host), 1));
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "all merged");
+	cr_expect(eq(int, merge_segments(&host, 0, 1), 1));
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "made anew");
+	state_close(&before);
+	builder_done(&host);
+}
+
+/* A kill between the new one's name and the removal of the others leaves both. */
+Test(packed, what_is_merged_may_still_be_there)
+{
+	struct state before;
+	char command[2000];
+
+	make_both(&before);
+	pack_segments(&host, 60, true);
+	snprintf(command, sizeof command, "cp -a %s/segments %s/kept", path, path);
+	cr_assert(eq(int, system(command), 0));
+	cr_expect(eq(int, merge_segments(&host, 0, 3), 1));
+	snprintf(command, sizeof command, "cp -an %s/kept/. %s/segments && rm -r %s/kept", path,
+		 path, path);
+	cr_assert(eq(int, system(command), 0));
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "with both");
+	state_close(&before);
+	builder_done(&host);
+}
+
+static struct verify_report expect_pruned(uint64_t batches)
+{
+	struct vkey pin = builder_pin(&host);
+	struct verified v = { 0 };
+	struct verify_report report;
+
+	builder_verify(path, &pin, &v);
+	cr_expect(eq(int, v.error, 0));
+	cr_expect(le(int, (int) v.report.verdict, (int) VERDICT_NOTE), "%.*s", (int) v.findings.len,
+		  (const char *) v.findings.data);
+	cr_expect(eq(u64, v.report.pruned_batches, batches));
+	report = v.report;
+	verified_done(&v);
+	return report;
+}
+
+/* What is pruned may be there or not, and nothing else may be missing. */
+Test(packed, what_was_pruned_is_not_missed)
+{
+	const struct history *h;
+	struct state before;
+	struct buf answer = { 0 };
+	static const char *const all[] = { "output", "cat", NULL };
+	uint64_t batches, entries;
+
+	make_both(&before);
+	state_close(&before);
+	pack_segments(&host, 100, true);
+	entries = expect_pruned(0).entries;
+	h = origin_history(host.origin);
+	batches = history_journal(h, 1)->batches;
+	cr_assert(gt(u64, batches, 5));
+	builder_prune(&host, 1, 3);
+	expect_pruned(0);
+	cr_expect(eq(int, merge_segments(&host, 0, 1), 1));
+	expect_pruned(3);
+	builder_prune(&host, 1, batches);
+	expect_pruned(3);
+	for (uint32_t i = 0; i < count_segments(&host); i++)
+		cr_expect(ge(int, merge_segments(&host, i, 1), 0));
+	cr_expect(
+		eq(u64, expect_pruned(batches).entries + history_journal(h, 1)->entries, entries));
+	ask(&host.state, all, &answer);
+	cr_expect(gt(sz, answer.len, 1000));
+	buf_done(&answer);
+	builder_done(&host);
+}
+
+Test(packed, what_was_not_pruned_is_missed)
+{
+	struct verified v = { 0 };
+	struct state before;
+	struct vkey pin;
+
+	make_both(&before);
+	state_close(&before);
+	pack_segments(&host, 100, true);
+	builder_prune(&host, 1, 3);
+	for (uint32_t i = count_segments(&host); i-- > 0;) {
+		struct segment_set set;
+		char file[700];
+
+		cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
+		snprintf(file, sizeof file, "%s/segments/%s", path, set.files[i].name);
+		segment_set_close(&set);
+		cr_assert(eq(int, unlink(file), 0));
+	}
+	pin = builder_pin(&host);
+	builder_verify(path, &pin, &v);
+	cr_expect(verified_says(&v, VERDICT_TAMPERED, "the file is missing"));
+	verified_done(&v);
+	builder_done(&host);
+}
+
+/* Changed bytes. */
 
 static void flip(const char *file, size_t bit)
 {

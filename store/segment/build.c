@@ -374,8 +374,11 @@ static int take_commit(void *arg, const struct sealed_commit *c)
 	for (uint32_t i = 0; b->error >= 0 && i < c->commit.n_batches; i++)
 		b->error = take_batch(b, c, i);
 	b->made.end = c->commit.number + 1;
-	if (b->error >= 0 && b->made.batches > 0)
+	if (b->error >= 0 && b->made.batches > 0) {
+		if (c->commit.n_batches > 0)
+			segment_writer_when(&b->writer, 0, c->commit.time_ns);
 		b->error = segment_writer_end_commit(&b->writer);
+	}
 	if (b->error >= 0 && b->options.entries_max > 0 &&
 	    b->made.entries >= b->options.entries_max)
 		b->error = finish_segment(b);

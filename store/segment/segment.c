@@ -102,7 +102,7 @@ static int read_origins(struct segment *s, struct rd *r)
 {
 	uint64_t n = rd_varint(r);
 
-	if (r->bad || n > SEGMENT_ORIGINS_MAX || n > r->left / (ID_SIZE + 2))
+	if (r->bad || n > SEGMENT_ORIGINS_MAX || n > r->left / (ID_SIZE + 2 + 16))
 		return BULLA_ECORRUPT;
 	s->origins = calloc(MAX_OF(n, 1ul), sizeof *s->origins);
 	if (!s->origins)
@@ -113,7 +113,9 @@ static int read_origins(struct segment *s, struct rd *r)
 		rd_copy(r, o->id.b, ID_SIZE);
 		o->first = rd_varint(r);
 		o->end = rd_varint(r);
-		if (r->bad || o->first > o->end)
+		o->time_first = rd_u64(r);
+		o->time_last = rd_u64(r);
+		if (r->bad || o->first > o->end || o->time_first > o->time_last)
 			return BULLA_ECORRUPT;
 	}
 	return 0;

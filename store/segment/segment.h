@@ -26,6 +26,7 @@ struct segment_origin {
 	struct id id;
 	uint64_t first,
 		end; /* commits [first, end) of it are here, but for batches that were left out */
+	uint64_t time_first, time_last; /* of its commits that have a batch here */
 };
 
 struct segment_journal {

@@ -107,8 +107,21 @@ int64_t segment_writer_origin(struct segment_writer *w, const struct id *id, uin
 	if (!more)
 		return -ENOMEM;
 	w->origins = more;
-	w->origins[w->n_origins] = (struct segment_origin){ *id, first, first };
+	w->origins[w->n_origins] = (struct segment_origin){
+		.id = *id,
+		.first = first,
+		.end = first,
+		.time_first = UINT64_MAX,
+	};
 	return w->n_origins++;
+}
+
+void segment_writer_when(struct segment_writer *w, uint32_t origin, uint64_t time_ns)
+{
+	struct segment_origin *o = &w->origins[origin];
+
+	o->time_first = MIN_OF(o->time_first, time_ns);
+	o->time_last = MAX_OF(o->time_last, time_ns);
 }
 
 void segment_writer_covers(struct segment_writer *w, uint32_t origin, uint64_t end)
@@ -564,6 +577,7 @@ int64_t segment_writer_finish(struct segment_writer *w)
 {
 	_cleanup_buf_ struct buf footer = { 0 };
 	struct stored s;
+	uint64_t first;
 	int r;
 
 	r = write_group(w);
@@ -572,6 +586,9 @@ int64_t segment_writer_finish(struct segment_writer *w)
 		buf_append(&footer, w->origins[i].id.b, ID_SIZE);
 		buf_varint(&footer, w->origins[i].first);
 		buf_varint(&footer, w->origins[i].end);
+		first = MIN_OF(w->origins[i].time_first, w->origins[i].time_last);
+		buf_append(&footer, &first, 8);
+		buf_append(&footer, &w->origins[i].time_last, 8);
 	}
 	if (r >= 0)
 		r = write_table(w, put_journals, &footer);

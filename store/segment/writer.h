@@ -64,6 +64,8 @@ void segment_writer_close(struct segment_writer *w);
 /** Announce an origin; its commits from `first` on are to come.  @return its number, -ENOMEM, BULLA_ELIMIT. */
 _must_check_ int64_t segment_writer_origin(struct segment_writer *w, const struct id *id,
 					   uint64_t first);
+/** A commit that has a batch here was at this time. */
+void segment_writer_when(struct segment_writer *w, uint32_t origin, uint64_t time_ns);
 /** Commits of an origin before `end` have come, or have nothing to be kept here. */
 void segment_writer_covers(struct segment_writer *w, uint32_t origin, uint64_t end);
 /** Announce a journal.  @return its number in the segment, -ENOMEM, BULLA_ELIMIT. */

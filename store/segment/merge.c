@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Commits come in their order, out of row groups that are ordered by journal: each group's batches are taken by commit, and
+ * groups and segments follow each other in time.
+ */
+
+#include "store/segment/merge.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "bulla/error.h"
+#include "store/segment/check.h"
+#include "store/segment/writer.h"
+
+#define UNFINISHED "unfinished-merge"
+
+struct merge {
+	const struct segment_set *set;
+	uint32_t first, end; /* files */
+	const struct history *history;
+	const struct merge_options *options;
+	struct segment_writer writer;
+	int64_t *
+		number; /* owned: of each journal, at the place of its first span in the set, in the new segment; -1 */
+	struct sealed_batch *sealed; /* owned */
+	size_t sealed_cap;
+	struct field *fields; /* owned, FIELDS_MAX */
+	struct buf message;
+	struct segment_made made;
+};
+
+static void merge_done(struct merge *m)
+{
+	if (m->writer.fd >= 0) {
+		segment_writer_close(&m->writer);
+		unlinkat(m->options->dirfd, UNFINISHED, 0);
+	}
+	free(m->number);
+	free(m->sealed);
+	free(m->fields);
+	buf_done(&m->message);
+}
+
+/* Journals. */
+
+/* The span of a journal whose contexts are all that there are in these files: the last one's. */
+static const struct segment_span *last_span(const struct merge *m, const struct segment_span *span,
+					    uint32_t n)
+{
+	const struct segment_span *last = NULL;
+
+	for (uint32_t i = 0; i < n; i++)
+		if (span[i].file >= m->first && span[i].file < m->end)
+			last = &span[i];
+	return last;
+}
+
+/* The number in the new segment of the journal that a batch is of. */
+static int64_t journal_of(struct merge *m, const struct segment_journal *j,
+			  const struct group_batch *b)
+{
+	const struct segment_journal *whole;
+	struct segment_source source;
+	const struct segment_span *span, *last;
+	int64_t *number;
+	uint32_t n;
+
+	span = segment_set_of(m->set, &j->id, &n);
+	number = &m->number[span - m->set->spans];
+	/* Where a batch was left out the journal begins anew. */
+	if (*number >= 0 && m->writer.sources[*number].next_batch == b->batch_no)
+		return *number;
+	last = last_span(m, span, n);
+	if (!last)
+		return BULLA_ECORRUPT;
+	whole = &m->set->files[last->file].segment.journals[last->number];
+	source = (struct segment_source){
+		.id = j->id,
+		.boot = j->boot,
+		.first_batch = b->batch_no,
+		.first_seq = b->first_seq,
+		.contexts = &whole->contexts,
+		.seeds = &whole->seeds,
+	};
+	*number = segment_writer_journal(&m->writer, &source);
+	m->made.journals += *number >= 0;
+	return *number;
+}
+
+static bool is_pruned(const struct merge *m, const struct segment_journal *j,
+		      const struct group_batch *b)
+{
+	int64_t handle = history_find_journal(m->history, &j->id);
+
+	return handle >= 0 &&
+	       b->batch_no < history_journal(m->history, (uint32_t) handle)->pruned_batches;
+}
+
+/* Batches. */
+
+static int remember(struct merge *m, uint32_t journal, const struct batch *b)
+{
+	if (m->made.batches == m->sealed_cap) {
+		size_t cap = m->sealed_cap ? 2 * m->sealed_cap : 1024;
+		struct sealed_batch *more = reallocarray(m->sealed, cap, sizeof *more);
+
+		if (!more)
+			return -ENOMEM;
+		m->sealed = more;
+		m->sealed_cap = cap;
+	}
+	m->sealed[m->made.batches++] =
+		(struct sealed_batch){ journal, b->batch_no, batch_leaf_hash(b) };
+	m->made.entries += b->entries;
+	return 0;
+}
+
+static int take_entries(struct merge *m, struct segment_group *g, const struct group_batch *b)
+{
+	const struct segment_journal *j = &g->segment->journals[b->journal];
+	int r = 0;
+
+	for (uint32_t i = 0; r >= 0 && i < b->entries; i++) {
+		uint32_t row = b->first_row + i;
+		struct entry e;
+
+		r = group_entry(g, row, j, &m->message, m->fields, &e);
+		if (r >= 0)
+			r = segment_writer_add(&m->writer, &e, (uint32_t) g->context[row]);
+	}
+	return r;
+}
+
+static int take_batch(struct merge *m, struct segment_group *g, uint32_t number)
+{
+	const struct group_batch *b = &g->batches[number];
+	const struct segment_journal *j = &g->segment->journals[b->journal];
+	struct batch batch;
+	int64_t to;
+	int r;
+
+	if (is_pruned(m, j, b))
+		return 0;
+	r = group_batch(g, number, &batch);
+	if (r < 0)
+		return r;
+	to = journal_of(m, j, b);
+	if (to < 0)
+		return (int) to;
+	r = segment_writer_batch(&m->writer, (uint32_t) to, b->commit, b->flags, b->mono_offset);
+	if (r >= 0)
+		r = take_entries(m, g, b);
+	return r < 0 ? r : remember(m, (uint32_t) to, &batch);
+}
+
+static int compare_commits(const void *a, const void *b, void *arg)
+{
+	const struct group_batch *batches = arg;
+	uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
+
+	if (batches[x].commit != batches[y].commit)
+		return batches[x].commit > batches[y].commit ? 1 : -1;
+	return (x > y) - (x < y);
+}
+
+static int take_batches(struct merge *m, struct segment_group *g)
+{
+	_cleanup_free_ uint32_t *order = reallocarray(NULL, g->ref->batches, sizeof *order);
+	int r = order ? 0 : -ENOMEM;
+
+	for (uint32_t i = 0; r >= 0 && i < g->ref->batches; i++)
+		order[i] = i;
+	if (r >= 0)
+		qsort_r(order, g->ref->batches, sizeof *order, compare_commits, g->batches);
+	for (uint32_t i = 0; r >= 0 && i < g->ref->batches; i++) {
+		r = take_batch(m, g, order[i]);
+		if (r >= 0 && (i + 1 == g->ref->batches ||
+			       g->batches[order[i]].commit != g->batches[order[i + 1]].commit))
+			r = segment_writer_end_commit(&m->writer);
+	}
+	return r;
+}
+
+static int take_file(struct merge *m, const struct segment *s)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; r >= 0 && i < s->n_groups; i++) {
+		struct segment_group g;
+
+		r = group_open(&g, s, i);
+		if (r < 0)
+			return r;
+		r = group_need_all(&g);
+		if (r >= 0)
+			r = take_batches(m, &g);
+		group_close(&g);
+	}
+	segment_writer_when(&m->writer, 0, s->origins[0].time_first);
+	segment_writer_when(&m->writer, 0, s->origins[0].time_last);
+	return r;
+}
+
+/* The file. */
+
+static int begin(struct merge *m)
+{
+	const struct segment_file *files = m->set->files;
+	int64_t n;
+	int r;
+
+	for (uint32_t i = m->first; i < m->end; i++)
+		if (files[i].error < 0)
+			return files[i].error;
+	m->number = reallocarray(NULL, m->set->n_spans + 1u, sizeof *m->number);
+	m->fields = reallocarray(NULL, FIELDS_MAX, sizeof *m->fields);
+	if (!m->number || !m->fields)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < m->set->n_spans; i++)
+		m->number[i] = -1;
+	if (unlinkat(m->options->dirfd, UNFINISHED, 0) < 0 && errno != ENOENT)
+		return -errno;
+	r = segment_writer_open(&m->writer, m->options->dirfd, UNFINISHED, m->options->level);
+	if (r < 0)
+		return r;
+	m->made.first = files[m->first].first;
+	m->made.end = files[m->end - 1].end;
+	n = segment_writer_origin(&m->writer, &files[m->first].segment.origins[0].id,
+				  m->made.first);
+	return (int) MIN_OF(n, (int64_t) 0);
+}
+
+/* Names are the catalogue: by taking its own the new one takes the others' place. */
+static int replace_files(struct merge *m)
+{
+	struct segment_made *made = &m->made;
+	int r;
+
+	segment_name(made->first, made->end, made->name);
+	if (made->batches > 0 &&
+	    renameat(m->options->dirfd, UNFINISHED, m->options->dirfd, made->name) < 0)
+		return -errno;
+	r = io_sync_dir(m->options->dirfd);
+	for (uint32_t i = m->first; r >= 0 && i < m->end; i++) {
+		const char *name = m->set->files[i].name;
+
+		if ((made->batches == 0 || strcmp(name, made->name) != 0) &&
+		    unlinkat(m->options->dirfd, name, 0) < 0)
+			r = -errno;
+	}
+	return r < 0 ? r : io_sync_dir(m->options->dirfd);
+}
+
+int segment_merge(const struct segment_set *set, uint32_t first, uint32_t n,
+		  const struct history *h, const struct merge_options *o, struct segment_made *ret)
+{
+	_cleanup_(merge_done) struct merge m = {
+		.set = set,
+		.first = first,
+		.end = first + n,
+		.history = h,
+		.options = o,
+		.writer.fd = -1,
+	};
+	int64_t size = 0;
+	int r = begin(&m);
+
+	for (uint32_t i = first; r >= 0 && i < first + n; i++)
+		r = take_file(&m, &set->files[i].segment);
+	if (r < 0)
+		return r;
+	if (m.made.batches > 0) {
+		segment_writer_covers(&m.writer, 0, m.made.end);
+		size = segment_writer_finish(&m.writer);
+		r = size < 0 ? (int) size
+			     : segment_check(o->dirfd, UNFINISHED, m.sealed, m.made.batches);
+	}
+	if (r >= 0)
+		r = replace_files(&m);
+	m.made.size = (uint64_t) size;
+	*ret = m.made;
+	return r < 0 ? r : m.made.batches > 0;
+}
