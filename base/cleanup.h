@@ -9,6 +9,7 @@
  * `return -errno` after a failed call stays true.
  */
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,6 +56,15 @@ static inline void fclosep(FILE **f)
 	}
 }
 
+static inline void closedirp(DIR **d)
+{
+	if (*d) {
+		int saved = errno;
+		closedir(*d);
+		errno = saved;
+	}
+}
+
 /** Close the fd that `*fd` holds, if any, and mark it closed. */
 static inline void close_fd(int *fd)
 {
@@ -62,8 +72,9 @@ static inline void close_fd(int *fd)
 	*fd = -1;
 }
 
-#define _cleanup_free_	 _cleanup_(freep)
-#define _cleanup_close_	 _cleanup_(closep)
-#define _cleanup_fclose_ _cleanup_(fclosep)
+#define _cleanup_free_	   _cleanup_(freep)
+#define _cleanup_close_	   _cleanup_(closep)
+#define _cleanup_fclose_   _cleanup_(fclosep)
+#define _cleanup_closedir_ _cleanup_(closedirp)
 
 #endif

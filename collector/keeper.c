@@ -3,8 +3,9 @@
 /**
  * bulla-keep: what keeps a host's logs small.
  *
- * It follows the ledger, makes segments of what is sealed, and takes away the tails of closed journals once segments have
- * all of them.  It has no key and no network, it never makes a commit wait, and nothing depends on its running.
+ * It follows the ledger, makes segments of what is sealed, merges them, has pruned what is over the limits, and takes away the
+ * tails of closed journals once segments have all of them.  It has no key and no network, it never makes a commit wait, and
+ * nothing depends on its running.
  */
 
 #include <errno.h>
@@ -28,8 +29,8 @@
 #include "base/span.h"
 #include "base/text.h"
 #include "bulla/error.h"
+#include "collector/upkeep.h"
 #include "store/segment/build.h"
-#include "store/segment/replace.h"
 #include "store/segment/set.h"
 
 enum {
@@ -37,6 +38,7 @@ enum {
 	NICENESS = 10,
 	SEGMENT_ENTRIES = 1 << 20,
 	SEGMENT_AGE_S = 3600,
+	UPKEEP_S = 60,
 	LEVEL = 9,
 	LEVEL_MAX = 19,
 };
@@ -51,6 +53,8 @@ struct keeper {
 	int lock;
 	struct segment_builder *builder;
 	uint64_t made; /* segments */
+	struct upkeep upkeep;
+	uint64_t upkeep_at; /* monotonic */
 };
 
 static volatile sig_atomic_t told_to_stop;
@@ -65,31 +69,22 @@ static void usage(FILE *to)
 {
 	fputs("usage: bulla keep [OPTION]...\n"
 	      "\n"
-	      "Pack what is sealed into segments, which are small and fast to search, and take "
-	      "away\n"
-	      "the tails of closed journals once segments have what they had.\n"
+	      "Pack what is sealed into segments, which are small and fast to search, merge "
+	      "small\n"
+	      "ones, and prune what is over the limits.\n"
 	      "\n"
-	      "      --once       pack what there is, and end\n"
-	      "      --every TIME pack entries at least this often (default: 1h)\n"
-	      "      --level N    zstd's level, 1 to 19 (default: 9)\n"
-	      "      --state DIR  state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
-	      "  -h, --help       show this\n",
+	      "      --max-age TIME         prune what is older, as 30d\n"
+	      "      --max-size SIZE        prune until all takes no more, as 10G; first of those\n"
+	      "                             who take most\n"
+	      "      --max-source-size SIZE the same for each unit or container\n"
+	      "      --keep-free SIZE       prune until so much of the disk is free\n"
+	      "      --once                 do what there is to do, and end\n"
+	      "      --every TIME           pack entries at least this often (default: 1h)\n"
+	      "      --level N              zstd's level, 1 to 19 (default: 9)\n"
+	      "      --state DIR            state directory (default: $BULLA_STATE or\n"
+	      "                             /var/lib/bulla)\n"
+	      "  -h, --help                 show this\n",
 	      to);
-}
-
-/* Tails that nothing needs any more. */
-static int clear_tails(struct keeper *k)
-{
-	struct replaced replaced;
-	char size[16];
-	int r;
-
-	r = segment_replace_tails(&k->state, segment_builder_history(k->builder), &replaced);
-	text_size(size, replaced.bytes);
-	if (replaced.tails > 0)
-		log_info("took away %" PRIu64 " tail%s (%s) that segments have", replaced.tails,
-			 replaced.tails == 1 ? "" : "s", size);
-	return r;
 }
 
 /* Packing. */
@@ -124,10 +119,11 @@ static int step(struct keeper *k)
 		r = segment_builder_finish(k->builder);
 	if (r < 0)
 		return log_error_code(r, "pack");
-	if (k->made == before && !k->once)
+	if (k->made == before && !k->once && clock_monotonic_ns() < k->upkeep_at)
 		return 0;
-	r = clear_tails(k);
-	return r < 0 ? log_error_code(r, "take tails away") : 0;
+	k->upkeep_at = clock_monotonic_ns() + UPKEEP_S * NS_PER_S;
+	r = upkeep_run(&k->upkeep);
+	return r < 0 && !told_to_stop ? log_error_code(r, "keep the segments") : 0;
 }
 
 static int keep(struct keeper *k)
@@ -153,6 +149,11 @@ static int keep(struct keeper *k)
 	r = segment_builder_new(&k->builder, &k->state, &o);
 	if (r < 0)
 		return log_error_code(r, "pack");
+	k->upkeep.state = &k->state;
+	k->upkeep.builder = k->builder;
+	k->upkeep.segments = k->segments;
+	k->upkeep.level = k->level;
+	k->upkeep.stop = &told_to_stop;
 	do {
 		r = step(k);
 		if (r >= 0 && !k->once && !told_to_stop)
@@ -173,7 +174,7 @@ static int open_all(struct keeper *k)
 	r = state_open(&k->state, path, false);
 	if (r < 0)
 		return log_error_code(r, "cannot open %s", path);
-	k->segments = io_open_dir(k->state.root, "segments", 0755);
+	k->segments = io_open_dir(k->state.root, SEGMENTS_DIR, 0755);
 	if (k->segments < 0)
 		return log_error_code(k->segments, "%s/segments", path);
 	k->lock = openat(k->segments, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -200,18 +201,38 @@ static void be_humble(void)
 	}
 }
 
+static int take_size(const char *option, uint64_t *ret)
+{
+	if (size_parse(optarg, ret) < 0 || *ret == 0)
+		return log_usage("%s %s: a size as 500M or 10G is wanted", option, optarg);
+	return 0;
+}
+
+static int take_time(const char *option, uint64_t *ret)
+{
+	if (span_parse(optarg, strlen(optarg), ret) < 0)
+		return log_usage("%s %s: a time as 30min or 1h is wanted", option, optarg);
+	return 0;
+}
+
 static int on_option(struct keeper *k, int c, int argc, char **argv)
 {
 	uint64_t number;
 
 	switch (c) {
+	case 'a':
+		return take_time("--max-age", &k->upkeep.limits.age_ns);
+	case 'b':
+		return take_size("--max-size", &k->upkeep.limits.bytes);
+	case 'B':
+		return take_size("--max-source-size", &k->upkeep.limits.source_bytes);
+	case 'f':
+		return take_size("--keep-free", &k->upkeep.keep_free);
 	case 'o':
 		k->once = true;
 		return 0;
 	case 'e':
-		if (span_parse(optarg, strlen(optarg), &k->age_ns) < 0)
-			return log_usage("--every %s: a time as 30min or 1h is wanted", optarg);
-		return 0;
+		return take_time("--every", &k->age_ns);
 	case 'l':
 		if (text_to_u64(optarg, &number) < 0 || number < 1 || number > LEVEL_MAX)
 			return log_usage("--level %s: 1 to %d is wanted", optarg, LEVEL_MAX);
@@ -231,6 +252,10 @@ static int on_option(struct keeper *k, int c, int argc, char **argv)
 static int parse(struct keeper *k, int argc, char **argv)
 {
 	static const struct option options[] = {
+		{ "max-age", required_argument, NULL, 'a' },
+		{ "max-size", required_argument, NULL, 'b' },
+		{ "max-source-size", required_argument, NULL, 'B' },
+		{ "keep-free", required_argument, NULL, 'f' },
 		{ "once", no_argument, NULL, 'o' },
 		{ "every", required_argument, NULL, 'e' },
 		{ "level", required_argument, NULL, 'l' },
@@ -256,6 +281,7 @@ int main(int argc, char **argv)
 		.lock = -1,
 		.level = LEVEL,
 		.age_ns = SEGMENT_AGE_S * NS_PER_S,
+		.upkeep.sealer = SEALER_LINK_NONE,
 	};
 	struct sigaction stop = { .sa_handler = on_stop };
 	int r;

@@ -332,6 +332,13 @@ static int copy_from_segments(struct packer *p, const struct batch *b, struct pl
 	return r;
 }
 
+/* The ledger may have said later that it was taken away on purpose. */
+static bool is_pruned(const struct packer *p, const struct batch *b, uint32_t handle)
+{
+	return handle < history_n_journals(p->ahead) &&
+	       b->batch_no < history_journal(p->ahead, handle)->pruned_batches;
+}
+
 static bool is_shortage(int r)
 {
 	return r == -ENOMEM || r == -EMFILE || r == -ENFILE;
@@ -373,7 +380,7 @@ static int copy_batch(struct packer *p, const struct batch *b, uint32_t handle,
 		return r;
 	if (r < 0) {
 		/* Left out; the next batch looks for its own rows from here on. */
-		head.absent = ABSENT_DAMAGED;
+		head.absent = is_pruned(p, b, handle) ? ABSENT_PRUNED : ABSENT_DAMAGED;
 		head.flags &= (uint8_t) ~WIRE_BATCH_ALL;
 	}
 	put_head(body, head_at, &head);

@@ -80,16 +80,10 @@ static int parse(char *text, struct receipt *ret)
 	return 0;
 }
 
-static void closedirp(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 int receipts_each(const struct state *s, receipt_fn each, void *arg)
 {
 	int fd = openat(s->root, "receipts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_(closedirp) DIR *dir = NULL;
+	_cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *e;
 
 	if (fd < 0)

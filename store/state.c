@@ -82,15 +82,9 @@ void state_close(struct state *s)
 	close_fd(&s->root);
 }
 
-static void closedirp(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 int state_each_journal(const struct state *s, state_journal_fn each, void *arg)
 {
-	_cleanup_(closedirp) DIR *dir = NULL;
+	_cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *e;
 	int fd = openat(s->journals, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 

@@ -519,3 +519,35 @@ Test(pack, tails_may_go_while_it_runs)
 	receiver_free(r);
 	builder_done(&b);
 }
+
+/* What was pruned is said to be. */
+Test(pack, what_was_pruned_is_absent_for_that)
+{
+	_cleanup_buf_ struct buf body = { 0 };
+	struct builder b;
+	size_t pruned = 0;
+
+	begin_open(&b);
+	builder_close(&b, 0);
+	pack_segments(&b, 0, true);
+	builder_prune(&b, 0, 3);
+	cr_expect(eq(int, merge_segments(&b, 0, 1), 1));
+	remove_tail(&b, 0);
+	cr_expect(eq(u64, ship_carefully(&b, false).absent, 3));
+	pack_all(&b, &plain, &body);
+	for (size_t at = 0; at < body.len;) {
+		struct wire_batch head;
+		struct frame f;
+		ssize_t n = frame_parse(body.data + at, body.len - at, WIRE_RECORD_MAX, &f);
+
+		cr_assert(gt(i64, n, 0));
+		at += (size_t) n;
+		if (f.type != WIRE_BATCH)
+			continue;
+		cr_assert(eq(int, wire_batch_decode(f.payload, f.size, &head), 0));
+		pruned += head.absent == ABSENT_PRUNED;
+		cr_expect(ne(int, (int) head.absent, (int) ABSENT_DAMAGED));
+	}
+	cr_expect(eq(sz, pruned, 3));
+	builder_done(&b);
+}

@@ -216,17 +216,16 @@ Test(segment_build, segments_of_adjoining_commits_hold_all_between_them)
 		struct history *h = history_new();
 		struct ledger_scan scan = { 0 };
 		struct ledger l;
-		uint64_t entries;
+		uint64_t has;
 
 		cr_assert(eq(int,
 			     ledger_open(&l, b.state.ledger, O_RDONLY, h, HISTORY_SKIP_SIGNATURE,
 					 NULL, NULL, &scan),
 			     0));
-		entries = history_journal(h, (uint32_t) i)->entries;
-		cr_expect(
-			segment_set_has_all(&set, &history_journal(h, (uint32_t) i)->id, entries));
-		cr_expect(not(segment_set_has_all(&set, &history_journal(h, (uint32_t) i)->id,
-						  entries + 1)));
+		has = history_journal(h, (uint32_t) i)->batches;
+		cr_expect(segment_set_has_all(&set, &history_journal(h, (uint32_t) i)->id, 0, has));
+		cr_expect(not(segment_set_has_all(&set, &history_journal(h, (uint32_t) i)->id, 0,
+						  has + 1)));
 		ledger_close(&l);
 		history_free(h);
 	}

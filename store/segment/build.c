@@ -19,8 +19,6 @@
 #include "store/segment/writer.h"
 #include "store/tail_reader.h"
 
-#define UNFINISHED "unfinished"
-
 enum { OPEN_MAX = 256 };
 
 /* A tail being read, as far as its batches have come.  Its file is closed between batches where there are many. */
@@ -126,9 +124,9 @@ static int begin_segment(struct segment_builder *b, uint64_t time_ns)
 	if (b->writer.fd >= 0)
 		return 0;
 	/* One that was not finished is of no use. */
-	if (unlinkat(b->options.dirfd, UNFINISHED, 0) < 0 && errno != ENOENT)
+	if (unlinkat(b->options.dirfd, SEGMENT_UNFINISHED, 0) < 0 && errno != ENOENT)
 		return -errno;
-	r = segment_writer_open(&b->writer, b->options.dirfd, UNFINISHED, b->options.level);
+	r = segment_writer_open(&b->writer, b->options.dirfd, SEGMENT_UNFINISHED, b->options.level);
 	if (r < 0)
 		return r;
 	n = segment_writer_origin(&b->writer, &b->origin, b->made.first);
@@ -162,11 +160,11 @@ static int finish_segment(struct segment_builder *b)
 	if (size < 0)
 		return (int) size;
 	m->size = (uint64_t) size;
-	r = segment_check(b->options.dirfd, UNFINISHED, b->sealed, m->batches);
+	r = segment_check(b->options.dirfd, SEGMENT_UNFINISHED, b->sealed, m->batches);
 	if (r < 0)
 		return r;
 	segment_name(m->first, m->end, m->name);
-	if (renameat(b->options.dirfd, UNFINISHED, b->options.dirfd, m->name) < 0)
+	if (renameat(b->options.dirfd, SEGMENT_UNFINISHED, b->options.dirfd, m->name) < 0)
 		return -errno;
 	r = io_sync_dir(b->options.dirfd);
 	if (r >= 0 && b->options.made)
@@ -414,7 +412,7 @@ struct segment_builder *segment_builder_free(struct segment_builder *b)
 		reading_free(b, i);
 	if (b->writer.fd >= 0) {
 		segment_writer_close(&b->writer);
-		unlinkat(b->options.dirfd, UNFINISHED, 0);
+		unlinkat(b->options.dirfd, SEGMENT_UNFINISHED, 0);
 	}
 	free(b->readings);
 	free(b->sealed);

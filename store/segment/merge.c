@@ -20,8 +20,6 @@
 #include "store/segment/check.h"
 #include "store/segment/writer.h"
 
-#define UNFINISHED "unfinished-merge"
-
 struct merge {
 	const struct segment_set *set;
 	uint32_t first, end; /* files */
@@ -41,7 +39,7 @@ static void merge_done(struct merge *m)
 {
 	if (m->writer.fd >= 0) {
 		segment_writer_close(&m->writer);
-		unlinkat(m->options->dirfd, UNFINISHED, 0);
+		unlinkat(m->options->dirfd, SEGMENT_UNFINISHED_MERGE, 0);
 	}
 	free(m->number);
 	free(m->sealed);
@@ -226,9 +224,10 @@ static int begin(struct merge *m)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < m->set->n_spans; i++)
 		m->number[i] = -1;
-	if (unlinkat(m->options->dirfd, UNFINISHED, 0) < 0 && errno != ENOENT)
+	if (unlinkat(m->options->dirfd, SEGMENT_UNFINISHED_MERGE, 0) < 0 && errno != ENOENT)
 		return -errno;
-	r = segment_writer_open(&m->writer, m->options->dirfd, UNFINISHED, m->options->level);
+	r = segment_writer_open(&m->writer, m->options->dirfd, SEGMENT_UNFINISHED_MERGE,
+				m->options->level);
 	if (r < 0)
 		return r;
 	m->made.first = files[m->first].first;
@@ -245,8 +244,8 @@ static int replace_files(struct merge *m)
 	int r;
 
 	segment_name(made->first, made->end, made->name);
-	if (made->batches > 0 &&
-	    renameat(m->options->dirfd, UNFINISHED, m->options->dirfd, made->name) < 0)
+	if (made->batches > 0 && renameat(m->options->dirfd, SEGMENT_UNFINISHED_MERGE,
+					  m->options->dirfd, made->name) < 0)
 		return -errno;
 	r = io_sync_dir(m->options->dirfd);
 	for (uint32_t i = m->first; r >= 0 && i < m->end; i++) {
@@ -281,7 +280,8 @@ int segment_merge(const struct segment_set *set, uint32_t first, uint32_t n,
 		segment_writer_covers(&m.writer, 0, m.made.end);
 		size = segment_writer_finish(&m.writer);
 		r = size < 0 ? (int) size
-			     : segment_check(o->dirfd, UNFINISHED, m.sealed, m.made.batches);
+			     : segment_check(o->dirfd, SEGMENT_UNFINISHED_MERGE, m.sealed,
+					     m.made.batches);
 	}
 	if (r >= 0)
 		r = replace_files(&m);

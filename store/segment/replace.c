@@ -27,8 +27,10 @@ static void replace(const struct state *s, const struct segment_set *set,
 	char name[TAIL_NAME_SIZE];
 	struct stat st;
 
-	if (!j->closed || j->entries == 0 || j->last_commit >= shipped ||
-	    !segment_set_has_all(set, &j->id, j->entries))
+	bool pruned = j->pruned && j->pruned_batches == j->batches;
+
+	if (!j->closed || (!pruned && (j->batches == 0 || j->last_commit >= shipped)) ||
+	    !segment_set_has_all(set, &j->id, j->pruned_batches, j->batches))
 		return;
 	tail_name(&j->id, name);
 	if (fstatat(s->journals, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||

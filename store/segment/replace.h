@@ -3,8 +3,8 @@
 #define BULLA_STORE_SEGMENT_REPLACE_H
 
 /**
- * Taking away tails that segments have taken the place of: those of closed journals, every entry of which is in a segment,
- * and which every destination of this host has acknowledged.
+ * Taking away tails that segments have taken the place of: those of closed journals, every entry of which is in a segment or
+ * was pruned, and which every destination of this host has acknowledged unless nothing is left to be sent.
  */
 
 #include <stdint.h>

@@ -16,7 +16,7 @@
 #include "base/io.h"
 #include "bulla/error.h"
 
-enum { DIGITS = 20, SETTLED_S = 2 };
+enum { DIGITS = 20, SETTLED_S = 2, OPEN_TRIES = 10 };
 
 /* Names. */
 
@@ -49,12 +49,6 @@ int segment_name_parse(const char *name, uint64_t *ret_first, uint64_t *ret_end)
 }
 
 /* The directory. */
-
-static void closedirp(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
 
 static int compare_files(const void *a, const void *b)
 {
@@ -118,24 +112,18 @@ static bool is_unchanged(const struct segment_set *s, const struct state *state)
 {
 	struct stat st;
 
-	return s->changed.tv_sec != 0 && fstatat(state->root, "segments", &st, 0) == 0 &&
+	return s->changed.tv_sec != 0 && fstatat(state->root, SEGMENTS_DIR, &st, 0) == 0 &&
 	       st.st_mtim.tv_sec == s->changed.tv_sec && st.st_mtim.tv_nsec == s->changed.tv_nsec;
 }
 
-/* Which files count.  @return the directory, -ENOENT where there is none. */
-static int list(struct segment_set *s, const struct state *state)
+static int read_names(struct segment_set *s, int dirfd)
 {
-	_cleanup_close_ int fd =
-		openat(state->root, "segments", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_(closedirp) DIR *dir = NULL;
+	_cleanup_closedir_ DIR *dir = NULL;
+	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *e;
 	uint32_t cap = 0;
-	int copy, r = 0;
+	int r = 0;
 
-	if (fd < 0)
-		return -errno;
-	s->changed = changed(fd);
-	copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (copy < 0)
 		return -errno;
 	dir = fdopendir(copy);
@@ -146,8 +134,20 @@ static int list(struct segment_set *s, const struct state *state)
 	}
 	while (r >= 0 && (errno = 0, (e = readdir(dir)) != NULL))
 		r = add_file(s, &cap, e->d_name);
-	if (r >= 0 && errno != 0)
-		r = -errno;
+	return r < 0 ? r : -errno;
+}
+
+/* Which files count.  @return the directory, -ENOENT where there is none. */
+static int list(struct segment_set *s, const struct state *state)
+{
+	_cleanup_close_ int fd =
+		openat(state->root, SEGMENTS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (fd < 0)
+		return -errno;
+	s->changed = changed(fd);
+	r = read_names(s, fd);
 	if (r < 0)
 		return r;
 	choose(s);
@@ -208,27 +208,36 @@ static int index_spans(struct segment_set *s)
 	return 0;
 }
 
-int segment_set_open(struct segment_set *s, const struct state *state)
+/* @return -EAGAIN where a file went meanwhile: one made of it has taken its place. */
+static int open_files(struct segment_set *s, const struct state *state)
 {
-	_cleanup_close_ int dirfd = -1;
-	int r = 0;
+	_cleanup_close_ int dirfd = list(s, state);
 
-	*s = (struct segment_set){ 0 };
-	dirfd = list(s, state);
 	if (dirfd < 0 && dirfd != -ENOENT)
-		r = dirfd;
-	for (uint32_t i = 0; r >= 0 && i < s->n; i++) {
+		return dirfd;
+	for (uint32_t i = 0; i < s->n; i++) {
 		struct segment_file *f = &s->files[i];
 
 		f->error = open_file(f, dirfd);
 		s->n_damaged += f->error < 0;
+		if (f->error == -ENOENT)
+			return -EAGAIN;
 		if (f->error == -ENOMEM || f->error == -EMFILE || f->error == -ENFILE)
-			r = f->error;
+			return f->error;
 	}
-	if (r >= 0)
-		r = index_spans(s);
-	if (r < 0)
-		segment_set_close(s);
+	return index_spans(s);
+}
+
+int segment_set_open(struct segment_set *s, const struct state *state)
+{
+	int r = -EAGAIN;
+
+	for (int i = 0; r == -EAGAIN && i < OPEN_TRIES; i++) {
+		*s = (struct segment_set){ 0 };
+		r = open_files(s, state);
+		if (r < 0)
+			segment_set_close(s);
+	}
 	return r;
 }
 
@@ -291,14 +300,34 @@ bool segment_set_has(const struct segment_set *s, const struct id *journal, uint
 	return false;
 }
 
-bool segment_set_has_all(const struct segment_set *s, const struct id *journal, uint64_t end_seq)
+bool segment_set_has_all(const struct segment_set *s, const struct id *journal,
+			 uint64_t first_batch, uint64_t end_batch)
 {
-	uint64_t have = 0;
+	uint64_t have = first_batch;
 	uint32_t n;
 	const struct segment_span *span = segment_set_of(s, journal, &n);
 
 	for (uint32_t i = 0; i < n; i++)
-		if (span[i].first_seq <= have)
-			have = MAX_OF(have, span[i].end_seq);
-	return have >= end_seq;
+		if (span[i].first_batch <= have)
+			have = MAX_OF(have, span[i].end_batch);
+	return have >= end_batch;
+}
+
+int segment_set_sweep(const struct segment_set *s, int dirfd)
+{
+	struct segment_set all = { 0 };
+	int r = read_names(&all, dirfd);
+
+	if (r >= 0 && unlinkat(dirfd, SEGMENT_UNFINISHED_MERGE, 0) < 0 && errno != ENOENT)
+		r = -errno;
+	for (uint32_t i = 0; r >= 0 && i < all.n; i++)
+		for (uint32_t k = 0; r >= 0 && k < s->n; k++) {
+			const struct segment_file *f = &all.files[i], *by = &s->files[k];
+
+			if (by->error == 0 && by->first <= f->first && f->end <= by->end &&
+			    strcmp(by->name, f->name) != 0 && unlinkat(dirfd, f->name, 0) < 0)
+				r = -errno;
+		}
+	free(all.files);
+	return r;
 }

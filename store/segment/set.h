@@ -17,6 +17,11 @@
 #include "store/segment/segment.h"
 #include "store/state.h"
 
+/** Where they are, below the state directory, and files on their way to become one. */
+#define SEGMENTS_DIR		 "segments"
+#define SEGMENT_UNFINISHED	 "unfinished"
+#define SEGMENT_UNFINISHED_MERGE "unfinished-merge"
+
 enum { SEGMENT_NAME_SIZE = 20 + 1 + 20 + sizeof SEGMENT_SUFFIX };
 
 void segment_name(uint64_t first, uint64_t end, char ret[SEGMENT_NAME_SIZE]);
@@ -65,7 +70,15 @@ const struct segment_span *segment_set_of(const struct segment_set *s, const str
 /** Whether entries [first_seq, end_seq) of a journal are all in one segment. */
 bool segment_set_has(const struct segment_set *s, const struct id *journal, uint64_t first_seq,
 		     uint64_t end_seq);
-/** Whether entries [0, end_seq) are in segments. */
-bool segment_set_has_all(const struct segment_set *s, const struct id *journal, uint64_t end_seq);
+/** Whether batches [first_batch, end_batch) are in segments. */
+bool segment_set_has_all(const struct segment_set *s, const struct id *journal,
+			 uint64_t first_batch, uint64_t end_batch);
+/**
+ * Remove what a kill left of a merge: what was not finished, and files that others contain.  Nothing goes that a damaged one
+ * would stand for.
+ *
+ * @return 0 or a negated errno.
+ */
+_must_check_ int segment_set_sweep(const struct segment_set *s, int dirfd);
 
 #endif

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * Pruning is done in two steps.  The ledger says first what goes; then whatever the ledger says is gone is taken out of the
+ * segments.  So a kill in between is made good by the next run, and nothing is missing that the ledger does not explain.
+ */
+
+#include "collector/upkeep.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "bulla/error.h"
+#include "collector/prune.h"
+#include "store/segment/merge.h"
+#include "store/segment/replace.h"
+
+/* Whether an error is a segment's, and no reason to stop. */
+static bool is_damage(int r)
+{
+	return r <= BULLA_ETRUNCATED || r == -EIO;
+}
+
+static const struct history *history_of(const struct upkeep *u)
+{
+	return segment_builder_history(u->builder);
+}
+
+/* Making segments out of segments. */
+
+/* @return 1 when it was done, 0 when it is left alone, an error. */
+static int merge(struct upkeep *u, const struct segment_set *set, uint32_t first, uint32_t n)
+{
+	struct merge_options o = { .dirfd = u->segments, .level = u->level };
+	struct segment_made made;
+	char size[16];
+	int r = segment_merge(set, first, n, history_of(u), &o, &made);
+
+	if (is_damage(r)) {
+		log_error_code(r, "segments/%s and %u behind it cannot be merged; see bulla verify",
+			       set->files[first].name, n - 1);
+		u->unmerged_before = set->files[first + n - 1].end;
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	u->written += made.size;
+	text_size(size, made.size);
+	if (r == 0)
+		log_info("nothing is left of segments/%s", set->files[first].name);
+	else
+		log_info("segments/%s: made of %u, %" PRIu64 " entries, %s, %.1f bytes an entry",
+			 made.name, n, made.entries, size,
+			 (double) made.size / (double) MAX_OF(made.entries, (uint64_t) 1));
+	return 1;
+}
+
+/* Those that could not be merged are passed over. */
+static void leave_alone(const struct upkeep *u, struct segment_set *set)
+{
+	for (uint32_t i = 0; i < set->n; i++)
+		if (set->files[i].first < u->unmerged_before && set->files[i].error == 0)
+			set->files[i].error = -EIO;
+}
+
+static int merge_some(struct upkeep *u, struct segment_set *set)
+{
+	uint32_t first, n;
+
+	leave_alone(u, set);
+	if (!plan_merge(set, clock_realtime_ns(), MERGE_ENTRIES_MAX, &first, &n))
+		return 0;
+	return merge(u, set, first, n);
+}
+
+/* What is pruned. */
+
+/* How much of a segment the ledger says is pruned: entries, of how many. */
+static uint64_t pruned_of(const struct upkeep *u, const struct segment *s, uint64_t *ret_of)
+{
+	uint64_t pruned = 0;
+
+	*ret_of = 0;
+	for (uint32_t i = 0; i < s->n_journals; i++) {
+		const struct segment_journal *sj = &s->journals[i];
+		int64_t handle = history_find_journal(history_of(u), &sj->id);
+		const struct ledger_journal *j;
+
+		*ret_of += sj->entries;
+		if (handle < 0)
+			continue;
+		j = history_journal(history_of(u), (uint32_t) handle);
+		if (sj->first_batch + sj->batches <= j->pruned_batches)
+			pruned += sj->entries;
+		else if (sj->first_batch < j->pruned_batches)
+			pruned++;
+	}
+	return pruned;
+}
+
+/* Take what is pruned out of a segment.  @return 1 when one was changed, 0 when there is none, an error. */
+static int drop_pruned(struct upkeep *u, struct segment_set *set)
+{
+	leave_alone(u, set);
+	for (uint32_t i = 0; i < set->n; i++) {
+		const struct segment_file *f = &set->files[i];
+		uint64_t of, pruned = f->error == 0 ? pruned_of(u, &f->segment, &of) : 0;
+		int r;
+
+		if (pruned == 0)
+			continue;
+		if (pruned < of) {
+			r = merge(u, set, i, 1);
+			if (r != 0)
+				return r;
+			continue;
+		}
+		if (unlinkat(u->segments, f->name, 0) < 0)
+			return -errno;
+		log_info("took away segments/%s: all of it is pruned", f->name);
+		return 1;
+	}
+	return 0;
+}
+
+/* Bytes of the tails, as they lie on the disk. */
+struct sizes {
+	int dirfd;
+	uint64_t bytes;
+};
+
+static int add_tail(void *arg, const struct id *journal, const char *name)
+{
+	struct sizes *s = arg;
+	struct stat st;
+
+	(void) journal;
+	if (fstatat(s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		s->bytes += (uint64_t) st.st_blocks * 512;
+	return 0;
+}
+
+/* The limits as they are now: free space that is short makes all of it less. */
+static int limits_now(const struct upkeep *u, const struct segment_set *set, uint64_t tails,
+		      struct retention *ret)
+{
+	uint64_t used = tails, free_bytes;
+	struct statvfs fs;
+
+	*ret = u->limits;
+	if (u->keep_free == 0)
+		return 0;
+	if (fstatvfs(u->state->root, &fs) < 0)
+		return -errno;
+	for (uint32_t i = 0; i < set->n; i++)
+		used += set->files[i].segment.size;
+	free_bytes = (uint64_t) fs.f_bavail * fs.f_frsize;
+	if (free_bytes >= u->keep_free)
+		return 0;
+	used -= MIN_OF(used, u->keep_free - free_bytes);
+	used = MAX_OF(used, (uint64_t) 1);
+	ret->bytes = ret->bytes == 0 ? used : MIN_OF(ret->bytes, used);
+	return 0;
+}
+
+/* Have it sealed what goes.  @return 1 when something does, 0, an error. */
+static int seal_prunes(struct upkeep *u, const struct segment_set *set)
+{
+	_cleanup_free_ struct event_prune *prunes = NULL;
+	struct sizes tails = { .dirfd = u->state->journals };
+	struct retention limits;
+	int64_t n;
+	int r;
+
+	if (u->limits.age_ns == 0 && u->limits.bytes == 0 && u->limits.source_bytes == 0 &&
+	    u->keep_free == 0)
+		return 0;
+	r = state_each_journal(u->state, add_tail, &tails);
+	if (r >= 0)
+		r = limits_now(u, set, tails.bytes, &limits);
+	if (r < 0)
+		return r;
+	n = plan_prune(set, history_of(u), &limits, clock_realtime_ns(), tails.bytes, &prunes);
+	if (n <= 0)
+		return (int) n;
+	r = prune_seal(&u->sealer, u->state, prunes, (size_t) n, u->stop);
+	if (r >= 0)
+		r = segment_builder_read(u->builder);
+	if (r < 0)
+		return r;
+	log_info("pruned the beginning of %" PRId64 " journal%s, over the limits", n,
+		 n == 1 ? "" : "s");
+	return 1;
+}
+
+/* All of it. */
+
+typedef int (*work_fn)(struct upkeep *u, struct segment_set *set);
+
+/* Do some work until there is none, each time with the segments that there are then. */
+static int repeat(struct upkeep *u, work_fn work)
+{
+	int r = 1;
+
+	while (r > 0 && !*u->stop) {
+		struct segment_set set;
+
+		r = segment_set_open(&set, u->state);
+		if (r < 0)
+			return r;
+		r = work(u, &set);
+		segment_set_close(&set);
+	}
+	return r;
+}
+
+static int sweep_and_prune(struct upkeep *u)
+{
+	struct segment_set set;
+	int r = segment_set_open(&set, u->state);
+
+	if (r < 0)
+		return r;
+	r = segment_set_sweep(&set, u->segments);
+	if (r >= 0)
+		r = seal_prunes(u, &set);
+	segment_set_close(&set);
+	return r;
+}
+
+static int clear_tails(struct upkeep *u)
+{
+	struct replaced replaced;
+	char size[16];
+	int r;
+
+	r = segment_replace_tails(u->state, history_of(u), &replaced);
+	text_size(size, replaced.bytes);
+	if (replaced.tails > 0)
+		log_info("took away %" PRIu64 " tail%s (%s) that nothing needs", replaced.tails,
+			 replaced.tails == 1 ? "" : "s", size);
+	return r;
+}
+
+/* The sealer that we started leaves by itself. */
+static void reap(struct upkeep *u)
+{
+	int status;
+
+	if (u->sealer.child > 0 && waitpid(u->sealer.child, &status, WNOHANG) > 0)
+		sealer_link_reaped(&u->sealer, u->sealer.child, status);
+}
+
+int upkeep_run(struct upkeep *u)
+{
+	int r;
+
+	reap(u);
+	r = sweep_and_prune(u);
+	if (r >= 0)
+		r = repeat(u, drop_pruned);
+	if (r >= 0)
+		r = repeat(u, merge_some);
+	return r < 0 ? r : clear_tails(u);
+}

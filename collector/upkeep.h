@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_COLLECTOR_UPKEEP_H
+#define BULLA_COLLECTOR_UPKEEP_H
+
+/**
+ * What the keeper does with what is packed: small segments are merged, what is over the limits is pruned, and tails go that
+ * nothing needs any more.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "collector/sealer_link.h"
+#include "store/segment/build.h"
+#include "store/segment/plan.h"
+#include "store/state.h"
+
+struct upkeep {
+	const struct state *state;
+	struct segment_builder *builder; /* follows the ledger */
+	int segments;			 /* directory */
+	int level;			 /* zstd's, of what is merged */
+	struct retention limits;	 /* `bytes` is of journals and segments */
+	uint64_t keep_free;		 /* bytes of the file system; 0: no matter */
+	const volatile int *stop;
+	struct sealer_link sealer;
+	uint64_t
+		unmerged_before; /* commit: what is before it could not be merged, and is left alone */
+	uint64_t written;	 /* bytes of segments that were merged or made anew */
+};
+
+/** Do what there is to do.  @return 0, also where something is damaged and left alone; a negated errno, BULLA_E.... */
+_must_check_ int upkeep_run(struct upkeep *u);
+
+#endif
