@@ -26,6 +26,8 @@
 #include "store/segment/merge.h"
 #include "store/segment/replace.h"
 
+enum { HOLLOW_S = 600 };
+
 /* Whether an error is a segment's, and no reason to stop. */
 static bool is_damage(int r)
 {
@@ -241,6 +243,7 @@ static int sweep_and_prune(struct upkeep *u)
 
 static int clear_tails(struct upkeep *u)
 {
+	uint64_t now = clock_monotonic_ns();
 	struct replaced replaced;
 	char size[16];
 	int r;
@@ -250,6 +253,14 @@ static int clear_tails(struct upkeep *u)
 	if (replaced.tails > 0)
 		log_info("took away %" PRIu64 " tail%s (%s) that nothing needs", replaced.tails,
 			 replaced.tails == 1 ? "" : "s", size);
+	if (r < 0 || now < u->hollow_at)
+		return r;
+	u->hollow_at = now + HOLLOW_S * NS_PER_S;
+	r = segment_hollow_tails(u->state, history_of(u), HOLLOW_S, &replaced);
+	text_size(size, replaced.bytes);
+	if (replaced.tails > 0)
+		log_debug("%s of %" PRIu64 " tails of open journals are hollow", size,
+			  replaced.tails);
 	return r;
 }
 

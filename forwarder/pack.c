@@ -193,6 +193,20 @@ static void copy_new(const struct frame *f, uint32_t *read, uint32_t *sent, stru
 	(*sent)++;
 }
 
+/* Segments have what was in a hole. */
+static int step_over(struct frame_reader *reader, const struct frame *f, struct place *at,
+		     const struct batch *b)
+{
+	struct tail_hole hole;
+	int r = tail_hole_decode(f->payload, f->size, &hole);
+
+	if (r < 0 || hole.end < reader->offset || hole.next_seq > b->first_seq)
+		return BULLA_ECORRUPT;
+	frame_reader_seek(reader, hole.end);
+	at->next_seq = MAX_OF(at->next_seq, hole.next_seq);
+	return 0;
+}
+
 /* Frames from the reader's place up to the last row of a batch.  What was before the batch counts, but is not copied. */
 static int copy_frames(struct frame_reader *reader, struct place *at, const struct batch *b,
 		       struct wire_batch *head, bool full, struct buf *body, size_t head_at)
@@ -209,7 +223,7 @@ static int copy_frames(struct frame_reader *reader, struct place *at, const stru
 		if (r == BULLA_ECORRUPT || r == BULLA_ETRUNCATED || r == BULLA_ELIMIT) {
 			/* What lies behind the damage may be whole: rows say themselves where they belong. */
 			r = frame_reader_search(reader, reader->offset + FRAME_ALIGN, TAIL_CONTEXT,
-						TAIL_BATCH, &budget);
+						TAIL_HOLE, &budget);
 			if (r == 1)
 				continue;
 			return BULLA_ECORRUPT;
@@ -220,6 +234,11 @@ static int copy_frames(struct frame_reader *reader, struct place *at, const stru
 			copy_new(&f, &at->contexts_read, &at->contexts, body);
 		if (f.type == TAIL_SEED)
 			copy_new(&f, &at->seeds_read, &at->seeds, body);
+		if (f.type == TAIL_HOLE) {
+			r = step_over(reader, &f, at, b);
+			if (r < 0)
+				return r;
+		}
 		if (f.type != TAIL_ROWS)
 			continue;
 		r = tail_rows_decode(f.payload, f.size, &rows);

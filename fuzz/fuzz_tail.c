@@ -86,8 +86,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			last = item.offset + 1;
 			if (item.type == TAIL_ROWS)
 				check_rows(&t, &item.rows);
-			else
+			else if (item.type == TAIL_BATCH)
 				check_record(&item.batch);
+			else
+				assert(t.frames.offset == item.hole.end &&
+				       item.hole.end > item.offset);
 		} else if (r == 0 || tail_reader_resync(&t) <= 0) {
 			break;
 		} else {

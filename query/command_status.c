@@ -151,6 +151,15 @@ static int gaps_of_packed(const struct status *s, const struct history *h, struc
 	return r;
 }
 
+/* Sequence number of the first entry that no segment has. */
+static uint64_t packed_upto(const struct status *s, const struct id *journal)
+{
+	uint32_t n;
+	const struct segment_span *span = segment_set_of(&s->segments, journal, &n);
+
+	return n > 0 ? span[n - 1].end_seq : 0;
+}
+
 static int print_gaps(const struct status *s, const struct history *h)
 {
 	_cleanup_free_ struct gaps *of = calloc(history_n_journals(h) + 1u, sizeof *of);
@@ -162,10 +171,14 @@ static int print_gaps(const struct status *s, const struct history *h)
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < history_n_journals(h); i++) {
+		const struct id *id = &history_journal(h, i)->id;
+		struct gaps tail = { 0 };
+
 		/* One that cannot be read is for verify to find; one that is gone is in segments. */
-		r = gaps_of_tail(&of[i], s->state->journals, &history_journal(h, i)->id);
+		r = gaps_of_tail(&tail, s->state->journals, id, packed_upto(s, id));
 		if (r == -ENOMEM)
 			return r;
+		gaps_add(&of[i], &tail);
 		gaps_add(&all, &of[i]);
 		open += of[i].open;
 	}

@@ -30,6 +30,7 @@ enum tail_record {
 	TAIL_SEED = 0x13,
 	TAIL_ROWS = 0x14,
 	TAIL_BATCH = 0x15,
+	TAIL_HOLE = 0x16,
 };
 
 enum rows_codec { ROWS_RAW = 0, ROWS_LZ4 = 1 };
@@ -42,6 +43,7 @@ enum {
 	TAIL_HEADER_SIZE = 8 + 4 + 4 + ID_SIZE + ID_SIZE + 8 + 8,
 	TAIL_SEED_RECORD_SIZE = 8 + SEED_SIZE,
 	TAIL_BATCH_SIZE = 8 + 4 + 8 + HASH_SIZE,
+	TAIL_HOLE_SIZE = 8 + 8 + 8,
 	CHANNELS_MAX = 4,     /* sources of one journal: stdout, stderr, the collector itself */
 	CONTEXTS_MAX = 65536, /* in one tail... */
 	CONTEXTS_SIZE_MAX = 32 << 20, /* ...and bytes of their leaves */

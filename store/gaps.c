@@ -84,7 +84,7 @@ static int look_into(struct gaps *g, int fd, const struct rows_ref *ref, struct 
 	return 0;
 }
 
-int gaps_of_tail(struct gaps *ret, int journals_dirfd, const struct id *journal)
+int gaps_of_tail(struct gaps *ret, int journals_dirfd, const struct id *journal, uint64_t first_seq)
 {
 	_cleanup_(tail_reader_close) struct tail_reader t = { .fd = -1 };
 	_cleanup_(rows_index_done) struct rows_index index = { 0 };
@@ -98,7 +98,7 @@ int gaps_of_tail(struct gaps *ret, int journals_dirfd, const struct id *journal)
 	if (r >= 0)
 		r = rows_index_build(&index, &t);
 	for (size_t i = 0; i < index.n && r >= 0; i++)
-		if (index.at[i].own_fields)
+		if (index.at[i].own_fields && index.at[i].first_seq >= first_seq)
 			r = look_into(&gaps, t.fd, &index.at[i], &frame, &raw);
 	if (r >= 0)
 		*ret = gaps;

@@ -52,6 +52,7 @@ _must_check_ int gaps_of_segment(struct gaps *of, const struct segment *s);
  *
  * @return 0; an error of tail_reader_open() or rows_index_build(); -ENOMEM.
  */
-_must_check_ int gaps_of_tail(struct gaps *ret, int journals_dirfd, const struct id *journal);
+_must_check_ int gaps_of_tail(struct gaps *ret, int journals_dirfd, const struct id *journal,
+			      uint64_t first_seq);
 
 #endif

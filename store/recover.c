@@ -104,6 +104,15 @@ static int on_rows(struct recovery *v, const struct tail_rows *rows, uint64_t of
 	return take_rows(v, rows);
 }
 
+/* What was packed is sealed. */
+static int on_hole(struct recovery *v, const struct tail_hole *hole)
+{
+	if (hole->next_seq < v->next || hole->next_seq > v->journal->entries)
+		return BULLA_ECORRUPT;
+	v->next = hole->next_seq;
+	return 0;
+}
+
 static int read_unsealed(struct recovery *v)
 {
 	struct tail_item item;
@@ -114,6 +123,8 @@ static int read_unsealed(struct recovery *v)
 	while ((r = tail_reader_next(&v->tail, &item)) > 0) {
 		if (item.type == TAIL_BATCH)
 			v->mono_offset = item.batch.mono_offset;
+		else if (item.type == TAIL_HOLE)
+			r = on_hole(v, &item.hole);
 		else
 			r = on_rows(v, &item.rows, item.offset);
 		if (r < 0)
@@ -150,7 +161,9 @@ int recover_batch(int journals_dirfd, const struct ledger_journal *j, struct bat
 	r = tail_reader_open(&v.tail, journals_dirfd, name);
 	if (r < 0)
 		return r;
-	r = read_unsealed(&v);
+	r = tail_reader_lock(&v.tail);
+	if (r >= 0)
+		r = read_unsealed(&v);
 	if (r <= 0)
 		return r;
 	r = make_durable(journals_dirfd, name, v.from, v.tail.frames.offset);

@@ -128,8 +128,24 @@ static int look_head(struct window *w, uint64_t offset, uint64_t end, uint32_t *
 		return r;
 	*ret_size = rd_u32(&head);
 	*ret_type = rd_u32(&head);
-	return !head.bad && *ret_type >= TAIL_CONTEXT && *ret_type <= TAIL_BATCH &&
+	return !head.bad && *ret_type >= TAIL_CONTEXT && *ret_type <= TAIL_HOLE &&
 	       *ret_size <= TAIL_RECORD_MAX && offset + frame_space(*ret_size) <= end;
+}
+
+/* Where frames go on behind a hole.  @return 1, or 0 if it cannot be read, an error. */
+static int hop_over(struct tail_reader *t, uint64_t *offset)
+{
+	struct tail_hole hole;
+	struct frame f;
+	int r;
+
+	frame_reader_seek(&t->frames, *offset);
+	r = frame_reader_next(&t->frames, &f, NULL);
+	if (r <= 0 || f.type != TAIL_HOLE || tail_hole_decode(f.payload, f.size, &hole) < 0 ||
+	    hole.end < t->frames.offset)
+		return 0;
+	*offset = hole.end;
+	return 1;
 }
 
 static int take(struct rows_index *i, struct tail_reader *t, struct window *w, uint64_t offset,
@@ -166,6 +182,12 @@ static int hop(struct rows_index *i, struct tail_reader *t, struct window *w, ui
 	int r;
 
 	while ((r = look_head(w, *offset, end, &size, &type)) > 0) {
+		if (type == TAIL_HOLE) {
+			r = hop_over(t, offset);
+			if (r <= 0)
+				return r;
+			continue;
+		}
 		r = take(i, t, w, *offset, size, type);
 		if (r == 0)
 			r = take_again(i, t, w, *offset, size, type);
@@ -196,8 +218,7 @@ static int step_over(struct rows_index *i, struct tail_reader *t, struct window 
 	if (r != 0)
 		return MIN_OF(r, 0);
 	is_rows = look_head(w, *offset, UINT64_MAX, &size, &type) > 0 && type == TAIL_ROWS;
-	r = frame_reader_search(&t->frames, *offset + FRAME_ALIGN, TAIL_CONTEXT, TAIL_BATCH,
-				budget);
+	r = frame_reader_search(&t->frames, *offset + FRAME_ALIGN, TAIL_CONTEXT, TAIL_HOLE, budget);
 	if (r <= 0)
 		return r == BULLA_ELIMIT ? 0 : r;
 	i->n_damaged++;

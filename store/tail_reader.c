@@ -145,6 +145,25 @@ int tail_batch_decode(const uint8_t *p, size_t n, struct tail_batch *ret)
 	return 0;
 }
 
+void tail_hole_encode(const struct tail_hole *h, struct wr *w)
+{
+	wr_u64(w, h->end);
+	wr_u64(w, h->next_seq);
+	wr_u64(w, h->batches);
+}
+
+int tail_hole_decode(const uint8_t *p, size_t n, struct tail_hole *ret)
+{
+	struct rd r = rd_of(p, n);
+
+	ret->end = rd_u64(&r);
+	ret->next_seq = rd_u64(&r);
+	ret->batches = rd_u64(&r);
+	return r.bad || r.left > 0 || ret->end % FRAME_ALIGN != 0 || ret->end > INT64_MAX
+		       ? BULLA_ECORRUPT
+		       : 0;
+}
+
 void tail_seed_encode(const struct tail_seed *s, struct wr *w)
 {
 	wr_u64(w, s->first_batch);
@@ -262,6 +281,13 @@ int tail_reader_open(struct tail_reader *t, int dirfd, const char *name)
 	return fd < 0 ? fd : tail_reader_open_fd(t, fd);
 }
 
+int tail_reader_lock(const struct tail_reader *t)
+{
+	struct flock whole = { .l_type = F_RDLCK };
+
+	return fcntl(t->fd, F_OFD_SETLKW, &whole) < 0 ? -errno : 0;
+}
+
 void tail_reader_close(struct tail_reader *t)
 {
 	close_fd(&t->fd);
@@ -304,6 +330,14 @@ static int take_frame(struct tail_reader *t, const struct frame *f, struct tail_
 		return r < 0 ? r : 1;
 	case TAIL_BATCH:
 		r = tail_batch_decode(f->payload, f->size, &ret->batch);
+		return r < 0 ? r : 1;
+	case TAIL_HOLE:
+		r = tail_hole_decode(f->payload, f->size, &ret->hole);
+		/* It leads forward, or a reader would go round. */
+		if (r >= 0 && ret->hole.end < t->frames.offset)
+			r = BULLA_ECORRUPT;
+		if (r >= 0)
+			frame_reader_seek(&t->frames, ret->hole.end);
 		return r < 0 ? r : 1;
 	case TAIL_CONTEXT:
 		k = contexts_add(&t->contexts, f->payload, f->size);
@@ -348,5 +382,5 @@ int tail_reader_resync(struct tail_reader *t)
 		t->search_budget = (uint64_t) st.st_size + SEARCH_MIN;
 	}
 	return frame_reader_search(&t->frames, t->frames.offset + FRAME_ALIGN, TAIL_CONTEXT,
-				   TAIL_BATCH, &t->search_budget);
+				   TAIL_HOLE, &t->search_budget);
 }

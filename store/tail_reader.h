@@ -52,6 +52,13 @@ struct tail_batch {
 	struct hash root;
 };
 
+/** Where batches were that segments have: frames go on behind. */
+struct tail_hole {
+	uint64_t end;	   /* offset of the next frame */
+	uint64_t next_seq; /* of the first entry behind */
+	uint64_t batches;  /* number of the first batch behind */
+};
+
 struct tail_seed {
 	uint64_t first_batch;
 	uint8_t seed[SEED_SIZE];
@@ -66,6 +73,8 @@ _must_check_ int tail_rows_decode(const uint8_t *p, size_t n, struct tail_rows *
 enum { TAIL_ROWS_HEAD_MAX = ROWS_HEADER_MAX };
 void tail_batch_encode(const struct tail_batch *b, struct wr *w);
 _must_check_ int tail_batch_decode(const uint8_t *p, size_t n, struct tail_batch *ret);
+void tail_hole_encode(const struct tail_hole *h, struct wr *w);
+_must_check_ int tail_hole_decode(const uint8_t *p, size_t n, struct tail_hole *ret);
 void tail_seed_encode(const struct tail_seed *s, struct wr *w);
 _must_check_ int tail_seed_decode(const uint8_t *p, size_t n, struct tail_seed *ret);
 
@@ -109,6 +118,8 @@ struct tail_reader {
 _must_check_ int tail_reader_open(struct tail_reader *t, int dirfd, const char *name);
 /** The same for a file that is open; the descriptor is taken, and closed on failure. */
 _must_check_ int tail_reader_open_fd(struct tail_reader *t, int fd);
+/** Keep tail_hollow() away until the tail is closed: of who must not meet half of a hole.  @return 0 or a negated errno. */
+_must_check_ int tail_reader_lock(const struct tail_reader *t);
 void tail_reader_close(struct tail_reader *t);
 /** Close the file alone: where there are many, few are open at a time.  What was read stays, and the place. */
 void tail_reader_park(struct tail_reader *t);
@@ -118,11 +129,12 @@ _must_check_ int tail_reader_unpark(struct tail_reader *t, int dirfd, const char
 /** What tail_reader_next() found. */
 struct tail_item {
 	enum tail_record
-		type;	 /* TAIL_ROWS or TAIL_BATCH; contexts and seeds are taken in silently */
+		type; /* TAIL_ROWS, TAIL_BATCH or TAIL_HOLE; contexts and seeds are taken in silently */
 	uint64_t offset; /* of the frame */
 	union {
 		struct tail_rows rows; /* data valid until the next call */
 		struct tail_batch batch;
+		struct tail_hole hole; /* the reader is behind it */
 	};
 };
 

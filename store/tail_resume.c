@@ -72,6 +72,13 @@ static int replay_item(struct tail_writer *t, const struct tail_item *item, uint
 
 	if (item->type == TAIL_BATCH)
 		return replay_batch(t, &item->batch);
+	if (item->type == TAIL_HOLE) {
+		/* What was packed is sealed. */
+		if (item->hole.next_seq < t->next_seq || item->hole.next_seq > entries)
+			return BULLA_ECORRUPT;
+		t->next_seq = item->hole.next_seq;
+		return 0;
+	}
 	if (rows->first_seq != t->next_seq)
 		return BULLA_ECORRUPT;
 	t->n_channels = rows->n_channels;
@@ -161,6 +168,9 @@ int tail_writer_open(struct tail_writer *t, int dirfd, const struct id *journal,
 	*t = (struct tail_writer){ .fd = -1, .batch_no = batches };
 	tail_name(journal, name);
 	r = tail_reader_open(&reader, dirfd, name);
+	if (r < 0)
+		return r;
+	r = tail_reader_lock(&reader);
 	if (r < 0)
 		return r;
 	t->header = reader.header;

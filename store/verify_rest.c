@@ -28,6 +28,7 @@ struct rest {
 	uint64_t raw;	      /* bytes of rows */
 	unsigned cuts;	      /* batches that were cut and are not in the ledger */
 	bool unlawful;	      /* they do not decode, or do not continue what is sealed */
+	bool hole;	      /* something is said to be packed that is not even sealed */
 	bool refused;	      /* the end is a whole frame that says what none may */
 	const char *identity; /* what is wrong with it, where no batch has shown that */
 	struct problem at_end;
@@ -63,6 +64,8 @@ static int read_rest(struct verifier *v, struct progress *p, const struct ledger
 	while ((r = tail_reader_next(&p->reader, &item)) > 0) {
 		if (item.type == TAIL_BATCH)
 			ret->cuts += item.batch.batch_no >= j->batches;
+		else if (item.type == TAIL_HOLE)
+			ret->hole = true;
 		else
 			r = take_rest(v, p, j, &item.rows, ret);
 		if (r < 0)
@@ -107,9 +110,12 @@ static void judge_entries(struct verifier *v, const struct ledger_journal *j,
 	enum verdict verdict = VERDICT_UNSEALED;
 	const char *what = "entries that no commit covers yet";
 
-	if (rest->entries == 0 && rest->cuts == 0)
+	if (rest->entries == 0 && rest->cuts == 0 && !rest->hole)
 		return;
-	if (rest->entries > 0 && j->closed) {
+	if (rest->hole) {
+		verdict = VERDICT_TAMPERED;
+		what = "a hole behind all that is sealed";
+	} else if (rest->entries > 0 && j->closed) {
 		verdict = VERDICT_TAMPERED;
 		what = "entries were added after the journal was closed";
 	} else if (rest->cuts > 1) {
@@ -156,7 +162,8 @@ static int find_rest(struct verifier *v, uint32_t handle, struct rest *ret)
 			return r;
 		before = place_of(&p->reader);
 		r = read_rest(v, p, &j, ret);
-		if (r < 0 || j.closed || (ret->entries == 0 && ret->cuts == 0) || i == FOLLOWS_MAX)
+		if (r < 0 || j.closed || (ret->entries == 0 && ret->cuts == 0 && !ret->hole) ||
+		    i == FOLLOWS_MAX)
 			return r;
 		go_back(&p->reader, &before);
 		r = verify_follow_ledger(v);
@@ -223,16 +230,15 @@ void verify_tails_absent(struct verifier *v, uint32_t handle)
 	const struct progress *p = &v->at[handle];
 	struct batch first = { 0 };
 
-	if (!p->gone)
-		return;
 	if (p->absent_end > j->pruned_batches) {
 		first.batch_no = MAX_OF(p->absent_first, j->pruned_batches);
 		verify_found_in(v, VERDICT_TAMPERED, &j->id, &first,
 				first.batch_no == p->absent_first ? p->absent_commit : NONE, NONE,
-				"the file is missing");
+				p->gone ? "the file is missing"
+					: "no segment has what is missing here");
 		return;
 	}
-	if (!j->closed || (j->batches == 0 && !j->pruned))
+	if (p->gone && (!j->closed || (j->batches == 0 && !j->pruned)))
 		verify_found_in(v, VERDICT_TAMPERED, &j->id, NULL, j->opened, NONE,
 				"the file is missing");
 	v->report->pruned_batches += p->absent;

@@ -282,6 +282,49 @@ static int take_rows(struct verifier *v, struct progress *p, const struct batch 
 	return r;
 }
 
+/* A batch that lies in a hole is for segments to have.  `p->hole_end` says then that it does. */
+static int pass_hole(struct progress *p, const struct batch *b, uint64_t count,
+		     const struct tail_item *item, struct problem *ret)
+{
+	if (count > 0 || item->hole.batches <= b->batch_no || item->hole.next_seq <= b->first_seq)
+		return verify_problem(ret, VERDICT_TAMPERED, item->offset,
+				      "a hole is out of place");
+	p->hole_end = item->hole.batches;
+	return 0;
+}
+
+/*
+ * What looks damaged may have been hollowed out while it was read: the hole's frame lies before.  @return 0 or an errno; where
+ * there is one it is no problem any more.
+ */
+static int look_for_hole(struct progress *p, const struct batch *b, struct problem *ret)
+{
+	struct frame_reader reader;
+	struct tail_hole hole;
+	struct frame f;
+	int r;
+
+	if (p->reader.fd < 0)
+		return 0;
+	frame_reader_init(&reader, p->reader.fd, 0, TAIL_RECORD_MAX);
+	while ((r = frame_reader_next(&reader, &f, NULL)) > 0) {
+		if (f.type != TAIL_HOLE)
+			continue;
+		if (tail_hole_decode(f.payload, f.size, &hole) < 0 || hole.end < reader.offset)
+			break;
+		frame_reader_seek(&reader, hole.end);
+		if (hole.next_seq <= b->first_seq || hole.batches <= b->batch_no)
+			continue;
+		frame_reader_seek(&p->reader.frames, hole.end);
+		p->hole_end = hole.batches;
+		p->broken = p->astray = p->lost = false;
+		*ret = (struct problem){ 0 };
+		break;
+	}
+	frame_reader_done(&reader);
+	return r == -ENOMEM ? r : 0;
+}
+
 /* Read and hash the frames of one batch. */
 static int read_batch(struct verifier *v, struct progress *p, const struct batch *b,
 		      const struct ledger_journal *j, struct problem *ret)
@@ -300,6 +343,8 @@ static int read_batch(struct verifier *v, struct progress *p, const struct batch
 			ret->stuck = true;
 			return 0;
 		}
+		if (item.type == TAIL_HOLE)
+			return pass_hole(p, b, count, &item, ret);
 		if (item.type == TAIL_BATCH) {
 			/* The host stopped between this cut and its seal, and more rows had come by then. */
 			if (p->astray || (b->recovered && item.batch.batch_no == b->batch_no))
@@ -396,7 +441,7 @@ static int check_batch(struct verifier *v, struct progress *p, const struct batc
 	if (p->lost)
 		return verify_problem(ret, VERDICT_TAMPERED, NONE, "it lies behind damage");
 	r = read_batch(v, p, b, j, ret);
-	if (r >= 0 && !ret->what)
+	if (r >= 0 && !ret->what && b->batch_no >= p->hole_end)
 		r = compare_batch(v, p, b, ret);
 	shrink(&p->reader);
 	return r < 0 || !ret->what ? r : go_on(p, ret);
@@ -412,7 +457,18 @@ static void note_absent(struct progress *p, const struct batch *b, uint64_t comm
 	p->absent_end = b->batch_no + 1;
 }
 
-/* Check a batch in its tail.  @return 1: it is there and good; 0: it is not, or the tail is gone and segments have it. */
+/* What is not in a tail is in segments, or nowhere.  @return 0 or an error. */
+static int look_elsewhere(struct verifier *v, struct progress *p, const struct batch *b,
+			  uint64_t commit)
+{
+	int r = verify_segments_have(v, b);
+
+	if (r == 0)
+		note_absent(p, b, commit);
+	return MIN_OF(r, 0);
+}
+
+/* Check a batch in its tail.  @return 1: it is there and good; 0: it is not, or not in this place. */
 static int check_in_tail(struct verifier *v, const struct sealed_commit *c, uint32_t i)
 {
 	const struct batch *b = &c->batches[i];
@@ -423,22 +479,23 @@ static int check_in_tail(struct verifier *v, const struct sealed_commit *c, uint
 
 	if (p->missing)
 		return 0;
-	r = p->gone ? -ENOENT : verify_reopen(v, c->handles[i]);
+	r = p->gone ? -ENOENT : b->batch_no < p->hole_end ? 0 : verify_reopen(v, c->handles[i]);
 	if (r == -ENOENT) {
 		p->gone = true;
-		r = verify_segments_have(v, b);
-		if (r == 0)
-			note_absent(p, b, c->commit.number);
-		return MIN_OF(r, 0);
+		return look_elsewhere(v, p, b, c->commit.number);
 	}
 	if (r < 0) {
 		p->missing = true;
 		r = verify_unreadable(r, &found);
-	} else {
+	} else if (b->batch_no >= p->hole_end) {
 		r = check_batch(v, p, b, j, &found);
 	}
+	if (r >= 0 && found.what && b->batch_no >= p->hole_end)
+		r = look_for_hole(p, b, &found);
 	if (r < 0)
 		return r;
+	if (!found.what && b->batch_no < p->hole_end)
+		return look_elsewhere(v, p, b, c->commit.number);
 	if (found.what)
 		verify_found_in(v, found.verdict, &j->id, b, c->commit.number, found.offset,
 				found.what);

@@ -14,15 +14,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/frame.h"
 #include "bulla/error.h"
 #include "query/request.h"
 #include "seal/origin.h"
 #include "store/receipts.h"
 #include "store/segment/build.h"
 #include "store/segment/replace.h"
+#include "store/tail_hollow.h"
 #include "tests/builder.h"
 #include "tests/packing.h"
 
@@ -316,6 +319,225 @@ Test(packed, what_was_not_pruned_is_missed)
 	builder_verify(path, &pin, &v);
 	cr_expect(verified_says(&v, VERDICT_TAMPERED, "the file is missing"));
 	verified_done(&v);
+	builder_done(&host);
+}
+
+/* Tails of journals that go on. */
+
+enum { LONG_BATCHES = 400 };
+
+/* One journal, long enough for its tail to be hollowed out. */
+static void make_long(struct builder *b, const char *at)
+{
+	builder_init(b, at, (struct kes_params){ 3, 3 });
+	builder_open(b, "web");
+	for (int i = 0; i < LONG_BATCHES; i++) {
+		char text[400];
+
+		builder_log_many(b, 0, 3);
+		snprintf(text, sizeof text, "%0300d%llx", i,
+			 (unsigned long long) i * 0x9e3779b97f4a7c15);
+		builder_log(b, 0, text);
+		builder_commit(b);
+	}
+}
+
+static uint64_t hollow_out(const struct builder *b, uint64_t batches)
+{
+	uint64_t bytes;
+
+	cr_assert(eq(int, tail_hollow(b->state.journals, &b->journal[0].id, batches, &bytes), 0));
+	return bytes;
+}
+
+static uint64_t blocks_of(const struct builder *b, size_t journal)
+{
+	char name[64], file[700];
+	struct stat st;
+
+	builder_tail(b, journal, name);
+	snprintf(file, sizeof file, "%s/%s", b->path, name);
+	cr_assert(eq(int, stat(file, &st), 0));
+	return (uint64_t) st.st_blocks * 512;
+}
+
+static void make_hollow(struct state *before)
+{
+	snprintf(path, sizeof path, "%s/host", tempdir());
+	make_long(&host, path);
+	snprintf(copy, sizeof copy, "%s-copy", path);
+	builder_copy(path, copy);
+	cr_assert(eq(int, state_open(before, copy, false), 0));
+	pack_segments(&host, 0, true);
+}
+
+/* Another collector takes over. */
+static void go_on_anew(struct builder *b, size_t journal)
+{
+	const struct ledger_journal *j =
+		history_journal(origin_history(b->origin), (uint32_t) journal);
+
+	tail_writer_close(&b->journal[journal].tail);
+	cr_assert(eq(int,
+		     tail_writer_open(&b->journal[journal].tail, b->state.journals, &j->id,
+				      j->batches, j->entries),
+		     0));
+}
+
+Test(packed, a_tail_is_hollowed_out_while_it_is_written)
+{
+	struct state before;
+	uint64_t was, bytes;
+
+	make_hollow(&before);
+	was = blocks_of(&host, 0);
+	bytes = hollow_out(&host, LONG_BATCHES / 2);
+	cr_expect(gt(u64, bytes, was / 8));
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "half hollow");
+	bytes = hollow_out(&host, LONG_BATCHES - 2);
+	cr_expect(gt(u64, bytes, was / 3));
+	cr_expect(le(u64, blocks_of(&host, 0), was - bytes + 4096));
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "hollow");
+	cr_expect(eq(u64, hollow_out(&host, LONG_BATCHES - 2), bytes));
+	state_close(&before);
+	/* Its writer notices nothing, nor does who goes on with it. */
+	builder_log_many(&host, 0, 5);
+	builder_commit(&host);
+	check_verified(VERDICT_NOTE);
+	go_on_anew(&host, 0);
+	builder_log_many(&host, 0, 5);
+	builder_commit(&host);
+	check_verified(VERDICT_NOTE);
+	builder_log_many(&host, 0, 2);
+	builder_flush(&host, 0);
+	builder_crash(&host);
+	builder_restart(&host, true);
+	check_verified(VERDICT_NOTE);
+	pack_segments(&host, 0, true);
+	check_verified(VERDICT_NOTE);
+	cr_expect(eq(u32, count_segments(&host), 2));
+	builder_done(&host);
+}
+
+/* Who verifies meanwhile finds nothing wrong. */
+Test(packed, a_tail_is_hollowed_out_while_it_is_verified)
+{
+	struct state before;
+	pid_t child;
+	int status = -1;
+
+	make_hollow(&before);
+	state_close(&before);
+	child = fork();
+	cr_assert(ge(int, child, 0));
+	if (child == 0) {
+		uint64_t bytes;
+
+		for (uint64_t batches = 20; batches < LONG_BATCHES - 2; batches += 2) {
+			if (tail_hollow(host.state.journals, &host.journal[0].id, batches, &bytes) <
+			    0)
+				_exit(1);
+			usleep(2000);
+		}
+		_exit(0);
+	}
+	while (waitpid(child, &status, WNOHANG) == 0)
+		check_verified(VERDICT_NOTE);
+	cr_expect(eq(int, status, 0));
+	check_verified(VERDICT_NOTE);
+	builder_done(&host);
+}
+
+/* The frame of a hole is there and its space not given back yet. */
+Test(packed, a_hole_that_is_half_made_is_whole)
+{
+	_cleanup_buf_ struct buf whole = { 0 }, hollow = { 0 };
+	struct state before;
+	char name[64];
+
+	make_hollow(&before);
+	builder_tail(&host, 0, name);
+	builder_load(host.path, name, &whole);
+	hollow_out(&host, LONG_BATCHES - 2);
+	builder_load(host.path, name, &hollow);
+	for (size_t i = 0; i + 4096 <= whole.len; i += 4096)
+		if (hollow.data[i] == 0 && memcmp(hollow.data + i, hollow.data + i + 1, 4095) == 0)
+			memcpy(hollow.data + i, whole.data + i, 4096);
+	builder_store(host.path, name, hollow.data, whole.len);
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "not given back");
+	cr_expect(gt(u64, hollow_out(&host, LONG_BATCHES - 2), 4096));
+	check_verified(VERDICT_NOTE);
+	state_close(&before);
+	builder_done(&host);
+}
+
+/* A hole that no segment has the content of is no excuse. */
+Test(packed, what_is_hollowed_out_must_be_packed)
+{
+	struct verified v = { 0 };
+	struct segment_set set;
+	struct state before;
+	struct vkey pin;
+	char file[700];
+
+	make_hollow(&before);
+	state_close(&before);
+	hollow_out(&host, LONG_BATCHES - 2);
+	cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
+	snprintf(file, sizeof file, "%s/segments/%s", path, set.files[0].name);
+	segment_set_close(&set);
+	cr_assert(eq(int, unlink(file), 0));
+	pin = builder_pin(&host);
+	builder_verify(path, &pin, &v);
+	cr_expect(eq(int, v.error, 0));
+	cr_expect(verified_says(&v, VERDICT_TAMPERED, "no segment has what is missing here"));
+	verified_done(&v);
+	builder_done(&host);
+}
+
+/* Holes that lie: back, nowhere, over what they do not lead behind. */
+Test(packed, a_hole_that_lies_is_found)
+{
+	const struct tail_hole lies[] = {
+		{ 0, 10, 10 },
+		{ UINT64_MAX - 7, 4 * LONG_BATCHES, LONG_BATCHES },
+		{ 8192, 4 * LONG_BATCHES, 3 },
+		{ 8192, 3, LONG_BATCHES },
+	};
+	_cleanup_buf_ struct buf whole = { 0 };
+	struct state before;
+	struct vkey pin;
+	char name[64];
+
+	make_hollow(&before);
+	state_close(&before);
+	pin = builder_pin(&host);
+	builder_tail(&host, 0, name);
+	builder_load(host.path, name, &whole);
+	for (size_t i = 0; i < ELEMENTS(lies); i++) {
+		uint8_t frame[64] = { 0 };
+		struct wr w = wr_of(frame + FRAME_HEADER_SIZE, TAIL_HOLE_SIZE);
+		_cleanup_buf_ struct buf bytes = { 0 };
+		struct verified v = { 0 };
+		struct frame f;
+		size_t at = 0;
+
+		buf_append(&bytes, whole.data, whole.len);
+		/* In the place of the 20th frame. */
+		for (int k = 0; k < 20; k++)
+			at += (size_t) frame_parse(whole.data + at, whole.len - at, TAIL_RECORD_MAX,
+						   &f);
+		tail_hole_encode(&lies[i], &w);
+		memcpy(bytes.data + at, frame, frame_finish(frame, TAIL_HOLE, TAIL_HOLE_SIZE));
+		builder_store(host.path, name, bytes.data, bytes.len);
+		builder_verify(path, &pin, &v);
+		cr_expect(eq(int, v.error, 0));
+		cr_expect(eq(int, (int) v.report.verdict, VERDICT_TAMPERED), "lie %zu", i);
+		verified_done(&v);
+	}
 	builder_done(&host);
 }
 

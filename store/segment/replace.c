@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "store/receipts.h"
 #include "store/segment/set.h"
+#include "store/tail_hollow.h"
 #include "store/tail_reader.h"
 
 /* The commits that all destinations have. */
@@ -55,4 +57,68 @@ int segment_replace_tails(const struct state *s, const struct history *h, struct
 		replace(s, &set, history_journal(h, i), shipped, ret);
 	segment_set_close(&set);
 	return ret->tails > 0 ? io_sync_dir(s->journals) : 0;
+}
+
+/* Hollowing out. */
+
+/* Which segments are to be relied on: old enough, and all of it acknowledged. */
+static bool is_settled(const struct segment_file *f, uint64_t shipped, time_t before)
+{
+	struct stat st;
+
+	return f->error == 0 && f->end <= shipped && fstat(f->segment.fd, &st) == 0 &&
+	       st.st_mtim.tv_sec < before;
+}
+
+/* So many batches of a journal are in such segments, or pruned. */
+static uint64_t settled_batches(const struct segment_set *set, const struct ledger_journal *j,
+				uint64_t shipped, time_t before)
+{
+	uint64_t have = j->pruned_batches;
+	uint32_t n;
+	const struct segment_span *span = segment_set_of(set, &j->id, &n);
+
+	for (uint32_t i = 0; i < n; i++)
+		if (span[i].first_batch <= have &&
+		    is_settled(&set->files[span[i].file], shipped, before))
+			have = MAX_OF(have, span[i].end_batch);
+	return have;
+}
+
+static int hollow(const struct state *s, const struct segment_set *set,
+		  const struct ledger_journal *j, uint64_t shipped, time_t before,
+		  struct replaced *ret)
+{
+	/* The last batches tell who goes on with the tail where it is. */
+	enum { KEPT = 2 };
+	uint64_t batches, bytes;
+	int r;
+
+	if (j->closed)
+		return 0;
+	batches = settled_batches(set, j, shipped, before);
+	if (batches <= KEPT)
+		return 0;
+	r = tail_hollow(s->journals, &j->id, MIN_OF(batches, j->batches - KEPT), &bytes);
+	ret->tails += bytes > 0;
+	ret->bytes += bytes;
+	/* One that cannot be read is for verify to find. */
+	return r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EOPNOTSUPP ? r : 0;
+}
+
+int segment_hollow_tails(const struct state *s, const struct history *h, unsigned settled_s,
+			 struct replaced *ret)
+{
+	struct segment_set set = { 0 };
+	uint64_t shipped = UINT64_MAX;
+	time_t before = time(NULL) - (time_t) settled_s;
+	int r = receipts_each(s, note_smallest, &shipped);
+
+	*ret = (struct replaced){ 0 };
+	if (r >= 0)
+		r = segment_set_open(&set, s);
+	for (uint32_t i = 0; r >= 0 && i < history_n_journals(h); i++)
+		r = hollow(s, &set, history_journal(h, i), shipped, before, ret);
+	segment_set_close(&set);
+	return r == -EOPNOTSUPP ? 0 : r;
 }

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_TAIL_HOLLOW_H
+#define BULLA_STORE_TAIL_HOLLOW_H
+
+/**
+ * Giving back the space of what segments have, in the tail of a journal that is still written to.
+ *
+ * Where a run of whole batches without contexts and seeds was, a `hole` frame is written that leads readers behind it, and the
+ * space between is given back.  The collector knows nothing of it: it writes at the end, and holes keep away from there.
+ */
+
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "seal/statement.h"
+
+/**
+ * Hollow out what lies before batch number `batches`.  `*ret_bytes` is how many were given back, or had been.
+ *
+ * @return 0, also where the tail is damaged and left alone from there; -EOPNOTSUPP where the file system has no holes; a
+ *         negated errno.
+ */
+_must_check_ int tail_hollow(int journals_dirfd, const struct id *journal, uint64_t batches,
+			     uint64_t *ret_bytes);
+
+#endif
