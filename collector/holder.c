@@ -162,29 +162,9 @@ int holder_reach_sealer(struct holder *h)
 	return r < 0 ? r : 0;
 }
 
-static int open_channel(struct holder *h, const struct message *m, uint32_t want)
+static int wait_for_sealer(void *holder, int fd)
 {
-	_cleanup_close_ int ours = -1;
-	struct message reply;
-	int pair[2], r;
-
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-		return -errno;
-	ours = pair[0];
-	r = message_send(h->sealer.fd, m, pair[1]);
-	close(pair[1]);
-	if (r < 0)
-		return r;
-	while ((r = message_receive(h->sealer.fd, MSG_DONTWAIT, &reply, NULL)) == -EAGAIN) {
-		r = wait_for(h, h->sealer.fd, -1);
-		if (r < 0)
-			return r;
-	}
-	if (r <= 0)
-		return r < 0 ? r : -EPIPE;
-	if (reply.type != want)
-		return BULLA_EPEER;
-	return reply.status < 0 ? reply.status : TAKE_FD(ours);
+	return wait_for(holder, fd, -1);
 }
 
 int holder_request(struct holder *h, const struct message *m, uint32_t reply)
@@ -198,7 +178,7 @@ int holder_request(struct holder *h, const struct message *m, uint32_t reply)
 			if (r < 0)
 				return r;
 		}
-		r = open_channel(h, m, reply);
+		r = sealer_link_request(&h->sealer, m, reply, wait_for_sealer, h);
 		if (r != -EPIPE && r != -ECONNRESET)
 			return r;
 		close_fd(&h->sealer.fd);

@@ -68,18 +68,8 @@ static void to_sealer(struct collector *c, const struct message *m)
 
 void links_send_cut(struct collector *c)
 {
-	const struct batch *b = &c->tail.cut;
-	struct message m = { .type = MESSAGE_BATCH };
+	struct message m = message_of_batch(&c->tail.cut);
 
-	m.batch.journal = b->journal;
-	m.batch.batch_no = b->batch_no;
-	m.batch.first_seq = b->first_seq;
-	m.batch.bytes = b->bytes;
-	m.batch.time_min = b->time_min;
-	m.batch.time_max = b->time_max;
-	m.batch.mono_offset = b->mono_offset;
-	m.batch.root = b->root;
-	m.batch.entries = b->entries;
 	to_sealer(c, &m);
 }
 

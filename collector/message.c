@@ -12,6 +12,22 @@
 #include "base/cleanup.h"
 #include "bulla/error.h"
 
+struct message message_of_batch(const struct batch *b)
+{
+	struct message m = { .type = MESSAGE_BATCH };
+
+	m.batch.journal = b->journal;
+	m.batch.batch_no = b->batch_no;
+	m.batch.first_seq = b->first_seq;
+	m.batch.bytes = b->bytes;
+	m.batch.time_min = b->time_min;
+	m.batch.time_max = b->time_max;
+	m.batch.mono_offset = b->mono_offset;
+	m.batch.root = b->root;
+	m.batch.entries = b->entries;
+	return m;
+}
+
 int message_send(int socket_fd, const struct message *m, int fd)
 {
 	union {

@@ -94,6 +94,8 @@ struct message {
 
 _Static_assert(sizeof(struct message) == MESSAGE_SIZE, "messages are of one size");
 
+/** What is told to the sealer of a batch that was cut. */
+struct message message_of_batch(const struct batch *b);
 /** Send a message and, when `fd` is not negative, a descriptor with it.  @return 0, -EAGAIN, -EPIPE, a negated errno. */
 _must_check_ int message_send(int socket, const struct message *m, int fd);
 /**

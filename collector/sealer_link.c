@@ -3,11 +3,13 @@
 #include "collector/sealer_link.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/role.h"
-#include "collector/message.h"
+#include "bulla/error.h"
 
 enum { SPAWN_PAUSE_MS = 20 };
 
@@ -52,4 +54,30 @@ int sealer_link_try(struct sealer_link *l, const struct state *s)
 		return -ENOEXEC;
 	}
 	return l->child > 0 ? 0 : spawn(l, s);
+}
+
+int sealer_link_request(const struct sealer_link *l, const struct message *m, uint32_t want,
+			sealer_link_wait_fn wait, void *arg)
+{
+	_cleanup_close_ int ours = -1;
+	struct message reply;
+	int pair[2], r;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	ours = pair[0];
+	r = message_send(l->fd, m, pair[1]);
+	close(pair[1]);
+	if (r < 0)
+		return r;
+	while ((r = message_receive(l->fd, MSG_DONTWAIT, &reply, NULL)) == -EAGAIN) {
+		r = wait(arg, l->fd);
+		if (r < 0)
+			return r;
+	}
+	if (r <= 0)
+		return r < 0 ? r : -EPIPE;
+	if (reply.type != want)
+		return BULLA_EPEER;
+	return reply.status < 0 ? reply.status : TAKE_FD(ours);
 }

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "base/attr.h"
+#include "collector/message.h"
 #include "store/state.h"
 
 struct sealer_link {
@@ -32,6 +33,16 @@ struct sealer_link {
  *         has said why), a negated errno.
  */
 _must_check_ int sealer_link_try(struct sealer_link *l, const struct state *s);
+/** Wait until something may be read from a descriptor.  @return 1; 0 when it is to be looked at again; an error that ends it all. */
+typedef int (*sealer_link_wait_fn)(void *arg, int fd);
+/**
+ * Ask the sealer that is connected to open or attach a journal, with a new channel, and wait until it has answered.
+ *
+ * @return our end of the channel; an error of `wait`; -EPIPE or -ECONNRESET when the sealer is gone; BULLA_EPEER for another
+ *         reply than `want`; what the sealer says.
+ */
+_must_check_ int sealer_link_request(const struct sealer_link *l, const struct message *m,
+				     uint32_t want, sealer_link_wait_fn wait, void *arg);
 /** Tell that a child was reaped; others' are left alone. */
 void sealer_link_reaped(struct sealer_link *l, pid_t pid, int status);
 
