@@ -81,6 +81,8 @@ uint64_t output_name_bit(const struct field *f);
 
 /* Facts of an entry. */
 
+/** Whether the entry was imported: boot and monotonic time are not this host's, but among its fields if anywhere. */
+bool output_imported(const struct shown *s);
 /** Whether the entry's time is somebody else's than the collector's. */
 bool output_has_source_time(const struct shown *s);
 /** The collector's time in microseconds. */

@@ -132,8 +132,11 @@ void output_slot_end(struct context_slot *slot)
 bool output_each_own(const struct shown *s, shown_field_fn each, void *arg)
 {
 	/* An identity without fields makes shown_each_field() tell the entry's alone. */
-	static struct context_entry nothing = { .parent = -1 };
-	static const struct contexts none = { .at = &nothing, .n = 1 };
+	struct context_entry nothing = {
+		.parent = -1,
+		.import = s->contexts->at[s->context].import,
+	};
+	struct contexts none = { .at = &nothing, .n = 1 };
 	struct shown bare = *s;
 
 	bare.contexts = &none;
@@ -251,8 +254,8 @@ bool output_reserved(const struct shown *s, const struct field *f)
 	if (f->name[0] != '_')
 		return false;
 	if (f->name_len > 1 && f->name[1] == '_')
-		return true;
-	return is_named(f, "_BOOT_ID", 8) ||
+		return !output_imported(s) || !is_named(f, "__MONOTONIC_TIMESTAMP", 21);
+	return (!output_imported(s) && is_named(f, "_BOOT_ID", 8)) ||
 	       (output_has_source_time(s) && is_named(f, "_SOURCE_REALTIME_TIMESTAMP", 26));
 }
 
@@ -266,6 +269,11 @@ uint64_t output_name_bit(const struct field *f)
 }
 
 /* Facts of an entry. */
+
+bool output_imported(const struct shown *s)
+{
+	return s->contexts->at[s->context].import & CONTEXT_IMPORTED;
+}
 
 bool output_has_source_time(const struct shown *s)
 {
@@ -282,8 +290,8 @@ bool output_monotonic_us(const struct shown *s, uint64_t *ret)
 	int64_t ns;
 
 	/* A journal may say anything; what is no time since boot is left out. */
-	if (!s->has_mono || __builtin_add_overflow(s->entry->received_ns, s->mono_offset, &ns) ||
-	    ns < 0)
+	if (!s->has_mono || output_imported(s) ||
+	    __builtin_add_overflow(s->entry->received_ns, s->mono_offset, &ns) || ns < 0)
 		return false;
 	*ret = (uint64_t) ns / NS_PER_US;
 	return true;

@@ -88,10 +88,13 @@ static void append_fixed(const struct shown *s, struct buf *to)
 	append_line(to, "\n__REALTIME_TIMESTAMP=", output_realtime_us(s));
 	if (output_monotonic_us(s, &us))
 		append_line(to, "__MONOTONIC_TIMESTAMP=", us);
-	text_hex(id, s->boot.b, ID_SIZE);
-	buf_str(to, "_BOOT_ID=");
-	buf_str(to, id);
-	append_line(to, "\n__SEQNUM=", s->seq);
+	if (!output_imported(s)) {
+		text_hex(id, s->boot.b, ID_SIZE);
+		buf_str(to, "_BOOT_ID=");
+		buf_str(to, id);
+		buf_char(to, '\n');
+	}
+	append_line(to, "__SEQNUM=", s->seq);
 	text_hex(id, s->journal.b, ID_SIZE);
 	buf_str(to, "__SEQNUM_ID=");
 	buf_str(to, id);

@@ -204,8 +204,10 @@ static void append_fixed(const struct shown *s, struct buf *to)
 		w = PUT(w, "\",\"__MONOTONIC_TIMESTAMP\":\"");
 		w = output_decimal(w, us);
 	}
-	w = PUT(w, "\",\"_BOOT_ID\":\"");
-	w = output_id(w, &s->boot);
+	if (!output_imported(s)) {
+		w = PUT(w, "\",\"_BOOT_ID\":\"");
+		w = output_id(w, &s->boot);
+	}
 	w = PUT(w, "\",\"__SEQNUM\":\"");
 	w = output_decimal(w, s->seq);
 	w = PUT(w, "\",\"__SEQNUM_ID\":\"");

@@ -312,10 +312,11 @@ void output_verbose(struct output *o, const struct shown *s, struct buf *to)
 	output_gather_own(c, s, to);
 	output_gather_contexts(c, s, to);
 	text_hex(boot, s->boot.b, ID_SIZE);
-	output_gather(c,
-		      &(struct field){ (const uint8_t *) "_BOOT_ID", (const uint8_t *) boot,
-				       2 * ID_SIZE, 8 },
-		      to);
+	if (!output_imported(s))
+		output_gather(c,
+			      &(struct field){ (const uint8_t *) "_BOOT_ID", (const uint8_t *) boot,
+					       2 * ID_SIZE, 8 },
+			      to);
 	output_gather(c,
 		      &(struct field){ (const uint8_t *) "__SEALED",
 				       (const uint8_t *) (s->sealed ? "yes" : "no"),

@@ -19,13 +19,17 @@ void shown_cursor(const struct shown *s, char ret[CURSOR_SIZE])
 }
 
 /* The fixed parts of an entry, as fields.  @return how many. */
-static size_t fixed_fields(const struct entry *e, struct field ret[3])
+static size_t fixed_fields(const struct shown *s, struct field ret[3])
 {
 	static const char digits[] = "01234567";
+	const struct entry *e = s->entry;
+	uint8_t import = s->contexts->at[s->context].import;
 	size_t n = 0;
 
-	ret[n++] = FIELD("MESSAGE", e->message, e->message_len);
-	ret[n++] = FIELD("PRIORITY", &digits[e->priority], 1);
+	if (!(import & CONTEXT_NO_MESSAGE))
+		ret[n++] = FIELD("MESSAGE", e->message, e->message_len);
+	if (!(import & CONTEXT_NO_PRIORITY))
+		ret[n++] = FIELD("PRIORITY", &digits[e->priority], 1);
 	if (e->flags & ENTRY_CONTINUED)
 		ret[n++] = FIELD("_LINE_BREAK", "line-max", 8);
 	else if (e->flags & ENTRY_NO_NEWLINE)
@@ -36,7 +40,7 @@ static size_t fixed_fields(const struct entry *e, struct field ret[3])
 bool shown_each_field(const struct shown *s, shown_field_fn each, void *arg)
 {
 	struct field fixed[3];
-	size_t n = fixed_fields(s->entry, fixed);
+	size_t n = fixed_fields(s, fixed);
 
 	for (size_t i = 0; i < n; i++)
 		if (each(arg, &fixed[i]))

@@ -36,7 +36,7 @@ typedef bool (*shown_field_fn)(void *arg, const struct field *f);
 
 /**
  * Walk all fields of an entry: MESSAGE, PRIORITY, _LINE_BREAK ("line-max" or "eof", journald's words), its own, then its
- * contexts' from the nearest to the identity.
+ * contexts' from the nearest to the identity.  An imported entry has the first two only if it came with them.
  *
  * @return whether the walk was ended by the callback.
  */

@@ -49,6 +49,30 @@ int64_t contexts_find(const struct contexts *c, const struct hash *hash)
 	return k == 0 ? -ENOENT : (int64_t) k - 1;
 }
 
+static bool is_field(const struct field *f, const char *name, const char *value)
+{
+	return f->name_len == strlen(name) && f->value_len == strlen(value) &&
+	       memcmp(f->name, name, f->name_len) == 0 &&
+	       memcmp(f->value, value, f->value_len) == 0;
+}
+
+/* Once for each context, so that it costs nothing for each entry. */
+static void look_for_import(const struct contexts *c, struct context_entry *e)
+{
+	if (e->parent >= 0)
+		e->import = c->at[e->parent].import;
+	for (uint16_t i = 0; i < e->n_fields; i++) {
+		const struct field *f = &e->fields[i];
+
+		if (e->parent < 0 && is_field(f, "_ATTRIBUTION", "import"))
+			e->import |= CONTEXT_IMPORTED;
+		else if ((e->import & CONTEXT_IMPORTED) && is_field(f, CONTEXT_ABSENT, "MESSAGE"))
+			e->import |= CONTEXT_NO_MESSAGE;
+		else if ((e->import & CONTEXT_IMPORTED) && is_field(f, CONTEXT_ABSENT, "PRIORITY"))
+			e->import |= CONTEXT_NO_PRIORITY;
+	}
+}
+
 static int link_parent(const struct contexts *c, const struct hash *parent, struct context_entry *e)
 {
 	static const struct hash none;
@@ -127,6 +151,7 @@ static int decode(const struct contexts *c, const uint8_t *leaf, size_t n,
 	fields = NULL;
 	e.fields = exact;
 	e.leaf = TAKE_PTR(copy);
+	look_for_import(c, &e);
 	*ret = e;
 	return 0;
 }

@@ -15,12 +15,23 @@
 #include "base/attr.h"
 #include "seal/statement.h"
 
+/** The identity says _ATTRIBUTION=import: the entries came with fields of their own for what is added to others. */
+enum context_import {
+	CONTEXT_IMPORTED = 1 << 0,
+	CONTEXT_NO_MESSAGE = 1 << 1,  /* they had no MESSAGE... */
+	CONTEXT_NO_PRIORITY = 1 << 2, /* ...or no PRIORITY that is a digit */
+};
+
+/** What says so of a context, and of those below it: NAME is MESSAGE or PRIORITY.  Nobody is shown it. */
+#define CONTEXT_ABSENT "__ABSENT"
+
 /** One context; lives as long as the table. */
 struct context_entry {
 	struct hash hash;
 	int32_t parent; /* number, or -1 at the identity */
 	uint16_t n_fields;
 	uint16_t depth;
+	uint8_t import;	      /* CONTEXT_IMPORTED and what else holds */
 	struct field *fields; /* point into `leaf` */
 	uint8_t *leaf;	      /* owned: the canonical bytes */
 	uint32_t leaf_size;

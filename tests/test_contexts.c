@@ -205,3 +205,35 @@ Test(contexts, what_is_no_context_leaves_no_trace)
 	cr_expect(eq(i64, contexts_add(&c, leaf, 36), 0));
 	contexts_done(&c);
 }
+
+Test(contexts, what_was_imported_is_known_from_the_identity_on)
+{
+	struct field who[] = { field("_ATTRIBUTION", "import") };
+	struct field lacks[] = { field("__ABSENT", "MESSAGE"), field("__ABSENT", "PRIORITY") };
+	struct contexts c = { 0 };
+
+	cr_assert(eq(i64, add(&c, &none, who, 1), 0));
+	cr_assert(eq(i64, add(&c, &c.at[0].hash, &lacks[1], 1), 1));
+	cr_assert(eq(i64, add_number(&c, &c.at[1].hash, 1), 2));
+	cr_assert(eq(i64, add(&c, &c.at[0].hash, lacks, 2), 3));
+	cr_expect(eq(int, c.at[0].import, CONTEXT_IMPORTED));
+	cr_expect(eq(int, c.at[1].import, CONTEXT_IMPORTED | CONTEXT_NO_PRIORITY));
+	cr_expect(eq(int, c.at[2].import, CONTEXT_IMPORTED | CONTEXT_NO_PRIORITY));
+	cr_expect(eq(int, c.at[3].import,
+		     CONTEXT_IMPORTED | CONTEXT_NO_PRIORITY | CONTEXT_NO_MESSAGE));
+	contexts_done(&c);
+}
+
+/* Below another identity such fields mean nothing: they hide nothing of what a container wrote. */
+Test(contexts, what_was_not_imported_hides_nothing)
+{
+	struct field who[] = { field("_ATTRIBUTION", "channel"), field("__ABSENT", "MESSAGE") };
+	struct field claims[] = { field("_ATTRIBUTION", "import"), field("__ABSENT", "MESSAGE") };
+	struct contexts c = { 0 };
+
+	cr_assert(eq(i64, add(&c, &none, who, 2), 0));
+	cr_assert(eq(i64, add(&c, &c.at[0].hash, claims, 2), 1));
+	cr_expect(eq(int, c.at[0].import, 0));
+	cr_expect(eq(int, c.at[1].import, 0));
+	contexts_done(&c);
+}

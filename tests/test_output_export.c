@@ -88,3 +88,32 @@ ParameterizedTest(struct mapping *c, output_export, exported_names_are_journalds
 	cr_expect(strstr(show(), want) != NULL, "%s in %s", want, (char *) out.data);
 	end();
 }
+
+Test(output_export, an_imported_entry_is_shown_as_it_came)
+{
+	struct field fields[] = { F("_BOOT_ID", "theirs"), F("__MONOTONIC_TIMESTAMP", "5"),
+				  F("__OTHER", "x") };
+	struct context_entry chain[] = { { .parent = -1, .import = CONTEXT_IMPORTED } };
+	struct contexts contexts = { .at = chain, .n = 1 };
+
+	begin(OUTPUT_EXPORT);
+	shown.contexts = &contexts;
+	shown.context = 0;
+	shown.has_mono = true;
+	entry.fields = fields;
+	entry.n_fields = 3;
+	cr_expect(ne(ptr, strstr(show(), "\nMESSAGE=hello\nPRIORITY=6\n"), NULL));
+	cr_expect(ne(ptr, strstr(show(), "\n_BOOT_ID=theirs\n__MONOTONIC_TIMESTAMP=5\n"), NULL));
+	cr_expect(eq(ptr, strstr(show(), "_BOOT_ID=cd"), NULL));
+	cr_expect(eq(ptr, strstr(show(), "__OTHER"), NULL));
+	chain[0].import |= CONTEXT_NO_MESSAGE | CONTEXT_NO_PRIORITY;
+	output_forget_contexts(&output);
+	cr_expect(eq(ptr, strstr(show(), "MESSAGE"), NULL));
+	cr_expect(eq(ptr, strstr(show(), "PRIORITY"), NULL));
+	/* Of any other entry it is what stands for the place. */
+	chain[0].import = 0;
+	output_forget_contexts(&output);
+	cr_expect(eq(ptr, strstr(show(), "theirs"), NULL));
+	cr_expect(ne(ptr, strstr(show(), "_BOOT_ID=cdcd"), NULL));
+	end();
+}
