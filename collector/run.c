@@ -317,8 +317,7 @@ static int parse(struct run *u, int argc, char **argv, const char **state, char 
 /* By a path that means the same to a sealer that has another working directory. */
 static int open_state(struct holder *h, const char *option)
 {
-	char path[4096], link[32];
-	ssize_t n;
+	char path[4096];
 	int r;
 
 	r = state_path(option, path);
@@ -327,14 +326,8 @@ static int open_state(struct holder *h, const char *option)
 	r = state_open(&h->state, path, true);
 	if (r < 0)
 		return log_error_code(r, "cannot open %s", path);
-	snprintf(link, sizeof link, "/proc/self/fd/%d", h->state.root);
-	n = readlink(link, path, sizeof path - 1);
-	if (n <= 0)
-		return log_error_code(n < 0 ? -errno : -EIO, "cannot find out where %s is",
-				      h->state.path);
-	path[n] = '\0';
-	strcpy(h->state.path, path);
-	return 0;
+	r = state_make_absolute(&h->state);
+	return r < 0 ? log_error_code(r, "cannot find out where %s is", path) : 0;
 }
 
 static int prepare(struct run *u, int argc, char **argv, char priorities[3])

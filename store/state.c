@@ -74,6 +74,20 @@ int state_open(struct state *s, const char *path, bool create)
 	return 0;
 }
 
+int state_make_absolute(struct state *s)
+{
+	char path[sizeof s->path], link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", s->root);
+	n = readlink(link, path, sizeof path - 1);
+	if (n <= 0)
+		return n < 0 ? -errno : -EIO;
+	path[n] = '\0';
+	strcpy(s->path, path);
+	return 0;
+}
+
 void state_close(struct state *s)
 {
 	close_fd(&s->seal);

@@ -32,6 +32,8 @@ struct state {
 _must_check_ int state_path(const char *option, char ret[4096]);
 /** Open a state directory; `create` makes what is missing.  @return 0, -ENOENT, a negated errno. */
 _must_check_ int state_open(struct state *s, const char *path, bool create);
+/** Make `path` one that means the same to whoever has another working directory. */
+_must_check_ int state_make_absolute(struct state *s);
 void state_close(struct state *s);
 
 /** Called for each journal's tail; a negative return ends the walk and is returned by it. */
