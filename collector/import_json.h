@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_COLLECTOR_IMPORT_JSON_H
+#define BULLA_COLLECTOR_IMPORT_JSON_H
+
+/**
+ * What `journalctl -o json` writes, one object a line, into the Journal Export Format.
+ *
+ * A value is a string; a list of numbers, which are the bytes of one that is no text; null, for one that journalctl found too
+ * large to show; or a list of such. Other programs' numbers and booleans are taken as they are written.  Objects within the
+ * object are refused, and so are keys that come twice.
+ */
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+
+enum { IMPORT_JSON_LINE_MAX = 24 << 20 };
+
+/**
+ * Append the entry that a line is, with the empty line behind it.  What frames a line in json-seq and json-sse is passed over,
+ * and a line with nothing else gives nothing.
+ *
+ * @return 0; BULLA_EPARSE, and `error` says why, nothing being appended; -ENOMEM.
+ */
+_must_check_ int import_json_line(const uint8_t *line, size_t n, struct buf *to, char error[160]);
+
+#endif
