@@ -38,6 +38,7 @@ static const struct {
 	{ "verify", "bulla-query", "prove that the logs are whole" },
 	{ "keys", "bulla-query", "print the key to verify with" },
 	{ "status", "bulla-query", "show journals, sizes, seals and shipping" },
+	{ "import", "bulla-import", "keep what another program has logged" },
 	{ "keep", "bulla-keep", "pack what is sealed, and make room" },
 	{ "forward", "bulla-forward", "ship commits to an aggregator" },
 	{ "serve", "bulla-serve", "be an aggregator" },

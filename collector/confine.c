@@ -40,6 +40,12 @@ static const int parser_calls[] = {
 	SCMP_SYS(write),
 };
 
+/* Of a file that is mapped, or a stream that is waited for. */
+static const int reader_calls[] = {
+	SCMP_SYS(clock_gettime), SCMP_SYS(fstatfs), SCMP_SYS(getpid),  SCMP_SYS(gettid),
+	SCMP_SYS(lseek),	 SCMP_SYS(poll),    SCMP_SYS(pread64),
+};
+
 static const int collector_calls[] = {
 	SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
 	SCMP_SYS(epoll_ctl),	 SCMP_SYS(epoll_pwait),
@@ -98,20 +104,24 @@ static int allow_narrow(scmp_filter_ctx filter, const struct narrow *rules, size
 	return 0;
 }
 
-static int build(scmp_filter_ctx filter, bool collector)
+enum role { PARSER, READER, COLLECTOR };
+
+static int build(scmp_filter_ctx filter, enum role role)
 {
 	int r = allow(filter, parser_calls, ELEMENTS(parser_calls));
 
 	if (r >= 0)
 		r = allow_narrow(filter, parser_narrow, ELEMENTS(parser_narrow));
-	if (r >= 0 && collector)
+	if (r >= 0 && role == READER)
+		r = allow(filter, reader_calls, ELEMENTS(reader_calls));
+	if (r >= 0 && role == COLLECTOR)
 		r = allow(filter, collector_calls, ELEMENTS(collector_calls));
-	if (r >= 0 && collector)
+	if (r >= 0 && role == COLLECTOR)
 		r = allow_narrow(filter, collector_narrow, ELEMENTS(collector_narrow));
 	return r;
 }
 
-static int confine(bool collector)
+static int confine(enum role role)
 {
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
 	int r;
@@ -121,7 +131,7 @@ static int confine(bool collector)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0) {
 		r = -errno;
 	} else {
-		r = build(filter, collector);
+		r = build(filter, role);
 		if (r >= 0)
 			r = seccomp_load(filter);
 	}
@@ -136,12 +146,17 @@ bool confine_is_on(void)
 
 int confine_collector(void)
 {
-	return confine(true);
+	return confine(COLLECTOR);
 }
 
 int confine_parser(void)
 {
-	return confine(false);
+	return confine(PARSER);
+}
+
+int confine_reader(void)
+{
+	return confine(READER);
 }
 #else
 bool confine_is_on(void)
@@ -155,6 +170,11 @@ int confine_collector(void)
 }
 
 int confine_parser(void)
+{
+	return 0;
+}
+
+int confine_reader(void)
 {
 	return 0;
 }

@@ -5,7 +5,7 @@
 /**
  * What a process that reads hostile bytes may still ask of the kernel.
  *
- * Both filters kill the process at any other system call: no open, no socket, no exec, no signal to others.  Builds with a
+ * All filters kill the process at any other system call: no open, no socket, no exec, no signal to others.  Builds with a
  * sanitizer are not confined: its runtime needs the calls.
  */
 
@@ -20,5 +20,7 @@ bool confine_is_on(void);
 _must_check_ int confine_collector(void);
 /** A parser: the input is in memory, one descriptor is to be written. */
 _must_check_ int confine_parser(void);
+/** A parser of a file or stream that is open, which it maps or reads piece by piece. */
+_must_check_ int confine_reader(void);
 
 #endif

@@ -105,6 +105,15 @@ static void try_counting(void)
 		_exit(1);
 }
 
+static void try_reading_at(void)
+{
+	char c;
+
+	/* A pipe has no places; but one may ask. */
+	if (pread(pipe_fds[0], &c, 1, 0) != -1)
+		_exit(1);
+}
+
 static void try_duplicating(void)
 {
 	fcntl(pipe_fds[0], F_DUPFD, 100);
@@ -118,25 +127,28 @@ static void try_ptrace(void)
 static const struct {
 	const char *what;
 	void (*try_it)(void);
-	bool parser, collector; /* may do it */
+	bool parser, reader, collector; /* may do it */
 } tries[] = {
-	{ "nothing", try_nothing, true, true },
-	{ "memory", try_memory, true, true },
-	{ "write", try_write, true, true },
-	{ "open", try_open, false, false },
-	{ "create", try_creating, false, false },
-	{ "socket", try_socket, false, false },
-	{ "fork", try_fork, false, false },
-	{ "exec", try_exec, false, false },
-	{ "kill", try_kill, false, false },
-	{ "unlink", try_unlink, false, false },
-	{ "executable memory", try_executable_memory, false, false },
-	{ "memory made executable", try_making_memory_executable, false, false },
-	{ "typing into a terminal", try_typing, false, false },
-	{ "counting what a pipe holds", try_counting, false, true },
-	{ "duplicating a descriptor", try_duplicating, false, false },
-	{ "prctl", try_ptrace, false, false },
+	{ "nothing", try_nothing, true, true, true },
+	{ "memory", try_memory, true, true, true },
+	{ "write", try_write, true, true, true },
+	{ "open", try_open, false, false, false },
+	{ "create", try_creating, false, false, false },
+	{ "socket", try_socket, false, false, false },
+	{ "fork", try_fork, false, false, false },
+	{ "exec", try_exec, false, false, false },
+	{ "kill", try_kill, false, false, false },
+	{ "unlink", try_unlink, false, false, false },
+	{ "executable memory", try_executable_memory, false, false, false },
+	{ "memory made executable", try_making_memory_executable, false, false, false },
+	{ "typing into a terminal", try_typing, false, false, false },
+	{ "counting what a pipe holds", try_counting, false, false, true },
+	{ "reading at a place", try_reading_at, false, true, true },
+	{ "duplicating a descriptor", try_duplicating, false, false, false },
+	{ "prctl", try_ptrace, false, false, false },
 };
+
+enum role { PARSER, READER, COLLECTOR };
 
 static int status_of(int (*confine)(void), void (*try_it)(void))
 {
@@ -153,13 +165,15 @@ static int status_of(int (*confine)(void), void (*try_it)(void))
 	return status;
 }
 
-static void expect_tries(int (*confine)(void), bool collector)
+static void expect_tries(int (*confine)(void), enum role role)
 {
 	if (!confine_is_on())
 		cr_skip_test("a sanitizer's build does not confine");
 	cr_assert(eq(int, pipe(pipe_fds), 0));
 	for (size_t i = 0; i < ELEMENTS(tries); i++) {
-		bool may = collector ? tries[i].collector : tries[i].parser;
+		bool may = role == COLLECTOR ? tries[i].collector
+			   : role == READER  ? tries[i].reader
+					     : tries[i].parser;
 		int status = status_of(confine, tries[i].try_it);
 		bool done = WIFEXITED(status) && WEXITSTATUS(status) == 0;
 		bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
@@ -170,10 +184,15 @@ static void expect_tries(int (*confine)(void), bool collector)
 
 Test(confine, a_parser_reads_its_memory_and_answers)
 {
-	expect_tries(confine_parser, false);
+	expect_tries(confine_parser, PARSER);
 }
 
 Test(confine, a_collector_has_what_it_has)
 {
-	expect_tries(confine_collector, true);
+	expect_tries(confine_collector, COLLECTOR);
+}
+
+Test(confine, a_reader_has_its_file)
+{
+	expect_tries(confine_reader, READER);
 }

@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/*
+ * Memory stays bounded however many sources there are: rows are staged up to a limit in all journals together, contexts up to
+ * another, and what a busy journal holds on to is given back when many have been busy.
+ */
+
+#include "collector/import_journals-internal.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "bulla/error.h"
+#include "collector/host.h"
+#include "collector/identity.h"
+#include "store/recover.h"
+
+enum {
+	STAGE_MAX = 256 << 10,	  /* of a journal... */
+	STAGE_ALL_MAX = 16 << 20, /* ...and of all */
+	WARM_MAX = 64,
+	BATCH_FULL = 3 << 20,
+	BATCH_FULL_ENTRIES = 1 << 18,
+	CUT_EVERY_MS = 2000,
+	CUT_COST = 8, /* cutting takes no more than a part of the time */
+	RETRY_MS = 500,
+	FDS_PER_JOURNAL = 3,
+	FDS_OTHERS = 64,
+	CONTEXTS_FREE = 64, /* of a journal, before they must be worth it */
+	CONTEXTS_WORTH = 4, /* entries each, on average */
+	CONTEXTS_SLOW_MAX = 60000,
+	CONTEXTS_ALL_SIZE_MAX = 128 << 20,
+	CACHED_SIZE_MAX = 8 << 10,
+	NO_MESSAGE = 1, /* kinds of absence */
+	NO_PRIORITY = 2,
+};
+
+/* Starting. */
+
+static uint32_t journals_max(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return 1;
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur <= FDS_OTHERS + FDS_PER_JOURNAL)
+		return 1;
+	return (uint32_t) MIN_OF((files.rlim_cur - FDS_OTHERS) / FDS_PER_JOURNAL,
+				 (rlim_t) SOURCES_OPEN_MAX);
+}
+
+int import_journals_new(struct import_journals **ret, const struct state *state,
+			const volatile sig_atomic_t *stop)
+{
+	struct import_journals *s = calloc(1, sizeof *s);
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->state = state;
+	s->stop = stop;
+	s->link = SEALER_LINK_NONE;
+	s->shared = -1;
+	s->n_max = journals_max();
+	s->cut_at = clock_monotonic_ns();
+	s->epoll = epoll_create1(EPOLL_CLOEXEC);
+	r = s->epoll < 0 ? -errno : import_links_reach(s);
+	if (r < 0) {
+		import_journals_free(s);
+		return r;
+	}
+	*ret = s;
+	return 0;
+}
+
+static void journal_free(struct import_journal *j)
+{
+	close_fd(&j->channel);
+	tail_writer_close(&j->tail);
+	close_fd(&j->lock);
+	free(j);
+}
+
+struct import_journals *import_journals_free(struct import_journals *s)
+{
+	if (!s)
+		return NULL;
+	for (uint32_t i = 0; i < s->n; i++)
+		journal_free(s->journals[i]);
+	for (size_t i = 0; i < CACHE_SIZE; i++)
+		buf_done(&s->cache[i].fields);
+	close_fd(&s->link.fd);
+	close_fd(&s->epoll);
+	free(s);
+	return NULL;
+}
+
+/* Writing.  A full disk is waited for; who has been told to stop meanwhile does without what is not written. */
+
+static int wait_for_space(struct import_journals *s, int error)
+{
+	if (error != -ENOSPC && error != -EDQUOT)
+		return error;
+	if (*s->stop)
+		return -ECANCELED;
+	if (!s->full_said)
+		log_error_code(error, "waiting for space");
+	s->full_said = true;
+	poll(NULL, 0, RETRY_MS);
+	return 0;
+}
+
+static int flush(struct import_journals *s, struct import_journal *j)
+{
+	size_t staged = tail_writer_staged(&j->tail);
+	int r;
+
+	if (staged == 0)
+		return 0;
+	while ((r = tail_writer_flush(&j->tail)) < 0) {
+		r = wait_for_space(s, r);
+		if (r < 0)
+			return r;
+	}
+	s->staged -= staged;
+	s->n_warm += !j->warm;
+	j->warm = true;
+	return 0;
+}
+
+/* Let go of memory when many journals have been busy. */
+static void relax(struct import_journals *s)
+{
+	if (s->n_warm <= WARM_MAX)
+		return;
+	for (uint32_t i = 0; i < s->n; i++) {
+		struct import_journal *j = s->journals[i];
+
+		if (!j->warm || tail_writer_staged(&j->tail) > 0)
+			continue;
+		tail_writer_relax(&j->tail);
+		j->warm = false;
+		s->n_warm--;
+	}
+}
+
+static int flush_all(struct import_journals *s)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < s->n && r >= 0; i++)
+		r = flush(s, s->journals[i]);
+	relax(s);
+	return r;
+}
+
+static int cut(struct import_journals *s, struct import_journal *j)
+{
+	int64_t mono = (int64_t) (clock_monotonic_ns() - clock_realtime_ns());
+	int r = flush(s, j);
+
+	while (r >= 0 && j->tail.cut_pending)
+		r = import_links_pump(s, -1);
+	if (r < 0 || tail_writer_open_entries(&j->tail) == 0)
+		return r;
+	while ((r = tail_writer_cut(&j->tail, mono)) < 0) {
+		r = wait_for_space(s, r);
+		if (r < 0)
+			return r;
+	}
+	import_links_send_cut(s, j);
+	return import_links_pump(s, 0);
+}
+
+static int cut_all(struct import_journals *s)
+{
+	uint64_t began = clock_monotonic_ns();
+	int r = 0;
+
+	for (uint32_t i = 0; i < s->n && r >= 0; i++)
+		if (!s->journals[i]->tail.cut_pending)
+			r = cut(s, s->journals[i]);
+	s->cut_at = clock_monotonic_ns();
+	s->cut_took = s->cut_at - began;
+	relax(s);
+	return r;
+}
+
+int import_journals_step(struct import_journals *s, bool idle)
+{
+	uint64_t pause = MAX_OF(CUT_EVERY_MS * NS_PER_MS, CUT_COST * s->cut_took);
+	int r = import_links_pump(s, 0);
+
+	if (r >= 0 && (idle || clock_monotonic_ns() - s->cut_at > pause))
+		r = cut_all(s);
+	return r;
+}
+
+int import_journals_fd(const struct import_journals *s)
+{
+	return s->epoll;
+}
+
+/* Journals. */
+
+static int make_identity(const struct import_source *source, struct buf *leaf, struct hash *ret)
+{
+	struct identity i = { 0 };
+	char uid[16], name[FIELD_NAME_MAX + 1];
+	int r;
+
+	snprintf(uid, sizeof uid, "%u", (unsigned) getuid());
+	r = identity_add(&i, "_ATTRIBUTION", "import");
+	if (r >= 0)
+		r = identity_add(&i, "_TENANT", "default");
+	if (r >= 0)
+		r = identity_add(&i, "_IMPORT_UID", uid);
+	for (uint32_t k = 0; k < source->n && r >= 0; k++) {
+		const struct field *f = &source->fields[k];
+
+		memcpy(name, f->name, f->name_len);
+		name[f->name_len] = '\0';
+		r = identity_add_bytes(&i, name, f->value, f->value_len);
+	}
+	if (r >= 0)
+		r = identity_leaf(&i, leaf, ret);
+	identity_done(&i);
+	return r;
+}
+
+static int create(struct import_journals *s, struct import_journal *j,
+		  const struct import_source *source, struct event_open *open)
+{
+	_cleanup_buf_ struct buf leaf = { 0 };
+	uint8_t seed[SEED_SIZE];
+	struct host host;
+	int r;
+
+	randombytes_buf(j->id.b, ID_SIZE);
+	randombytes_buf(seed, sizeof seed);
+	open->journal = j->id;
+	open->seed_commitment = seed_commitment(&j->id, seed);
+	r = make_identity(source, &leaf, &open->identity);
+	if (r >= 0)
+		r = host_describe(&host);
+	if (r < 0)
+		return r;
+	while ((r = tail_create(s->state->journals, &j->id, &host.boot, leaf.data, leaf.len,
+				seed)) < 0) {
+		r = wait_for_space(s, r);
+		if (r < 0)
+			break;
+	}
+	sodium_memzero(seed, sizeof seed);
+	if (r < 0)
+		return r;
+	r = j->lock = recover_lock(s->state->journals, &j->id);
+	return r < 0 ? r : tail_writer_open(&j->tail, s->state->journals, &j->id, 0, 0);
+}
+
+static int open_journal(struct import_journals *s, const struct import_source *source, uint64_t key)
+{
+	struct import_journal *j = calloc(1, sizeof *j);
+	struct event_open open = { 0 };
+	int r;
+
+	if (!j)
+		return -ENOMEM;
+	j->tail.fd = j->channel = j->lock = -1;
+	j->key = key;
+	r = create(s, j, source, &open);
+	if (r < 0) {
+		journal_free(j);
+		return r == -ECANCELED
+			       ? r
+			       : log_error_code(r, "cannot create a journal in %s", s->state->path);
+	}
+	s->contexts_size += j->tail.contexts.size;
+	s->journals[s->n++] = j;
+	return import_links_open(s, j, &open);
+}
+
+static uint64_t key_of(const struct import_source *source)
+{
+	uint64_t h = source->n;
+
+	for (uint32_t i = 0; i < source->n; i++) {
+		h = import_hash(source->fields[i].name, source->fields[i].name_len, h);
+		h = import_hash(source->fields[i].value, source->fields[i].value_len, h);
+	}
+	return h;
+}
+
+/* Whether a journal is the source's: its identity has these fields and no others but ours. */
+static bool is_of(const struct import_journal *j, const struct import_source *source)
+{
+	const struct context_entry *identity = &j->tail.contexts.at[0];
+	enum { OURS = 3 };
+
+	if (identity->n_fields != source->n + OURS)
+		return false;
+	for (uint32_t i = 0; i < source->n; i++) {
+		bool found = false;
+
+		for (uint16_t k = 0; k < identity->n_fields && !found; k++)
+			found = field_compare(&identity->fields[k], &source->fields[i]) == 0;
+		if (!found)
+			return false;
+	}
+	return true;
+}
+
+/* @return the number of the source's journal; the source is none any more where it has to share one. */
+static int64_t journal_of(struct import_journals *s, struct import_source *source)
+{
+	uint64_t key = key_of(source);
+	uint32_t at = (uint32_t) key & (TABLE_SIZE - 1);
+	int r;
+
+	for (; s->table[at] != 0; at = (at + 1) & (TABLE_SIZE - 1)) {
+		const struct import_journal *j = s->journals[s->table[at] - 1];
+
+		if (j->key == key && is_of(j, source))
+			return s->table[at] - 1;
+	}
+	/* The last one is for all the others. */
+	if (s->n + (s->shared < 0) >= s->n_max && source->n > 0) {
+		source->n = 0;
+		if (s->shared < 0)
+			s->shared = journal_of(s, source);
+		return s->shared;
+	}
+	r = open_journal(s, source, key);
+	if (r < 0)
+		return r;
+	s->table[at] = s->n;
+	return s->n - 1;
+}
+
+/* Contexts. */
+
+static bool may_have_context(const struct import_journals *s, const struct import_journal *j)
+{
+	const struct contexts *c = &j->tail.contexts;
+
+	return c->n < CONTEXTS_SLOW_MAX && s->contexts_size < CONTEXTS_ALL_SIZE_MAX &&
+	       c->n < CONTEXTS_FREE + j->entries / CONTEXTS_WORTH;
+}
+
+static int64_t make_context(struct import_journals *s, struct import_journal *j, uint32_t parent,
+			    const struct field *fields, uint16_t n)
+{
+	uint32_t before = j->tail.contexts.size;
+	int64_t k;
+
+	while ((k = tail_writer_context(&j->tail, parent, fields, n)) < 0) {
+		int r = wait_for_space(s, (int) k);
+
+		if (r < 0)
+			return r;
+	}
+	s->contexts_size += j->tail.contexts.size - before;
+	return k;
+}
+
+/* The context of entries of the file at hand, with what they lack. */
+static int64_t base_context(struct import_journals *s, struct import_journal *j)
+{
+	const struct import_split *p = &s->split;
+	unsigned kind = (p->no_message ? NO_MESSAGE : 0) | (p->no_priority ? NO_PRIORITY : 0);
+	struct field fields[3];
+	uint16_t n = 0;
+
+	if (j->file != s->file)
+		for (size_t i = 0; i < ABSENT_KINDS; i++)
+			j->base[i] = -1;
+	j->file = s->file;
+	if (j->base[kind] >= 0)
+		return j->base[kind];
+	/* In order. */
+	fields[n++] = (struct field){
+		.name = (const uint8_t *) "_IMPORT_FILE",
+		.name_len = STRLEN("_IMPORT_FILE"),
+		.value = (const uint8_t *) s->file_name,
+		.value_len = (uint32_t) strlen(s->file_name),
+	};
+	for (size_t i = 0; i < 2; i++)
+		if (kind & (i == 0 ? NO_MESSAGE : NO_PRIORITY))
+			fields[n++] = (struct field){
+				.name = (const uint8_t *) CONTEXT_ABSENT,
+				.name_len = STRLEN(CONTEXT_ABSENT),
+				.value = (const uint8_t *) (i == 0 ? "MESSAGE" : "PRIORITY"),
+				.value_len = i == 0 ? 7 : 8,
+			};
+	j->base[kind] = make_context(s, j, 0, fields, n);
+	return j->base[kind];
+}
+
+/* Whether a cached context has these fields, in this order. */
+static bool is_cached(const struct cached_context *c, const struct import_split *p)
+{
+	const uint8_t *at = c->fields.data, *end = at + c->fields.len;
+
+	for (uint16_t i = 0; i < p->n_slow; i++) {
+		const struct field *f = &p->slow[i];
+		size_t n = 5u + f->name_len + f->value_len;
+
+		if ((size_t) (end - at) < n || at[0] != f->name_len ||
+		    memcmp(at + 1, &f->value_len, 4) != 0 ||
+		    memcmp(at + 5, f->name, f->name_len) != 0 ||
+		    (f->value_len > 0 && memcmp(at + 5 + f->name_len, f->value, f->value_len) != 0))
+			return false;
+		at += n;
+	}
+	return at == end;
+}
+
+static void cache(struct cached_context *c, const struct import_split *p)
+{
+	buf_clear(&c->fields);
+	for (uint16_t i = 0; i < p->n_slow; i++) {
+		const struct field *f = &p->slow[i];
+
+		buf_append(&c->fields, &f->name_len, 1);
+		buf_append(&c->fields, &f->value_len, 4);
+		buf_append(&c->fields, f->name, f->name_len);
+		buf_append(&c->fields, f->value, f->value_len);
+	}
+	if (c->fields.bad || c->fields.len > CACHED_SIZE_MAX)
+		buf_done(&c->fields);
+}
+
+/* The entry's context; without one that is worth it, its slow fields become its own. */
+static int64_t context_of(struct import_journals *s, uint32_t number)
+{
+	struct import_journal *j = s->journals[number];
+	struct import_split *p = &s->split;
+	int64_t base = base_context(s, j), k;
+	uint64_t hash = import_hash(&(uint64_t[]){ number, (uint64_t) base }, 16, p->slow_hash);
+	struct cached_context *c = &s->cache[hash & (CACHE_SIZE - 1)];
+
+	if (base < 0 || p->n_slow == 0)
+		return base;
+	if (c->fields.len > 0 && c->hash == hash && c->journal == number && c->parent == base &&
+	    is_cached(c, p))
+		return c->number;
+	if (!may_have_context(s, j)) {
+		import_make_own(p);
+		return base;
+	}
+	/* As they came, which is how they will be looked for. */
+	cache(c, p);
+	import_sort_slow(p);
+	k = make_context(s, j, (uint32_t) base, p->slow, p->n_slow);
+	if (k < 0) {
+		buf_clear(&c->fields);
+		return k;
+	}
+	c->hash = hash;
+	c->journal = number;
+	c->parent = (uint32_t) base;
+	c->number = (uint32_t) k;
+	return k;
+}
+
+/* Entries. */
+
+static bool is_full(const struct import_journal *j)
+{
+	return tail_writer_open_bytes(&j->tail) >= BATCH_FULL ||
+	       tail_writer_open_entries(&j->tail) >= BATCH_FULL_ENTRIES;
+}
+
+static int stage(struct import_journals *s, struct import_journal *j, uint32_t context)
+{
+	size_t before = tail_writer_staged(&j->tail);
+	int r = tail_writer_add(&j->tail, &s->split.entry, context);
+
+	if (r == -ENOBUFS) {
+		r = flush(s, j);
+		if (r < 0)
+			return r;
+		before = 0;
+		r = tail_writer_add(&j->tail, &s->split.entry, context);
+	}
+	if (r < 0)
+		return r;
+	s->staged += tail_writer_staged(&j->tail) - before;
+	j->entries++;
+	s->entries++;
+	if (is_full(j))
+		return cut(s, j);
+	if (tail_writer_staged(&j->tail) >= STAGE_MAX)
+		r = flush(s, j);
+	if (r >= 0 && s->staged >= STAGE_ALL_MAX)
+		r = flush_all(s);
+	return r;
+}
+
+int import_journals_add(struct import_journals *s, const struct import_entry *e)
+{
+	struct import_source source;
+	int64_t number, context;
+	int r;
+
+	import_source_of(e, &source);
+	number = journal_of(s, &source);
+	if (number < 0)
+		return (int) number;
+	import_split(e, &source, &s->journals[number]->names, &s->split);
+	context = context_of(s, (uint32_t) number);
+	if (context < 0)
+		return (int) context;
+	r = stage(s, s->journals[number], (uint32_t) context);
+	if (r >= 0)
+		s->omitted += e->n_omitted;
+	return r;
+}
+
+void import_journals_from(struct import_journals *s, const char *name)
+{
+	snprintf(s->file_name, sizeof s->file_name, "%s", name);
+	s->file++;
+}
+
+/* Ending. */
+
+static bool all_closed(const struct import_journals *s)
+{
+	for (uint32_t i = 0; i < s->n; i++)
+		if (!s->journals[i]->closed)
+			return false;
+	return true;
+}
+
+static void close_those_sealed(struct import_journals *s)
+{
+	for (uint32_t i = 0; i < s->n; i++) {
+		struct import_journal *j = s->journals[i];
+
+		if (j->welcomed && !j->tail.cut_pending && !j->close_sent && !j->closed &&
+		    tail_writer_open_entries(&j->tail) == 0)
+			import_links_send_close(s, j);
+	}
+}
+
+int import_journals_finish(struct import_journals *s)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < s->n && r >= 0; i++)
+		r = cut(s, s->journals[i]);
+	while (r >= 0 && !all_closed(s)) {
+		close_those_sealed(s);
+		r = import_links_pump(s, -1);
+	}
+	for (uint32_t i = 0; i < s->n; i++)
+		if (s->journals[i]->closed)
+			tail_writer_end(&s->journals[i]->tail);
+	return r;
+}
+
+uint64_t import_journals_entries(const struct import_journals *s)
+{
+	return s->entries;
+}
+
+uint64_t import_journals_omitted(const struct import_journals *s)
+{
+	return s->omitted;
+}
+
+uint32_t import_journals_count(const struct import_journals *s)
+{
+	return s->n;
+}
+
+bool import_journals_shared(const struct import_journals *s)
+{
+	return s->shared >= 0;
+}
