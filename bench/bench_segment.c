@@ -7,6 +7,7 @@
  * Run it with --dir on a memory file system, as the pace benchmark.
  */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #include "base/cleanup.h"
 #include "bench/pace.h"
 #include "store/segment/build.h"
+#include "store/segment/merge.h"
+#include "store/segment/plan.h"
 #include "store/segment/search.h"
 
 static const char name[] = "x.segment";
@@ -84,6 +87,101 @@ static void build(const struct bench *b, const struct pace *p, int dirfd, int le
 	bench_print(b, &(struct result){ "segment-build", what, n / ((double) cpu / 1e9),
 					 "entries/CPU-s", plain.entries_per_s,
 					 "zstd of the raw lines, same level", true, NULL });
+}
+
+/* Small segments, merged as the keeper does it while they come. */
+
+struct keeping {
+	struct state state;
+	const struct segment_builder *builder;
+	struct merge_options merge;
+	uint64_t now_ns, limit;
+	uint64_t merged, written, cpu,
+		made; /* entries and bytes of merges, their time, bytes of packing */
+};
+
+static void merge_once(struct keeping *k, const struct segment_set *set, uint32_t first, uint32_t n)
+{
+	struct segment_made made;
+	uint64_t cpu = bench_cpu_ns();
+
+	must(segment_merge(set, first, n, segment_builder_history(k->builder), &k->merge, &made),
+	     "merge");
+	k->cpu += bench_cpu_ns() - cpu;
+	k->merged += made.entries;
+	k->written += made.size;
+}
+
+static int merge_some(void *arg, const struct segment_made *m)
+{
+	struct keeping *k = arg;
+	bool any = true;
+
+	if (m)
+		k->made += m->size;
+	while (any) {
+		struct segment_set set;
+		uint32_t first, n;
+
+		must(segment_set_open(&set, &k->state), "open segments");
+		any = plan_merge(&set, k->now_ns, k->limit, &first, &n);
+		if (any)
+			merge_once(k, &set, first, n);
+		segment_set_close(&set);
+	}
+	return 0;
+}
+
+static uint64_t size_of_all(const struct keeping *k)
+{
+	struct segment_set set;
+	uint64_t size = 0;
+
+	must(segment_set_open(&set, &k->state), "open segments");
+	for (uint32_t i = 0; i < set.n; i++)
+		size += set.files[i].segment.size;
+	segment_set_close(&set);
+	return size;
+}
+
+static void merging(const struct bench *b, const struct pace *p, int level)
+{
+	int root = bench_fresh_dir(b, "merging"), dirfd;
+	struct keeping k = {
+		.state = { .root = root, .seal = -1, .journals = p->journals, .ledger = p->ledger },
+		.limit = UINT64_MAX,
+	};
+	struct segment_builder_options o = { 0, 0, b->n / 20, 9, merge_some, &k };
+	struct plain plain = compress_plain(b, level);
+	struct segment_builder *builder;
+	double n = (double) b->n, seals = ledger_bytes(p), size;
+	char what[64], more[160];
+
+	must(mkdirat(root, SEGMENTS_DIR, 0700) < 0 ? -errno : 0, "mkdir");
+	dirfd = openat(root, SEGMENTS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	k.merge = (struct merge_options){ dirfd, level };
+	o.dirfd = dirfd;
+	must(segment_builder_new(&builder, &k.state, &o), "build segments");
+	k.builder = builder;
+	must(segment_builder_read(builder), "build segments");
+	must(segment_builder_finish(builder), "build segments");
+	/* The day is over. */
+	k.now_ns = UINT64_MAX;
+	merge_some(&k, NULL);
+	size = (double) size_of_all(&k);
+	segment_builder_free(builder);
+	snprintf(what, sizeof what, "twenty, merged as they come, level %d", level);
+	snprintf(more, sizeof more, ", \"segment\": %.4g, \"write_amplification\": %.3g", size / n,
+		 (double) (k.made + k.written) / size);
+	bench_print(b, &(struct result){ "segment-bytes", what, (size + seals) / n, "bytes/entry",
+					 plain.bytes / n, "zstd of the raw lines, same level",
+					 false, more });
+	bench_print(b, &(struct result){ "segment-merge", what,
+					 (double) k.merged / ((double) k.cpu / 1e9),
+					 "entries/CPU-s", plain.entries_per_s,
+					 "zstd of the raw lines, same level", true, NULL });
+	close(dirfd);
+	close(root);
 }
 
 static uint64_t read_all(const struct segment *s)
@@ -223,6 +321,8 @@ int main(int argc, char **argv)
 	pace_play(&p, &b, 10);
 	build(&b, &p, dirfd, 9);
 	build(&b, &p, dirfd, 3);
+	merging(&b, &p, 9);
+	merging(&b, &p, 19);
 	pace_done(&p);
 	must(segment_open(&s, openat(dirfd, name, O_RDONLY | O_CLOEXEC)), "open the segment");
 	reading(&b, &s);
