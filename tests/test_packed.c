@@ -24,6 +24,7 @@
 #include "seal/origin.h"
 #include "store/receipts.h"
 #include "store/segment/build.h"
+#include "store/segment/plan.h"
 #include "store/segment/replace.h"
 #include "store/tail_hollow.h"
 #include "tests/builder.h"
@@ -538,6 +539,47 @@ Test(packed, a_hole_that_lies_is_found)
 		cr_expect(eq(int, (int) v.report.verdict, VERDICT_TAMPERED), "lie %zu", i);
 		verified_done(&v);
 	}
+	builder_done(&host);
+}
+
+/* A segment of a format that does not exist yet: nobody reads it, and nobody takes it away or writes over it. */
+Test(packed, a_newer_segment_is_left_alone)
+{
+	_cleanup_buf_ struct buf before = { 0 }, after = { 0 };
+	uint32_t first = 0, n = 0;
+	struct segment_set set;
+	struct state copied;
+	char file[700];
+	int dirfd, fd;
+
+	make_both(&copied);
+	state_close(&copied);
+	pack_segments(&host, 100, true);
+	cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
+	cr_assert(gt(u32, set.n, 3));
+	snprintf(file, sizeof file, "segments/%s", set.files[1].name);
+	segment_set_close(&set);
+	dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd = openat(dirfd, file, O_RDWR | O_CLOEXEC);
+	cr_assert(eq(i64, pwrite(fd, "\1", 1, 12), 1));
+	close(fd);
+	builder_load(path, file, &before);
+	cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
+	cr_expect(eq(int, set.files[1].error, BULLA_EVERSION));
+	cr_expect(eq(u32, set.n_damaged, 1));
+	/* However long the day is over. */
+	while (plan_merge(&set, UINT64_MAX, UINT64_MAX, &first, &n)) {
+		cr_assert(first > 1 || first + n <= 1);
+		segment_set_close(&set);
+		cr_assert(eq(int, merge_segments(&host, first, n), 1));
+		cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
+	}
+	cr_expect(eq(u32, set.n, 3));
+	segment_set_close(&set);
+	builder_load(path, file, &after);
+	cr_expect(eq(sz, after.len, before.len));
+	cr_expect(eq(int, memcmp(after.data, before.data, before.len), 0));
+	close(dirfd);
 	builder_done(&host);
 }
 
