@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/room.h"
 #include "bulla/error.h"
 #include "store/segment/set.h"
 
@@ -90,15 +91,8 @@ static int look(struct segment_batches *b)
 
 static int add_run(struct index *of, const struct run *run)
 {
-	if (of->n == of->cap) {
-		size_t cap = of->cap ? 2 * of->cap : 256;
-		struct run *more = reallocarray(of->runs, cap, sizeof *more);
-
-		if (!more)
-			return -ENOMEM;
-		of->runs = more;
-		of->cap = cap;
-	}
+	if (!room_for(&of->runs, of->n, &of->cap, sizeof *of->runs))
+		return -ENOMEM;
 	of->runs[of->n++] = *run;
 	return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/room.h"
 #include "bulla/error.h"
 #include "seal/history.h"
 #include "seal/ledger.h"
@@ -306,15 +307,8 @@ static int check_root(struct segment_builder *b, const struct batch *batch)
 /* What the segment has to give back. */
 static int remember(struct segment_builder *b, const struct reading *r, const struct batch *batch)
 {
-	if (b->made.batches == b->sealed_cap) {
-		size_t cap = b->sealed_cap ? 2 * b->sealed_cap : 1024;
-		struct sealed_batch *more = reallocarray(b->sealed, cap, sizeof *more);
-
-		if (!more)
-			return -ENOMEM;
-		b->sealed = more;
-		b->sealed_cap = cap;
-	}
+	if (!room_for(&b->sealed, b->made.batches, &b->sealed_cap, sizeof *b->sealed))
+		return -ENOMEM;
 	b->sealed[b->made.batches++] = (struct sealed_batch){
 		(uint32_t) r->number,
 		batch->batch_no,

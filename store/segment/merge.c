@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/room.h"
 #include "bulla/error.h"
 #include "store/segment/check.h"
 #include "store/segment/writer.h"
@@ -106,15 +107,8 @@ static bool is_pruned(const struct merge *m, const struct segment_journal *j,
 
 static int remember(struct merge *m, uint32_t journal, const struct batch *b)
 {
-	if (m->made.batches == m->sealed_cap) {
-		size_t cap = m->sealed_cap ? 2 * m->sealed_cap : 1024;
-		struct sealed_batch *more = reallocarray(m->sealed, cap, sizeof *more);
-
-		if (!more)
-			return -ENOMEM;
-		m->sealed = more;
-		m->sealed_cap = cap;
-	}
+	if (!room_for(&m->sealed, m->made.batches, &m->sealed_cap, sizeof *m->sealed))
+		return -ENOMEM;
 	m->sealed[m->made.batches++] =
 		(struct sealed_batch){ journal, b->batch_no, batch_leaf_hash(b) };
 	m->made.entries += b->entries;

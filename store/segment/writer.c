@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/crc32c.h"
 #include "base/io.h"
+#include "base/room.h"
 #include "bulla/error.h"
 
 struct staged_batch {
@@ -65,22 +66,6 @@ void segment_writer_close(struct segment_writer *w)
 	free(w->batches);
 	free(w->rows);
 	*w = (struct segment_writer){ .fd = -1 };
-}
-
-/* Make room for one more of an array.  @return whether there is. */
-static bool room_for(void *array, size_t n, size_t *cap, size_t size)
-{
-	void **at = array, *more;
-	size_t grown = *cap ? 2 * *cap : 64;
-
-	if (n < *cap)
-		return true;
-	more = reallocarray(*at, grown, size);
-	if (!more)
-		return false;
-	*at = more;
-	*cap = grown;
-	return true;
 }
 
 /* What makes logs alike: the same image, or program. */
