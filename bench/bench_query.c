@@ -30,6 +30,8 @@ static const struct question {
 	{ "a word that is there once", { "grep", "xyzzyneedleonce" } },
 	{ "a substring, newest 100", { "grep", "onnecti", "newest", "1", "limit", "100" } },
 	{ "a regular expression", { "grep", "took [0-9]{4} ms.*timeout" } },
+	{ "how many of each container", { "count-by", "container" } },
+	{ "how many in each ten seconds", { "histogram", "10000000000" } },
 	{ "everything as JSON", { "output", "json" } },
 };
 

@@ -16,6 +16,7 @@
 #include "base/http_client.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/span.h"
 #include "bulla/error.h"
 #include "query/commands.h"
 #include "query/follow.h"
@@ -62,6 +63,8 @@ static void usage(FILE *to, const char *command)
 		"  -o, --output FORMAT      short, short-iso, json, export, cat, verbose\n"
 		"  -F, --field FIELD        the values that a field has\n"
 		"  -N, --fields             the names of all fields\n"
+		"      --count-by FIELD     how many entries have each value of this field\n"
+		"      --histogram TIME     how many entries there are in each span, as 10s\n"
 		"  -a, --all                show unprintable messages as they are\n"
 		"      --utc                times in UTC\n"
 		"      --no-pager           print straight to the terminal\n"
@@ -115,6 +118,17 @@ static int set_time(struct asked *a, const char *key, const char *value)
 				 key, value);
 	snprintf(number, sizeof number, "%llu", (unsigned long long) at);
 	return set(a, key, number);
+}
+
+static int set_histogram(struct asked *a, const char *value)
+{
+	uint64_t span;
+	char number[24];
+
+	if (span_parse(value, strlen(value), &span) < 0 || span == 0)
+		return log_usage("--histogram %s: a time span as 10s or 1h is wanted", value);
+	snprintf(number, sizeof number, "%llu", (unsigned long long) span);
+	return set(a, "histogram", number);
 }
 
 static int set_lines(struct asked *a, const char *value)
@@ -191,6 +205,10 @@ static int on_option(struct asked *a, int c, int argc, char **argv)
 		return 0;
 	case 'N':
 		return set(a, "names", "1");
+	case 'c':
+		return set(a, "count-by", optarg);
+	case 'H':
+		return set_histogram(a, optarg);
 	case 'a':
 		return set(a, "all", "1");
 	case 'z':
@@ -223,10 +241,10 @@ static int check(const struct asked *a)
 
 	if (q->follow && q->query.reverse)
 		why = "--follow and --reverse cannot both be";
-	else if (q->follow && (q->list_field || q->list_names))
-		why = "a list of values or names has an end: not with --follow";
-	else if (q->list_field && q->list_names)
-		why = "either --field or --fields";
+	else if (q->follow && request_is_summary(q))
+		why = "a list of values, names or counts has an end: not with --follow";
+	else if (!!q->list_field + q->list_names + !!q->count_by + (q->histogram_ns > 0) > 1)
+		why = "only one of --field, --fields, --count-by and --histogram";
 	else if (q->follow && a->limited && !q->query.newest && q->query.limit != UINT64_MAX)
 		why = "--follow goes on from the newest entries: not with --lines +N";
 	else if (q->query.since_ns > q->query.until_ns)
@@ -249,6 +267,8 @@ static int parse(struct asked *a, int argc, char **argv)
 		{ "output", required_argument, NULL, 'o' },
 		{ "field", required_argument, NULL, 'F' },
 		{ "fields", no_argument, NULL, 'N' },
+		{ "count-by", required_argument, NULL, 'c' },
+		{ "histogram", required_argument, NULL, 'H' },
 		{ "all", no_argument, NULL, 'a' },
 		{ "utc", no_argument, NULL, 'z' },
 		{ "no-pager", no_argument, NULL, 'P' },
@@ -298,8 +318,7 @@ static int read_seals(const struct asked *a, struct local_catalog *catalog)
 {
 	int r = 0;
 
-	if (output_tells_seals(a->request.output.format) && !a->request.list_field &&
-	    !a->request.list_names)
+	if (output_tells_seals(a->request.output.format) && !request_is_summary(&a->request))
 		r = local_catalog_read_seals(catalog);
 	if (r < 0 && r != -ENOMEM && !a->quiet)
 		log_warning("the ledger cannot be read to its end; what it seals behind that is "

@@ -241,10 +241,10 @@ static void run_done(struct run *run)
 	buf_done(&run->frame);
 }
 
-static int open_candidate(struct run *run, const struct candidate *c)
+static int open_candidate(struct run *run, const struct candidate *c, source_fn each, void *arg)
 {
 	struct opening o = { run->catalog, run->query, run->stats, run->backward,
-			     &run->frame,  push,       run };
+			     &run->frame,  each,       arg };
 
 	return c->is_group ? group_source_open(&o, &run->searched[c->of], c->group)
 			   : frame_source_open(&o, &run->catalog->journals[c->of],
@@ -266,7 +266,7 @@ static int open_due(struct run *run)
 				return 0;
 		}
 		run->next++;
-		r = open_candidate(run, c);
+		r = open_candidate(run, c, push, run);
 		if (is_damage(r))
 			run->stats->frames_damaged++;
 		else if (r < 0)
@@ -361,6 +361,59 @@ static int count(void *arg, const struct shown *s)
 
 	k->stats->rows_matched++;
 	return k->row(k->arg, s);
+}
+
+/* Counting. */
+
+struct glancer {
+	query_glimpse_fn each;
+	void *arg;
+	struct query_stats *stats;
+};
+
+/* Look at all entries of a source, and be done with it. */
+static int drain(void *arg, struct source *s)
+{
+	struct glancer *k = arg;
+	int r = 1;
+
+	while (r > 0) {
+		struct glimpse g;
+
+		s->glimpse(s, &g);
+		k->stats->rows_matched++;
+		r = k->each(k->arg, &g);
+		if (r >= 0)
+			r = s->next(s);
+	}
+	s->free(s);
+	if (r < 0 && is_damage(r)) {
+		k->stats->frames_damaged++;
+		r = 0;
+	}
+	return r;
+}
+
+int query_glimpse(const struct catalog *c, const struct query *q, query_glimpse_fn each, void *arg,
+		  struct query_stats *ret_stats)
+{
+	struct run run = { .catalog = c, .query = q, .stats = ret_stats };
+	struct glancer k = { each, arg, ret_stats };
+	int r;
+
+	*ret_stats = (struct query_stats){ 0 };
+	r = find_candidates(&run);
+	if (c->copied)
+		c->copied(c->arg);
+	for (size_t i = 0; r >= 0 && i < run.n; i++) {
+		r = open_candidate(&run, &run.candidates[i], drain, &k);
+		if (is_damage(r)) {
+			ret_stats->frames_damaged++;
+			r = 0;
+		}
+	}
+	run_done(&run);
+	return r;
 }
 
 int query_run(const struct catalog *c, const struct query *q, query_row_fn row, void *arg,

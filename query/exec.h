@@ -29,6 +29,19 @@ struct query {
 /** Called with each entry, valid during the call.  @return 0 to go on, > 0 to stop, < 0 to stop with that error. */
 typedef int (*query_row_fn)(void *arg, const struct shown *s);
 
+/** What is known of an entry without its message. */
+struct glimpse {
+	uint64_t time_ns;
+	const struct contexts *contexts; /* of its journal */
+	uint32_t context;
+	uint8_t priority;
+	uint16_t n_fields;
+	const struct field *fields; /* its own */
+};
+
+/** Called with each entry, valid during the call.  @return 0 to go on, < 0 to stop with that error. */
+typedef int (*query_glimpse_fn)(void *arg, const struct glimpse *g);
+
 /** What a query met. */
 struct query_stats {
 	uint64_t frames_read, frames_damaged;
@@ -43,6 +56,13 @@ struct query_stats {
  */
 _must_check_ int query_run(const struct catalog *c, const struct query *q, query_row_fn row,
 			   void *arg, struct query_stats *ret_stats);
+
+/**
+ * Look at all entries that match, in no order and whatever the limit: to count them.  No entry is made whole that need not be.
+ * Errors as query_run().
+ */
+_must_check_ int query_glimpse(const struct catalog *c, const struct query *q,
+			       query_glimpse_fn each, void *arg, struct query_stats *ret_stats);
 
 /**
  * Judge the rows of one frame, in the order in which they arrived; for followers.

@@ -175,6 +175,21 @@ static int show_row(struct source *s, struct shown *ret)
 	return 0;
 }
 
+static void glimpse_row(struct source *s, struct glimpse *ret)
+{
+	struct opened *o = (struct opened *) s;
+	const struct row *row = &o->rows[o->at];
+
+	*ret = (struct glimpse){
+		.time_ns = row->entry.time_ns,
+		.contexts = o->journal->contexts,
+		.context = row->context,
+		.priority = row->entry.priority,
+		.n_fields = row->entry.n_fields,
+		.fields = row->entry.fields,
+	};
+}
+
 static int compare_u64(uint64_t a, uint64_t b)
 {
 	return (a > b) - (a < b);
@@ -276,9 +291,11 @@ int frame_source_open(const struct opening *opening, const struct catalog_journa
 
 	if (!o)
 		return -ENOMEM;
-	o->source = (struct source){
-		.journal = &j->id, .shown = show_row, .next = next_row, .free = close_source
-	};
+	o->source = (struct source){ .journal = &j->id,
+				     .shown = show_row,
+				     .glimpse = glimpse_row,
+				     .next = next_row,
+				     .free = close_source };
 	o->journal = j;
 	o->ref = *ref;
 	r = read_frame(opening, jd, o);

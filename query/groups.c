@@ -304,6 +304,30 @@ static int show_run(struct source *s, struct shown *ret)
 	return 0;
 }
 
+static void glimpse_run(struct source *s, struct glimpse *ret)
+{
+	struct group_run *run = (struct group_run *) s;
+	const struct segment_group *g = &run->in_use->group;
+	uint32_t row = row_at(run, run->at);
+	uint32_t n = g->n_fields ? g->n_fields[row] : 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct text *name = &g->names[g->first_field[row] + i];
+		const struct text *value = &g->values[g->first_field[row] + i];
+
+		run->in_use->fields[i] =
+			(struct field){ name->p, value->p, value->len, (uint8_t) name->len };
+	}
+	*ret = (struct glimpse){
+		.time_ns = g->time[row],
+		.contexts = &run->journal->contexts,
+		.context = (uint32_t) g->context[row],
+		.priority = g->priority[row],
+		.n_fields = (uint16_t) n,
+		.fields = run->in_use->fields,
+	};
+}
+
 /* Go on to the first row, from the one at hand on, that matches. */
 static int settle(struct group_run *run)
 {
@@ -389,7 +413,10 @@ static int add_run(const struct opening *o, struct group_in_use *u, uint32_t fir
 		return -ENOMEM;
 	u->users++;
 	*run = (struct group_run){
-		.source = { .shown = show_run, .next = next_in_run, .free = free_run },
+		.source = { .shown = show_run,
+			    .glimpse = glimpse_run,
+			    .next = next_in_run,
+			    .free = free_run },
 		.in_use = u,
 		.journal = &u->group.segment->journals[last->journal],
 		.first_batch = first,

@@ -13,6 +13,7 @@
 struct name {
 	uint8_t *p; /* owned; NULL: an empty slot */
 	uint32_t n;
+	uint64_t times;
 };
 
 struct names {
@@ -74,21 +75,28 @@ static int grow(struct names *s)
 
 int names_add(struct names *s, const void *p, size_t n)
 {
+	return names_count(s, p, n, 1);
+}
+
+int names_count(struct names *s, const void *p, size_t n, uint64_t times)
+{
 	struct name *slot;
 	uint8_t *copy;
 
 	if (2 * s->n >= s->n_slots && grow(s) < 0)
 		return -ENOMEM;
 	slot = find(s, p, n);
-	if (slot->p)
+	if (slot->p) {
+		slot->times += times;
 		return 0;
+	}
 	if (s->n >= NAMES_MAX || n > NAMES_SIZE_MAX - s->size)
 		return -E2BIG;
 	copy = malloc(n + 1);
 	if (!copy)
 		return -ENOMEM;
 	memcpy(copy, p, n);
-	*slot = (struct name){ copy, (uint32_t) n };
+	*slot = (struct name){ copy, (uint32_t) n, times };
 	s->n++;
 	s->size += n;
 	return 0;
@@ -102,7 +110,16 @@ static int compare(const void *a, const void *b)
 	return c != 0 ? c : (x->n > y->n) - (x->n < y->n);
 }
 
-void names_write(struct names *s, struct buf *to)
+static int compare_times(const void *a, const void *b)
+{
+	const struct name *x = a, *y = b;
+
+	if (x->times != y->times)
+		return x->times < y->times ? 1 : -1;
+	return compare(a, b);
+}
+
+void names_each(struct names *s, bool most_first, names_fn each, void *arg)
 {
 	size_t n = 0;
 
@@ -114,9 +131,19 @@ void names_write(struct names *s, struct buf *to)
 			s->slot[n++] = name;
 	}
 	if (n > 1)
-		qsort(s->slot, n, sizeof *s->slot, compare);
-	for (size_t i = 0; i < n; i++) {
-		buf_append(to, s->slot[i].p, s->slot[i].n);
-		buf_char(to, '\n');
-	}
+		qsort(s->slot, n, sizeof *s->slot, most_first ? compare_times : compare);
+	for (size_t i = 0; i < n; i++)
+		each(arg, s->slot[i].p, s->slot[i].n, s->slot[i].times);
+}
+
+static void write_line(void *arg, const void *p, size_t n, uint64_t times)
+{
+	(void) times;
+	buf_append(arg, p, n);
+	buf_char(arg, '\n');
+}
+
+void names_write(struct names *s, struct buf *to)
+{
+	names_each(s, false, write_line, to);
 }

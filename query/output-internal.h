@@ -106,6 +106,9 @@ bool output_printable(const uint8_t *p, size_t n, bool newline);
 /** Append a name, with U+FFFD for what cannot be shown. */
 void output_append_name(struct buf *to, const struct field *f);
 
+/** Append bytes as a JSON value: a string, or where they are no text an array of numbers. */
+void output_json_value(struct buf *to, const uint8_t *p, size_t n);
+
 /* The formats. */
 
 void output_short(struct output *o, const struct shown *s, struct buf *to);

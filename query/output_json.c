@@ -149,17 +149,22 @@ static void append_numbers(struct buf *to, const uint8_t *p, size_t n)
 	buf_char(to, ']');
 }
 
-static void append_value(struct buf *to, const struct field *f)
+void output_json_value(struct buf *to, const uint8_t *p, size_t n)
 {
 	size_t start = to->len;
 
 	buf_char(to, '"');
-	if (append_escaped(to, f->value, f->value_len, false)) {
+	if (append_escaped(to, p, n, false)) {
 		buf_char(to, '"');
 		return;
 	}
 	to->len = start;
-	append_numbers(to, f->value, f->value_len);
+	append_numbers(to, p, n);
+}
+
+static void append_value(struct buf *to, const struct field *f)
+{
+	output_json_value(to, f->value, f->value_len);
 }
 
 /* Append a list of fields, in which the values of one name stand together, each key with a comma before it. */

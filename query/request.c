@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "bulla/error.h"
+#include "query/count.h"
 #include "query/names.h"
 
 int request_init(struct request *r)
@@ -24,8 +25,9 @@ void request_done(struct request *r)
 {
 	r->match = match_free(r->match);
 	free(r->list_field);
+	free(r->count_by);
 	free(r->grep);
-	r->list_field = r->grep = NULL;
+	r->list_field = r->count_by = r->grep = NULL;
 	output_done(&r->output);
 }
 
@@ -122,15 +124,26 @@ static int set_bool(const char *value, bool *ret)
 	return 0;
 }
 
-static int set_field(struct request *r, const char *value, char *why)
+static int set_field(const char *value, char **ret, char *why)
 {
 	if (*value == '\0') {
 		snprintf(why, 256, "an empty name of a field");
 		return -EINVAL;
 	}
-	free(r->list_field);
-	r->list_field = strdup(value);
-	return r->list_field ? 0 : -ENOMEM;
+	free(*ret);
+	*ret = strdup(value);
+	return *ret ? 0 : -ENOMEM;
+}
+
+static int set_span(const char *key, const char *value, uint64_t *ret, char *why)
+{
+	int r = set_number(key, value, ret, why);
+
+	if (r >= 0 && *ret == 0) {
+		snprintf(why, 256, "a span of no time (%s)", key);
+		return -EINVAL;
+	}
+	return r;
 }
 
 static int set_text(struct request *r, const char *key, const char *value, char *why)
@@ -160,7 +173,11 @@ static int set_text(struct request *r, const char *key, const char *value, char 
 	if (strcmp(key, "names") == 0)
 		return set_bool(value, &r->list_names);
 	if (strcmp(key, "field") == 0)
-		return set_field(r, value, why);
+		return set_field(value, &r->list_field, why);
+	if (strcmp(key, "count-by") == 0)
+		return set_field(value, &r->count_by, why);
+	if (strcmp(key, "histogram") == 0)
+		return set_span(key, value, &r->histogram_ns, why);
 	snprintf(why, 256, "unknown key %.100s", key);
 	return -ENOENT;
 }
@@ -267,6 +284,10 @@ void request_url(const struct request *r, struct buf *to)
 		url_text("field", r->list_field, to);
 	if (r->list_names)
 		url_text("names", "1", to);
+	if (r->count_by)
+		url_text("count-by", r->count_by, to);
+	if (r->histogram_ns > 0)
+		url_number("histogram", r->histogram_ns, to);
 	if (r->output.colour)
 		url_text("colour", "1", to);
 	if (r->output.utc)
@@ -344,11 +365,27 @@ static int show_entry(void *arg, const struct shown *s)
 	return flush(a, ANSWER_PIECE);
 }
 
+bool request_is_summary(const struct request *r)
+{
+	return r->list_field || r->list_names || r->count_by || r->histogram_ns > 0;
+}
+
+static int answer_counts(struct answer *a, const struct catalog *c)
+{
+	struct request *q = a->request;
+	struct counting k = { q->count_by, q->histogram_ns, q->query.limit };
+	int r = count_entries(&k, c, &q->query, &q->output, &a->text, &a->stats);
+
+	return r < 0 ? r : flush(a, 0);
+}
+
 int answer_query(struct answer *a, const struct catalog *c)
 {
 	bool list = a->request->list_field || a->request->list_names;
 	int r;
 
+	if (a->request->count_by || a->request->histogram_ns > 0)
+		return answer_counts(a, c);
 	if (list) {
 		a->names = names_new();
 		if (!a->names) {

@@ -23,8 +23,10 @@ struct request {
 	struct query query;
 	struct output output;
 	bool follow;
-	char *list_field; /* owned; print the values that this field has, instead of entries */
-	bool list_names;  /* print the names of all fields, instead of entries */
+	char *list_field;      /* owned; print the values that this field has, instead of entries */
+	bool list_names;       /* print the names of all fields, instead of entries */
+	char *count_by;	       /* owned; print how many entries have each value of this field */
+	uint64_t histogram_ns; /* print how many entries there are in each span of so long; 0: no */
 	/* As given, to be sent on. */
 	char *grep; /* owned */
 	int priority_from, priority_to;
@@ -35,7 +37,7 @@ void request_done(struct request *r);
 
 /**
  * Set one key from text: match, require, unit, since, until (nanoseconds), limit, reverse, newest, priority, grep, output,
- * colour, utc, all, field, names.  Values of match, require and unit may be any bytes.
+ * colour, utc, all, field, names, count-by, histogram (nanoseconds).  Values of match, require and unit may be any bytes.
  *
  * @return 0; -EINVAL, and `why` (256 bytes) is a sentence for the user; -ENOENT for an unknown key; -ENOMEM.
  */
@@ -44,6 +46,9 @@ _must_check_ int request_set_bytes(struct request *r, const char *key, const voi
 _must_check_ int request_set(struct request *r, const char *key, const char *value, char *why);
 /** Append the request as a URL query, without the '?'.  Out of memory shows as `to->bad`. */
 void request_url(const struct request *r, struct buf *to);
+
+/** Whether the answer is no entries but what they have, or how many there are. */
+bool request_is_summary(const struct request *r);
 
 /** Takes a piece of the answer.  @return 0, or < 0 to stop. */
 typedef int (*answer_fn)(void *arg, const void *data, size_t n);

@@ -17,6 +17,8 @@ struct source {
 	const struct id *journal;
 	/** Make it whole; valid until the next call of any source.  @return 0 or an error. */
 	int (*shown)(struct source *s, struct shown *ret);
+	/** Look at it without making it whole. */
+	void (*glimpse)(struct source *s, struct glimpse *ret);
 	/** Step past it.  @return 1; 0 at the end; an error. */
 	int (*next)(struct source *s);
 	void (*free)(struct source *s);

@@ -104,6 +104,12 @@ static const char *const queries[][12] = {
 	{ "output", "export", "match", "nothing=here", NULL },
 	{ "field", "_CONTAINER_NAME", NULL },
 	{ "names", "1", NULL },
+	{ "count-by", "container", NULL },
+	{ "count-by", "level", "output", "json", NULL },
+	{ "count-by", "msg", "limit", "5", NULL },
+	{ "count-by", "_NO_SUCH_FIELD", "grep", "item", NULL },
+	{ "histogram", "3000000000", NULL },
+	{ "histogram", "1000000000", "match", "container=web", "grep", "item/1[0-9]", NULL },
 };
 
 static void compare(const struct state *a, const struct state *b, const char *what)

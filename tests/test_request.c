@@ -101,6 +101,8 @@ Test(request, every_key_survives_a_url)
 		{ "all", "1" },
 		{ "field", "unit" },
 		{ "names", "1" },
+		{ "count-by", "unit" },
+		{ "histogram", "10000000000" },
 	};
 	struct request all;
 

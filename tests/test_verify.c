@@ -1300,8 +1300,8 @@ Test(verify, what_was_dropped_is_counted)
 		builder_flush(&bed.b, bed.db);
 		builder_log_many(&bed.b, bed.db, 3);
 		builder_commit(&bed.b);
-		cr_assert(zero(int,
-			       gaps_of_tail(&g, bed.b.state.journals, &bed.b.journal[bed.db].id, 0)));
+		cr_assert(zero(
+			int, gaps_of_tail(&g, bed.b.state.journals, &bed.b.journal[bed.db].id, 0)));
 		builder_verify(bed.path, &bed.pin, &v);
 		cr_expect(eq(u64, g.counted, steps[i].counted), "%zu", i);
 		cr_expect(eq(u64, g.entries, steps[i].want_entries), "%zu", i);
