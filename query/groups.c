@@ -227,8 +227,6 @@ static int use_group(const struct opening *o, struct searched *s, uint32_t numbe
 	u->users = 1;
 	u->query = o->query;
 	r = group_open(&u->group, s->segment, number);
-	if (r >= 0)
-		r = group_need_batches(&u->group);
 	*ret = TAKE_PTR(u);
 	return r;
 }
@@ -445,21 +443,35 @@ static uint32_t end_of_run(const struct segment_group *g, uint32_t first)
 	return end;
 }
 
+static bool all_may_match(struct searched *s, const struct query *q, bool own)
+{
+	if (!s->all_known[own]) {
+		s->all[own] = true;
+		for (uint32_t i = 0; i < s->segment->n_journals && s->all[own]; i++)
+			s->all[own] = may_match(s, q, i, own);
+	}
+	s->all_known[own] = true;
+	return s->all[own];
+}
+
 /*
  * Whether messages are better searched before anything else is read: all matches must have the needle, and most rows may
- * match otherwise.
+ * match otherwise.  @return 1, 0, an error.
  */
-static bool is_wide(struct searched *s, const struct query *q, const struct group_in_use *u,
-		    bool own)
+static int is_wide(struct searched *s, const struct query *q, struct group_in_use *u, bool own)
 {
 	uint32_t rows = 0;
+	int r;
 
 	if (s->scope != NEEDLE_ALL)
-		return false;
-	for (uint32_t i = 0; i < u->group.ref->batches; i++)
+		return 0;
+	if (all_may_match(s, q, own))
+		return 1;
+	r = group_need_batches(&u->group);
+	for (uint32_t i = 0; r >= 0 && i < u->group.ref->batches; i++)
 		if (may_match(s, q, u->group.batches[i].journal, own))
 			rows += u->group.batches[i].entries;
-	return rows > u->group.rows / 2;
+	return r < 0 ? r : rows > u->group.rows / 2;
 }
 
 int group_source_open(const struct opening *o, struct searched *s, uint32_t number)
@@ -471,14 +483,18 @@ int group_source_open(const struct opening *o, struct searched *s, uint32_t numb
 	int r;
 
 	r = use_group(o, s, number, &u);
-	if (r < 0)
-		return r;
-	n = u->group.ref->batches;
-	if (is_wide(s, o->query, u, own)) {
+	if (r >= 0)
+		r = is_wide(s, o->query, u, own);
+	if (r > 0) {
 		found = search_messages(u, s);
 		if (found <= 0)
 			return found;
 	}
+	if (r >= 0)
+		r = group_need_batches(&u->group);
+	if (r < 0)
+		return r;
+	n = u->group.ref->batches;
 	for (uint32_t i = 0; r >= 0 && i < n; i = end) {
 		const struct group_batch *b = &u->group.batches[i];
 

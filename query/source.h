@@ -63,6 +63,8 @@ struct searched {
 		plans; /* owned: messages must have one of these, unless the scope is NEEDLE_NONE */
 	size_t n_plans;
 	enum needle_scope scope;
+	bool all_known[2],
+		all[2]; /* every journal may match: without, with fields of the entries' own */
 };
 
 _must_check_ int searched_init(struct searched *s, const struct segment *segment,
