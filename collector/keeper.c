@@ -35,6 +35,7 @@
 
 enum {
 	POLL_MS = 2000,
+	NO_SPACE_MS = 10000,
 	NICENESS = 10,
 	SEGMENT_ENTRIES = 1 << 20,
 	SEGMENT_AGE_S = 3600,
@@ -126,16 +127,38 @@ static int step(struct keeper *k)
 	return r < 0 && !told_to_stop ? log_error_code(r, "keep the segments") : 0;
 }
 
-static int keep(struct keeper *k)
+static bool is_no_space(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT;
+}
+
+/* Follow the ledger from commit `first` on. */
+static int begin(struct keeper *k, uint64_t first)
 {
 	struct segment_builder_options o = {
 		.dirfd = k->segments,
+		.first = first,
 		.entries_max = SEGMENT_ENTRIES,
 		.level = k->level,
 		.made = on_made,
 		.arg = k,
 	};
+	int r = segment_builder_new(&k->builder, &k->state, &o);
+
+	k->upkeep.builder = k->builder;
+	return r < 0 ? log_error_code(r, "pack") : 0;
+}
+
+static void end(struct keeper *k)
+{
+	k->builder = k->upkeep.builder = segment_builder_free(k->builder);
+}
+
+/* Go on behind what is packed, as long as there is space. */
+static int pack(struct keeper *k)
+{
 	struct segment_set set;
+	uint64_t first;
 	int r;
 
 	r = segment_set_open(&set, &k->state);
@@ -144,21 +167,48 @@ static int keep(struct keeper *k)
 	for (uint32_t i = 0; i < set.n; i++)
 		if (set.files[i].error < 0)
 			log_error_code(set.files[i].error, "segments/%s", set.files[i].name);
-	o.first = set.n > 0 ? set.files[set.n - 1].end : 0;
+	first = set.n > 0 ? set.files[set.n - 1].end : 0;
 	segment_set_close(&set);
-	r = segment_builder_new(&k->builder, &k->state, &o);
-	if (r < 0)
-		return log_error_code(r, "pack");
+	r = begin(k, first);
+	while (r >= 0) {
+		r = step(k);
+		if (r < 0 || k->once || told_to_stop)
+			break;
+		poll(NULL, 0, POLL_MS);
+	}
+	end(k);
+	return r;
+}
+
+/* Without space nothing can be packed, but what is over the limits can go: one who packs nothing sees to that. */
+static int make_room(struct keeper *k)
+{
+	int r = begin(k, UINT64_MAX);
+
+	if (r >= 0)
+		r = segment_builder_read(k->builder);
+	if (r >= 0)
+		r = upkeep_run(&k->upkeep);
+	end(k);
+	return r;
+}
+
+static int keep(struct keeper *k)
+{
+	int r;
+
 	k->upkeep.state = &k->state;
-	k->upkeep.builder = k->builder;
 	k->upkeep.segments = k->segments;
 	k->upkeep.level = k->level;
 	k->upkeep.stop = &told_to_stop;
-	do {
-		r = step(k);
-		if (r >= 0 && !k->once && !told_to_stop)
-			poll(NULL, 0, POLL_MS);
-	} while (r >= 0 && !k->once && !told_to_stop);
+	while (is_no_space(r = pack(k)) && !told_to_stop) {
+		r = make_room(k);
+		if (r < 0 && !is_no_space(r))
+			log_error_code(r, "make room");
+		if (k->once)
+			return pack(k);
+		poll(NULL, 0, NO_SPACE_MS);
+	}
 	return r;
 }
 
@@ -300,7 +350,6 @@ int main(int argc, char **argv)
 	r = open_all(&k);
 	if (r >= 0)
 		r = keep(&k);
-	segment_builder_free(k.builder);
 	close_fd(&k.lock);
 	close_fd(&k.segments);
 	state_close(&k.state);

@@ -49,10 +49,16 @@ static int merge(struct upkeep *u, const struct segment_set *set, uint32_t first
 	char size[16];
 	int r = segment_merge(set, first, n, history_of(u), &o, &made);
 
+	if (r == -ENOSPC || r == -EDQUOT) {
+		/* Smaller as it would be, it needs room beside the old one.  What goes as a whole needs none. */
+		log_error_code(r, "segments/%s cannot be made anew", set->files[first].name);
+		u->unmerged_before = set->files[first + n - 1].end;
+		return 0;
+	}
 	if (is_damage(r)) {
 		log_error_code(r, "segments/%s and %u behind it cannot be merged; see bulla verify",
 			       set->files[first].name, n - 1);
-		u->unmerged_before = set->files[first + n - 1].end;
+		u->unmerged_before = u->damaged_before = set->files[first + n - 1].end;
 		return 0;
 	}
 	if (r < 0)
@@ -277,8 +283,12 @@ int upkeep_run(struct upkeep *u)
 {
 	int r;
 
+	u->unmerged_before = u->damaged_before;
 	reap(u);
-	r = sweep_and_prune(u);
+	/* What can go unpruned goes first: it is not to count against what is pruned for. */
+	r = clear_tails(u);
+	if (r >= 0)
+		r = sweep_and_prune(u);
 	if (r >= 0)
 		r = repeat(u, drop_pruned);
 	if (r >= 0)

@@ -25,10 +25,10 @@ struct upkeep {
 	uint64_t keep_free;		 /* bytes of the file system; 0: no matter */
 	const volatile int *stop;
 	struct sealer_link sealer;
-	uint64_t hollow_at; /* monotonic: tails of open journals are looked at then */
-	uint64_t
-		unmerged_before; /* commit: what is before it could not be merged, and is left alone */
-	uint64_t written;	 /* bytes of segments that were merged or made anew */
+	uint64_t hollow_at;	  /* monotonic: tails of open journals are looked at then */
+	uint64_t damaged_before;  /* commit: what is before it could not be merged, ever, */
+	uint64_t unmerged_before; /* or in this run */
+	uint64_t written;	  /* bytes of segments that were merged or made anew */
 };
 
 /** Do what there is to do.  @return 0, also where something is damaged and left alone; a negated errno, BULLA_E.... */

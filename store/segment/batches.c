@@ -9,7 +9,7 @@
 #include "bulla/error.h"
 #include "store/segment/set.h"
 
-enum { GROUPS_OPEN = 32 };
+enum { GROUPS_OPEN = 2 };
 
 /* Batches of one journal that follow each other in a group. */
 struct run {

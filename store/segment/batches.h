@@ -5,8 +5,7 @@
 /**
  * Single batches out of the segments of a state directory, for who walks along the ledger and finds that a tail is gone.
  *
- * Segments are ordered by journal and the ledger by time, so a commit's batches lie in many row groups: as many stay open as
- * a segment of the keeper's has.
+ * A commit lies in one row group of a segment, and groups follow each other in time: so few are open at once.
  */
 
 #include <stdint.h>
