@@ -65,9 +65,12 @@ _bulla() {
 	run)
 		_command_offset 2
 		;;
+	import)
+		_filedir
+		;;
 	query | tail)
 		_bulla_where
-		if [[ $prev = -F || $prev = --field ]]; then
+		if [[ $prev = -F || $prev = --field || $prev = --count-by ]]; then
 			_bulla_offer "$cur" < <(bulla query "${where[@]}" -q -N 2>/dev/null)
 		elif [[ $prev = -u || $prev = --unit ]]; then
 			_bulla_offer "$cur" < <(_bulla_values_of _SYSTEMD_UNIT)
