@@ -25,11 +25,12 @@ struct progress {
 	bool missing;		   /* it could not be; that was said */
 	bool gone;		   /* there is no such file */
 	uint64_t hole_end; /* batches before this are in a hole that was passed, or before it */
-	bool broken;	   /* something was found */
-	bool astray;	   /* the frames at hand may belong to a batch that was given up */
-	bool lost;	   /* nothing more can be read */
-	bool done;	   /* looked at to its end */
-	struct gaps gaps;  /* of batches that are good */
+	uint32_t hole_searches; /* for one that came while the tail was read */
+	bool broken;		/* something was found */
+	bool astray;		/* the frames at hand may belong to a batch that was given up */
+	bool lost;		/* nothing more can be read */
+	bool done;		/* looked at to its end */
+	struct gaps gaps;	/* of batches that are good */
 	/* Batches that are nowhere; whether they were pruned is known when the ledger has been read. */
 	uint64_t absent, absent_entries, absent_first, absent_end, absent_commit;
 };

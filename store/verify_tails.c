@@ -24,6 +24,7 @@
 enum {
 	READERS_MIN = 8,
 	READERS_MAX = 256,
+	HOLE_SEARCHES_MAX = 16,	     /* of each tail: every one reads it from its beginning */
 	READER_SIZE_MAX = 256 << 10, /* of the buffer that a reader keeps */
 };
 
@@ -304,7 +305,7 @@ static int look_for_hole(struct progress *p, const struct batch *b, struct probl
 	struct frame f;
 	int r;
 
-	if (p->reader.fd < 0)
+	if (p->reader.fd < 0 || p->hole_searches++ >= HOLE_SEARCHES_MAX)
 		return 0;
 	frame_reader_init(&reader, p->reader.fd, 0, TAIL_RECORD_MAX);
 	while ((r = frame_reader_next(&reader, &f, NULL)) > 0) {
