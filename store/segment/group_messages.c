@@ -117,7 +117,9 @@ static int read_template(struct segment_group *g, struct group_template *t, stru
 
 	if (r->bad || number >= g->segment->n_templates || rows < 1 || rows > g->rows)
 		return BULLA_ECORRUPT;
-	t->template = &g->segment->templates[number];
+	error = segment_template(g->segment, (uint32_t) number, &t->template);
+	if (error < 0)
+		return error;
 	t->number = (uint32_t) number;
 	t->rows = (uint32_t) rows;
 	*variables += rows * t->template->n;

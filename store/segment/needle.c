@@ -141,7 +141,7 @@ int needle_plan_make(struct needle_plan *p, const struct segment *s, const struc
 		VARIABLE_PATH,	 VARIABLE_NAME, VARIABLE_WORD,	    VARIABLE_TIME,
 	};
 
-	*p = (struct needle_plan){ .needle = *n, .segment = s };
+	*p = (struct needle_plan){ .needle = *n };
 	if (n->n == 0)
 		return -EINVAL;
 	p->of = calloc(MAX_OF(s->n_templates, 1u), sizeof *p->of);
@@ -161,22 +161,22 @@ void needle_plan_done(struct needle_plan *p)
 	*p = (struct needle_plan){ 0 };
 }
 
-bool needle_plan_all(struct needle_plan *p, uint32_t template)
+bool needle_plan_all(struct needle_plan *p, const struct group_template *t)
 {
-	struct needle_verdict *v = &p->of[template];
+	struct needle_verdict *v = &p->of[t->number];
 
 	if (!v->all_known)
-		v->all = in_texts(&p->finder, &p->segment->templates[template]);
+		v->all = in_texts(&p->finder, t->template);
 	v->all_known = true;
 	return v->all;
 }
 
-const struct needle_verdict *needle_plan_of(struct needle_plan *p, uint32_t template)
+const struct needle_verdict *needle_plan_of(struct needle_plan *p, const struct group_template *t)
 {
-	struct needle_verdict *v = &p->of[template];
+	struct needle_verdict *v = &p->of[t->number];
 
-	if (!v->known && !needle_plan_all(p, template))
-		judge(p, &p->segment->templates[template], v);
+	if (!v->known && !needle_plan_all(p, t))
+		judge(p, t->template, v);
 	v->known = true;
 	return v;
 }

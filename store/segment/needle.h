@@ -38,8 +38,7 @@ struct needle_plan {
 	struct needle needle;
 	struct finder finder;
 	struct tokens_asked tokens;
-	const struct segment *segment; /* borrowed */
-	struct needle_verdict *of;     /* owned, by template; needle_plan_of() asks */
+	struct needle_verdict *of; /* owned, by template; needle_plan_of() asks */
 	uint64_t holds['Z' - 'A' +
 		       1]; /* by kind of variable: which of the needle's bytes it may hold */
 };
@@ -48,9 +47,9 @@ struct needle_plan {
 _must_check_ int needle_plan_make(struct needle_plan *p, const struct segment *s,
 				  const struct needle *n);
 void needle_plan_done(struct needle_plan *p);
-/** The verdict on a template, found out when it is first asked for. */
-const struct needle_verdict *needle_plan_of(struct needle_plan *p, uint32_t template);
+/** The verdict on a template of the segment, found out when it is first asked for. */
+const struct needle_verdict *needle_plan_of(struct needle_plan *p, const struct group_template *t);
 /** The same where nobody cares for more than whether all rows have it. */
-bool needle_plan_all(struct needle_plan *p, uint32_t template);
+bool needle_plan_all(struct needle_plan *p, const struct group_template *t);
 
 #endif

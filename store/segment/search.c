@@ -239,13 +239,13 @@ static int search_template(struct search *s, uint32_t t)
 	const struct needle_verdict *v;
 	int r = 0;
 
-	if (needle_plan_all(s->plan, of->number)) {
+	if (needle_plan_all(s->plan, of)) {
 		s->look[t] = LOOK_ALL;
 		return 0;
 	}
 	if (!may_be(s, TOKENS_ACROSS | 1 << TOKENS_VALUES))
 		return 0;
-	v = needle_plan_of(s->plan, of->number);
+	v = needle_plan_of(s->plan, of);
 	if (v->across) {
 		s->look[t] = LOOK_MESSAGES;
 		return group_need_times(s->group); /* messages have times in them */

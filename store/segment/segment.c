@@ -180,53 +180,45 @@ static int read_seeds(struct segment *s, struct rd *r)
 	return r->bad || r->left > 0 ? BULLA_ECORRUPT : 0;
 }
 
-static int gather_kinds(struct segment *s)
-{
-	size_t at = 0;
-
-	for (uint32_t i = 0; i < s->n_templates; i++)
-		for (unsigned k = 0; k < s->templates[i].n; k++)
-			buf_char(&s->kinds, (char) s->templates[i].slots[k].kind);
-	if (s->kinds.bad)
-		return -ENOMEM;
-	for (uint32_t i = 0; s->kinds.len > 0 && i < s->n_templates; i++) {
-		s->templates[i].kinds = s->kinds.data + at;
-		at += s->templates[i].n;
-	}
-	return 0;
-}
-
 static int read_templates(struct segment *s, struct rd *r)
 {
 	uint64_t n = rd_varint(r), total = 0;
-	struct rd lengths;
-	int error = 0;
 
 	if (r->bad || n > TEMPLATES_MAX || n > r->left)
 		return BULLA_ECORRUPT;
 	s->templates = calloc(MAX_OF(n, 1ul), sizeof *s->templates);
-	if (!s->templates)
+	s->template_end = reallocarray(NULL, MAX_OF(n, 1ul), sizeof *s->template_end);
+	if (!s->templates || !s->template_end)
 		return -ENOMEM;
-	lengths = *r;
-	for (uint64_t i = 0; i < n; i++) {
+	for (; s->n_templates < n; s->n_templates++) {
 		uint64_t len = rd_varint(r);
 
 		r->bad |= len > TEMPLATE_SIZE_MAX;
-		total += len;
+		total += MIN_OF(len, (uint64_t) TEMPLATE_SIZE_MAX);
+		s->template_end[s->n_templates] = (uint32_t) total;
 	}
 	if (r->bad || total != r->left)
 		return BULLA_ECORRUPT;
 	buf_append(&s->keys, r->p, r->left);
-	if (s->keys.bad)
-		return -ENOMEM;
-	total = 0;
-	for (; error >= 0 && s->n_templates < n; s->n_templates++) {
-		uint64_t len = rd_varint(&lengths);
+	return s->keys.bad ? -ENOMEM : 0;
+}
 
-		error = template_parse(&s->templates[s->n_templates], s->keys.data + total, len);
-		total += len;
+int segment_template(const struct segment *s, uint32_t number, const struct template **ret)
+{
+	struct template *t;
+
+	if (number >= s->n_templates)
+		return BULLA_ECORRUPT;
+	t = &s->templates[number];
+	if (!t->slots) {
+		uint32_t from = number > 0 ? s->template_end[number - 1] : 0;
+		int r = template_parse(t, s->keys.data + from, s->template_end[number] - from);
+
+		if (r < 0)
+			return r;
 	}
-	return error < 0 ? error : gather_kinds(s);
+	*ret = t;
+	return 0;
 }
 
 static int read_tables(struct segment *s, struct rd *footer)
@@ -396,8 +388,8 @@ void segment_close(struct segment *s)
 	free(s->origins);
 	free(s->journals);
 	free(s->templates);
+	free(s->template_end);
 	free(s->groups);
 	buf_done(&s->keys);
-	buf_done(&s->kinds);
 	*s = (struct segment){ .fd = -1 };
 }

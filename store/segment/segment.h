@@ -59,8 +59,8 @@ struct segment {
 	uint32_t n_origins;
 	struct segment_journal *journals; /* owned */
 	uint32_t n_journals;
-	struct template *templates; /* owned; texts point into `keys` */
-	struct buf kinds; /* of all their slots: many are asked for, little else of them */
+	struct template *templates; /* owned; parsed when first asked for: segment_template() */
+	uint32_t *template_end;	    /* owned: where each one's text in `keys` ends */
 	uint32_t n_templates;
 	struct buf keys;
 	struct group_ref *groups; /* owned */
@@ -74,6 +74,14 @@ struct segment {
  */
 _must_check_ int segment_open(struct segment *s, int fd);
 void segment_close(struct segment *s);
+
+/**
+ * A template, which stays the segment's.  It may be parsed for this, so a segment is not for two threads.
+ *
+ * @return 0; BULLA_ECORRUPT; -ENOMEM.
+ */
+_must_check_ int segment_template(const struct segment *s, uint32_t number,
+				  const struct template **ret);
 
 /** A batch of a group; its rows follow each other. */
 struct group_batch {

@@ -323,6 +323,7 @@ int template_parse(struct template *t, const uint8_t *key, size_t n)
 {
 	struct slot slots[VARIABLES_MAX];
 	struct rd r = rd_of(key, n);
+	uint8_t *kinds;
 
 	*t = (struct template){ 0 };
 	for (;;) {
@@ -341,10 +342,14 @@ int template_parse(struct template *t, const uint8_t *key, size_t n)
 		if (parse_slot(&slots[t->n++], &r) < 0)
 			return BULLA_ECORRUPT;
 	}
-	t->slots = reallocarray(NULL, MAX_OF(t->n, 1), sizeof *t->slots);
+	t->slots = malloc(MAX_OF(t->n, 1) * (sizeof *slots + 1));
 	if (!t->slots)
 		return -ENOMEM;
 	memcpy(t->slots, slots, t->n * sizeof *slots);
+	kinds = (uint8_t *) (t->slots + t->n);
+	for (unsigned i = 0; i < t->n; i++)
+		kinds[i] = slots[i].kind;
+	t->kinds = kinds;
 	return 0;
 }
 

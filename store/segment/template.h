@@ -73,9 +73,8 @@ struct slot {
 /** A template read from a file: slots and the text behind the last. */
 struct template
 {
-	struct slot *slots; /* owned */
-	const uint8_t
-		*kinds; /* of the slots, where somebody has gathered those of many templates */
+	struct slot *slots;   /* owned; never NULL once parsed */
+	const uint8_t *kinds; /* of the slots, next to each other: they are asked for most */
 	uint16_t n;
 	struct text rest;
 };
