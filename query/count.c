@@ -14,9 +14,16 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "query/match.h"
 #include "query/names.h"
 #include "query/output-internal.h"
+#include "query/shortname.h"
+
+enum { SPANS = 256 };
+
+/* Entries of one span. */
+struct time_span {
+	uint64_t number, times;
+};
 
 /* What is being counted. */
 struct counter {
@@ -24,24 +31,22 @@ struct counter {
 	const char *const *fields; /* the names that the field goes by, NULL behind the last */
 	struct names *names;
 	uint64_t without; /* entries that have no such field */
-	/* Entries that follow each other and count as one value. */
+	/* Entries that count as one value, not yet in `names`: those that follow each other... */
 	uint64_t times;
 	const struct contexts *contexts;
 	uint32_t context;
 	bool found;
 	struct field value;
-	uint64_t span;
+	struct time_span span[SPANS]; /* ...or by number, the lower bits of which say where */
 };
 
 static int settle(struct counter *k)
 {
-	uint64_t times = k->times, span = htobe64(k->span);
+	uint64_t times = k->times;
 
 	k->times = 0;
 	if (times == 0)
 		return 0;
-	if (!k->asked->field)
-		return names_count(k->names, &span, sizeof span, times);
 	if (k->found)
 		return names_count(k->names, k->value.value, k->value.value_len, times);
 	k->without += times;
@@ -62,7 +67,7 @@ static bool look(const struct glimpse *g, const char *name, struct field *ret)
 
 	if (strcmp(name, "PRIORITY") == 0 &&
 	    !(g->contexts->at[g->context].import & CONTEXT_NO_PRIORITY)) {
-		*ret = (struct field){ .value = (const uint8_t *) &digits[g->priority & 7],
+		*ret = (struct field){ .value = (const uint8_t *) &digits[*g->priority & 7],
 				       .value_len = 1 };
 		return true;
 	}
@@ -77,6 +82,33 @@ static bool look(const struct glimpse *g, const char *name, struct field *ret)
 	return f != NULL;
 }
 
+static void look_for(struct counter *k, const struct glimpse *g)
+{
+	k->found = false;
+	for (const char *const *name = k->fields; !k->found && *name; name++)
+		k->found = look(g, *name, &k->value);
+}
+
+static bool is_priority(const struct counter *k)
+{
+	return strcmp(k->fields[0], "PRIORITY") == 0;
+}
+
+/* Each may have another. */
+static int count_priorities(struct counter *k, const struct glimpse *g)
+{
+	struct glimpse one = *g;
+	int r = 0;
+
+	one.n = 1;
+	for (uint32_t i = 0; r >= 0 && i < g->n; i++, one.priority++) {
+		look_for(k, &one);
+		k->times++;
+		r = settle(k);
+	}
+	return r;
+}
+
 static int count_field(void *arg, const struct glimpse *g)
 {
 	struct counter *k = arg;
@@ -84,20 +116,44 @@ static int count_field(void *arg, const struct glimpse *g)
 
 	if (g->n_fields == 0 && k->times > 0 && k->contexts == g->contexts &&
 	    k->context == g->context) {
-		k->times++;
+		k->times += g->n;
 		return 0;
 	}
 	r = settle(k);
-	k->found = false;
-	for (const char *const *name = k->fields; !k->found && *name; name++)
-		k->found = look(g, *name, &k->value);
-	k->times = 1;
+	if (r >= 0 && is_priority(k))
+		return count_priorities(k, g);
+	look_for(k, g);
+	k->times = g->n;
 	k->contexts = g->contexts;
 	k->context = g->context;
 	/* A value of the entry's own goes with it, and what it has the next one may not have. */
-	if (r >= 0 && (g->n_fields > 0 || strcmp(k->fields[0], "PRIORITY") == 0))
-		r = settle(k);
-	return r;
+	return r >= 0 && g->n_fields > 0 ? settle(k) : r;
+}
+
+/* A journal counts at once if the field is the same in all of its contexts. */
+static int count_journal(void *arg, const struct contexts *c, uint64_t entries)
+{
+	struct counter *k = arg;
+	struct glimpse g = { .contexts = c };
+	struct field first;
+	bool found;
+	int r;
+
+	if (is_priority(k))
+		return 0;
+	look_for(k, &g);
+	found = k->found;
+	first = k->value;
+	for (g.context = 1; g.context < c->n; g.context++) {
+		look_for(k, &g);
+		if (k->found != found ||
+		    (found && (k->value.value_len != first.value_len ||
+			       memcmp(k->value.value, first.value, first.value_len) != 0)))
+			return 0;
+	}
+	k->times = entries;
+	r = settle(k);
+	return r < 0 ? r : 1;
 }
 
 /* Fields that only a whole entry has. */
@@ -122,18 +178,55 @@ static bool is_of_whole(const char *const *fields)
 
 /* Times. */
 
-static int count_time(void *arg, const struct glimpse *g)
+static int settle_span(struct counter *k, struct time_span *s)
+{
+	uint64_t number = htobe64(s->number), times = s->times;
+
+	s->times = 0;
+	return times > 0 ? names_count(k->names, &number, sizeof number, times) : 0;
+}
+
+static int count_times(void *arg, const struct glimpse *g)
 {
 	struct counter *k = arg;
-	uint64_t span = g->time_ns / k->asked->span_ns;
+	uint64_t length = k->asked->span_ns;
 	int r = 0;
 
-	if (k->times == 0 || span != k->span) {
-		r = settle(k);
-		k->span = span;
+	for (uint32_t i = 0, from; r >= 0 && i < g->n;) {
+		uint64_t number = g->time_ns[i] / length, begin = number * length;
+		struct time_span *s = &k->span[number % SPANS];
+
+		if (s->number != number)
+			r = settle_span(k, s);
+		for (from = i++; i < g->n && g->time_ns[i] - begin < length;)
+			i++;
+		s->number = number;
+		s->times += i - from;
 	}
-	k->times++;
 	return r;
+}
+
+static int tally_times(struct counter *k, const struct catalog *c, const struct query *q,
+		       struct query_stats *stats)
+{
+	int r = query_tally(
+		c, q, &(struct tally){ .times = true, .entries = count_times, .arg = k }, stats);
+
+	for (size_t i = 0; r >= 0 && i < SPANS; i++)
+		r = settle_span(k, &k->span[i]);
+	return r;
+}
+
+static int tally_fields(struct counter *k, const struct catalog *c, const struct query *q,
+			struct query_stats *stats)
+{
+	struct tally t = { .contexts = true,
+			   .priorities = is_priority(k),
+			   .journal = count_journal,
+			   .entries = count_field,
+			   .arg = k };
+
+	return query_tally(c, q, &t, stats);
 }
 
 static int count(struct counter *k, const struct catalog *c, const struct query *q,
@@ -145,11 +238,11 @@ static int count(struct counter *k, const struct catalog *c, const struct query 
 	all.limit = UINT64_MAX;
 	all.newest = all.reverse = false;
 	if (!k->asked->field)
-		r = query_glimpse(c, &all, count_time, k, stats);
+		r = tally_times(k, c, &all, stats);
 	else if (is_of_whole(k->fields))
 		r = query_run(c, &all, count_whole, k, stats);
 	else
-		r = query_glimpse(c, &all, count_field, k, stats);
+		r = tally_fields(k, c, &all, stats);
 	return r < 0 ? r : settle(k);
 }
 
@@ -219,6 +312,7 @@ int count_entries(const struct counting *asked, const struct catalog *c, const s
 		  struct output *o, struct buf *to, struct query_stats *ret_stats)
 {
 	const char *const one[] = { asked->field, NULL };
+	const struct short_name *brief = NULL;
 	struct counter k = { .asked = asked, .names = names_new() };
 	struct writer w = { .asked = asked, .output = o, .to = to };
 	int r;
@@ -229,9 +323,8 @@ int count_entries(const struct counting *asked, const struct catalog *c, const s
 		return -ENOMEM;
 	}
 	if (asked->field)
-		k.fields = match_short_name(asked->field, strlen(asked->field));
-	if (!k.fields)
-		k.fields = one;
+		brief = short_name_find(asked->field, strlen(asked->field));
+	k.fields = brief ? brief->fields : one;
 	r = count(&k, c, q, ret_stats);
 	if (r >= 0)
 		names_each(k.names, asked->field != NULL, write_one, &w);

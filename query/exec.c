@@ -31,6 +31,7 @@ struct run {
 	const struct catalog *catalog;
 	const struct query *query;
 	struct query_stats *stats;
+	const struct tally *tally; /* NULL: entries are merged */
 	bool backward;
 	struct judgement *judgements; /* one a journal */
 	struct searched *searched;    /* one a segment */
@@ -152,8 +153,8 @@ static void find_in_journal(struct run *run, uint32_t number)
 {
 	const struct catalog_journal *j = &run->catalog->journals[number];
 	struct judgement *jd = &run->judgements[number];
-	bool plain = judge_journal(jd, run->query, j->contexts, false),
-	     own = judge_journal(jd, run->query, j->contexts, true);
+	bool plain = judge_journal(jd, run->query, j->contexts, false) != WHOLE_NO,
+	     own = judge_journal(jd, run->query, j->contexts, true) != WHOLE_NO;
 
 	for (size_t k = 0; k < j->rows->n && (plain || own); k++) {
 		const struct rows_ref *ref = &j->rows->at[k];
@@ -220,6 +221,8 @@ static int find_candidates(struct run *run)
 	}
 	for (uint32_t i = 0; r >= 0 && i < n_segments(c); i++) {
 		r = searched_init(&run->searched[i], &c->segments->files[i].segment, run->query);
+		if (r >= 0 && run->tally)
+			r = searched_tally(&run->searched[i], run->query, run->tally, run->stats);
 		if (r >= 0)
 			find_in_segment(run, i);
 	}
@@ -243,8 +246,16 @@ static void run_done(struct run *run)
 
 static int open_candidate(struct run *run, const struct candidate *c, source_fn each, void *arg)
 {
-	struct opening o = { run->catalog, run->query, run->stats, run->backward,
-			     &run->frame,  each,       arg };
+	struct opening o = {
+		.catalog = run->catalog,
+		.query = run->query,
+		.stats = run->stats,
+		.backward = run->backward,
+		.tally = run->tally,
+		.frame = &run->frame,
+		.each = each,
+		.arg = arg,
+	};
 
 	return c->is_group ? group_source_open(&o, &run->searched[c->of], c->group)
 			   : frame_source_open(&o, &run->catalog->journals[c->of],
@@ -365,40 +376,35 @@ static int count(void *arg, const struct shown *s)
 
 /* Counting. */
 
-struct glancer {
-	query_glimpse_fn each;
-	void *arg;
-	struct query_stats *stats;
-};
-
 /* Look at all entries of a source, and be done with it. */
 static int drain(void *arg, struct source *s)
 {
-	struct glancer *k = arg;
+	struct run *run = arg;
 	int r = 1;
 
 	while (r > 0) {
 		struct glimpse g;
 
-		s->glimpse(s, &g);
-		k->stats->rows_matched++;
-		r = k->each(k->arg, &g);
+		r = s->glimpse(s, &g);
+		if (r < 0)
+			break;
+		run->stats->rows_matched += g.n;
+		r = run->tally->entries(run->tally->arg, &g);
 		if (r >= 0)
 			r = s->next(s);
 	}
 	s->free(s);
 	if (r < 0 && is_damage(r)) {
-		k->stats->frames_damaged++;
+		run->stats->frames_damaged++;
 		r = 0;
 	}
 	return r;
 }
 
-int query_glimpse(const struct catalog *c, const struct query *q, query_glimpse_fn each, void *arg,
-		  struct query_stats *ret_stats)
+int query_tally(const struct catalog *c, const struct query *q, const struct tally *t,
+		struct query_stats *ret_stats)
 {
-	struct run run = { .catalog = c, .query = q, .stats = ret_stats };
-	struct glancer k = { each, arg, ret_stats };
+	struct run run = { .catalog = c, .query = q, .stats = ret_stats, .tally = t };
 	int r;
 
 	*ret_stats = (struct query_stats){ 0 };
@@ -406,7 +412,7 @@ int query_glimpse(const struct catalog *c, const struct query *q, query_glimpse_
 	if (c->copied)
 		c->copied(c->arg);
 	for (size_t i = 0; r >= 0 && i < run.n; i++) {
-		r = open_candidate(&run, &run.candidates[i], drain, &k);
+		r = open_candidate(&run, &run.candidates[i], drain, &run);
 		if (is_damage(r)) {
 			ret_stats->frames_damaged++;
 			r = 0;

@@ -29,18 +29,29 @@ struct query {
 /** Called with each entry, valid during the call.  @return 0 to go on, > 0 to stop, < 0 to stop with that error. */
 typedef int (*query_row_fn)(void *arg, const struct shown *s);
 
-/** What is known of an entry without its message. */
+/** Entries that follow each other, in a journal if the tally asked for contexts, and what is known of them without their messages. */
 struct glimpse {
-	uint64_t time_ns;
-	const struct contexts *contexts; /* of its journal */
-	uint32_t context;
-	uint8_t priority;
-	uint16_t n_fields;
+	const struct contexts *contexts; /* of the journal, if the tally asked for contexts */
+	uint32_t context;		 /* of all of them, if the tally asked for contexts */
+	uint32_t n;
+	const uint64_t *time_ns;    /* of each, if the tally asked for times */
+	const uint8_t *priority;    /* of each, if it asked for priorities */
+	uint16_t n_fields;	    /* where n is 1: */
 	const struct field *fields; /* its own */
 };
 
-/** Called with each entry, valid during the call.  @return 0 to go on, < 0 to stop with that error. */
-typedef int (*query_glimpse_fn)(void *arg, const struct glimpse *g);
+/** Somebody who counts entries.  The calls return 0 to go on, < 0 to stop with that error. */
+struct tally {
+	bool contexts, times, priorities; /* what it wants to know */
+	/**
+	 * All entries of a journal match, and none has fields of its own.  @return 1 to take them so, 0 to be given them one
+	 * by one.  May be NULL: never.
+	 */
+	int (*journal)(void *arg, const struct contexts *contexts, uint64_t entries);
+	/** Called with each of the others; valid during the call. */
+	int (*entries)(void *arg, const struct glimpse *g);
+	void *arg;
+};
 
 /** What a query met. */
 struct query_stats {
@@ -58,11 +69,11 @@ _must_check_ int query_run(const struct catalog *c, const struct query *q, query
 			   void *arg, struct query_stats *ret_stats);
 
 /**
- * Look at all entries that match, in no order and whatever the limit: to count them.  No entry is made whole that need not be.
- * Errors as query_run().
+ * Give all entries that match to somebody who counts them, in no order and whatever the limit.  No entry is made whole that need
+ * not be.  Errors as query_run().
  */
-_must_check_ int query_glimpse(const struct catalog *c, const struct query *q,
-			       query_glimpse_fn each, void *arg, struct query_stats *ret_stats);
+_must_check_ int query_tally(const struct catalog *c, const struct query *q, const struct tally *t,
+			     struct query_stats *ret_stats);
 
 /**
  * Judge the rows of one frame, in the order in which they arrived; for followers.

@@ -35,7 +35,7 @@ struct opened {
 
 int judgement_init(struct judgement *jd, uint32_t n_contexts)
 {
-	*jd = (struct judgement){ calloc((size_t) n_contexts + 1, 2), n_contexts };
+	*jd = (struct judgement){ .of = calloc((size_t) n_contexts + 1, 2), .n = n_contexts };
 	return jd->of ? 0 : -ENOMEM;
 }
 
@@ -51,13 +51,24 @@ enum tri judge_context(struct judgement *jd, const struct query *q, const struct
 	return (enum tri)(*of - 1);
 }
 
-bool judge_journal(struct judgement *jd, const struct query *q, const struct contexts *c,
-		   bool own_fields)
+static enum whole whole_of(enum tri tri)
 {
-	for (uint32_t i = 0; i < c->n; i++)
-		if (judge_context(jd, q, c, i, own_fields) != TRI_NO)
-			return true;
-	return false;
+	return tri == TRI_NO ? WHOLE_NO : tri == TRI_YES ? WHOLE_YES : WHOLE_MAYBE;
+}
+
+enum whole judge_journal(struct judgement *jd, const struct query *q, const struct contexts *c,
+			 bool own_fields)
+{
+	enum whole all = c->n == 0 ? WHOLE_NO : (enum whole) jd->all[own_fields];
+
+	for (uint32_t i = 0; jd->all[own_fields] == WHOLE_UNKNOWN && i < c->n && all != WHOLE_MIXED;
+	     i++) {
+		enum whole one = whole_of(judge_context(jd, q, c, i, own_fields));
+
+		all = i == 0 || one == all ? one : WHOLE_MIXED;
+	}
+	jd->all[own_fields] = (uint8_t) all;
+	return all;
 }
 
 static struct shown shown_of(const struct catalog_journal *j, const struct rows_ref *ref,
@@ -121,7 +132,7 @@ int query_rows(const struct query *q, const struct catalog_journal *j, const str
 	       const struct tail_rows *rows, struct buf *raw, query_row_fn row, void *arg)
 {
 	uint8_t of[2 * JUDGED_MAX] = { 0 };
-	struct judgement jd = { of, JUDGED_MAX };
+	struct judgement jd = { .of = of, .n = JUDGED_MAX };
 
 	return judge_rows(&jd, q, j, ref, rows, raw, row, arg);
 }
@@ -175,19 +186,21 @@ static int show_row(struct source *s, struct shown *ret)
 	return 0;
 }
 
-static void glimpse_row(struct source *s, struct glimpse *ret)
+static int glimpse_row(struct source *s, struct glimpse *ret)
 {
 	struct opened *o = (struct opened *) s;
 	const struct row *row = &o->rows[o->at];
 
 	*ret = (struct glimpse){
-		.time_ns = row->entry.time_ns,
 		.contexts = o->journal->contexts,
 		.context = row->context,
-		.priority = row->entry.priority,
+		.n = 1,
+		.time_ns = &row->entry.time_ns,
+		.priority = &row->entry.priority,
 		.n_fields = row->entry.n_fields,
 		.fields = row->entry.fields,
 	};
+	return 0;
 }
 
 static int compare_u64(uint64_t a, uint64_t b)
@@ -279,7 +292,8 @@ static int read_frame(const struct opening *opening, struct judgement *jd, struc
 		return r;
 	for (size_t i = 0; i < o->n && o->fields; i++)
 		o->rows[i].entry.fields = o->fields + (uintptr_t) o->rows[i].entry.fields;
-	order_rows(o, opening->backward);
+	if (!opening->tally)
+		order_rows(o, opening->backward);
 	return 0;
 }
 

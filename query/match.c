@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
+#include "query/shortname.h"
 
 enum {
 	TERMS_MAX = 256,
@@ -58,79 +59,20 @@ struct match {
 	struct literals literals; /* of grep */
 };
 
-/* Short names. */
-
-enum habit { PLAIN, PATTERN, UNIT, CONTAINER, LEVEL };
-
-struct short_name {
-	const char *name;
-	enum habit habit;
-	const char *const *fields;
-};
-
-static const struct short_name short_names[] = {
-	{ "unit", UNIT, (const char *const[]){ "_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", NULL } },
-	{ "host", PATTERN, (const char *const[]){ "_HOSTNAME", NULL } },
-	{ "container", CONTAINER,
-	  (const char *const[]){ "_CONTAINER_NAME", "_CONTAINER_ID", NULL } },
-	{ "image", PATTERN, (const char *const[]){ "_IMAGE_NAME", NULL } },
-	{ "pod", PATTERN, (const char *const[]){ "_POD_NAME", NULL } },
-	{ "namespace", PATTERN, (const char *const[]){ "_POD_NAMESPACE", NULL } },
-	{ "stream", PLAIN, (const char *const[]){ "_STREAM", NULL } },
-	{ "level", LEVEL, (const char *const[]){ "PRIORITY", NULL } },
-	{ "pid", PLAIN, (const char *const[]){ "_PID", NULL } },
-	{ "msg", PLAIN, (const char *const[]){ "MESSAGE", NULL } },
-	{ "tenant", PLAIN, (const char *const[]){ "_TENANT", NULL } },
-	{ "identifier", PLAIN, (const char *const[]){ "SYSLOG_IDENTIFIER", NULL } },
-};
-
-static const struct short_name *find_short_name(const char *name, size_t len)
-{
-	for (size_t i = 0; i < ELEMENTS(short_names); i++)
-		if (strlen(short_names[i].name) == len &&
-		    memcmp(short_names[i].name, name, len) == 0)
-			return &short_names[i];
-	return NULL;
-}
-
-const char *const *match_short_name(const char *name, size_t len)
-{
-	const struct short_name *s = find_short_name(name, len);
-
-	return s ? s->fields : NULL;
-}
-
-int match_level(const void *text, size_t n)
-{
-	static const char *const names[] = { "emerg",  "alert", "crit",	 "err",	  "warning",
-					     "notice", "info",	"debug", "panic", NULL,
-					     NULL,     "error", "warn" };
-	const char *p = text;
-
-	if (n == 1 && *p >= '0' && *p <= '7')
-		return *p - '0';
-	for (size_t i = 0; i < ELEMENTS(names); i++)
-		if (names[i] && strlen(names[i]) == n && memcmp(names[i], p, n) == 0)
-			return (int) (i & 7);
-	return -EINVAL;
-}
-
 /* Building. */
 
 int match_new(struct match **ret)
 {
-	struct match *m = calloc(1, sizeof *m);
+	_cleanup_(match_freep) struct match *m = calloc(1, sizeof *m);
 
 	if (!m)
 		return -ENOMEM;
 	m->groups = calloc(1, sizeof *m->groups);
-	if (!m->groups) {
-		free(m);
+	if (!m->groups)
 		return -ENOMEM;
-	}
 	m->n = 1;
 	m->priority_to = 7;
-	*ret = m;
+	*ret = TAKE_PTR(m);
 	return 0;
 }
 
@@ -207,7 +149,7 @@ static int add_term(struct match *m, struct group *g, const char *name, size_t l
 	**ret = (struct term){ .negate = negate, .name = strndup(name, len) };
 	if (!(*ret)->name)
 		return -ENOMEM;
-	(*ret)->brief = find_short_name(name, len);
+	(*ret)->brief = short_name_find(name, len);
 	g->n++;
 	m->n_terms++;
 	return 0;
@@ -280,7 +222,7 @@ static int add_unit(struct match *m, struct term *t, const char *value, size_t n
 
 static int add_level(struct match *m, struct term *t, const char *value, size_t n)
 {
-	int level = match_level(value, n);
+	int level = level_parse(value, n);
 	char digit = (char) ('0' + level);
 
 	return level < 0 ? level : add_value(m, t, &digit, 1);
@@ -465,10 +407,14 @@ static bool is_idle(const struct match *m, size_t g)
 	return g > 0 && m->groups[g].n == 0;
 }
 
+bool match_any_priority(const struct match *m)
+{
+	return m->priority_from <= 0 && m->priority_to >= 7;
+}
+
 enum tri match_context(const struct match *m, const struct contexts *c, uint32_t context,
 		       bool own_fields)
 {
-	bool judged_later = m->grep || m->priority_from > 0 || m->priority_to < 7;
 	enum tri required = group_in_context(&m->required, c, context, own_fields);
 	enum tri any = TRI_NO;
 
@@ -480,7 +426,9 @@ enum tri match_context(const struct match *m, const struct contexts *c, uint32_t
 		if (one != TRI_NO)
 			any = one;
 	}
-	return any == TRI_YES && (judged_later || required == TRI_MAYBE) ? TRI_MAYBE : any;
+	return any == TRI_YES && (m->grep || !match_any_priority(m) || required == TRI_MAYBE)
+		       ? TRI_MAYBE
+		       : any;
 }
 
 bool match_priority(const struct match *m, int priority)
@@ -553,17 +501,16 @@ static int grep(struct match *m, const struct entry *e, uint32_t options)
 
 int match_entry(struct match *m, const struct shown *s)
 {
-	const struct entry *e = s->entry;
 	int r;
 
-	if (e->priority < m->priority_from || e->priority > m->priority_to || !groups_hold(m, s))
+	if (!match_priority(m, s->entry->priority) || !groups_hold(m, s))
 		return 0;
 	if (!m->grep)
 		return 1;
-	r = grep(m, e, 0);
+	r = grep(m, s->entry, 0);
 	/* Compiled patterns have a small stack; the interpreter takes its memory from the heap. */
 	if (r == PCRE2_ERROR_JIT_STACKLIMIT)
-		r = grep(m, e, PCRE2_NO_JIT);
+		r = grep(m, s->entry, PCRE2_NO_JIT);
 	if (r == PCRE2_ERROR_NOMATCH)
 		return 0;
 	return r < 0 ? BULLA_ELIMIT : 1;

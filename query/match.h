@@ -65,17 +65,13 @@ _must_check_ int match_entry(struct match *m, const struct shown *s);
 
 /** Whether an entry of this priority can match. */
 bool match_priority(const struct match *m, int priority);
+/** Whether that is so of every priority. */
+bool match_any_priority(const struct match *m);
 /** Who must have a needle: nobody; entries that have one MESSAGE only; all that match. */
 enum needle_scope { NEEDLE_NONE, NEEDLE_PLAIN, NEEDLE_ALL };
 /** Needles, of which the message of entries that match must have one; borrowed from `m`. */
 enum needle_scope match_needles(const struct match *m, struct needle ret[LITERALS_MAX],
 				size_t *ret_n);
-
-/** Fields that a short name stands for: NULL-terminated, or NULL for what is no short name. */
-const char *const *match_short_name(const char *name, size_t len);
-
-/** A syslog level by name or digit.  @return 0 to 7, or -EINVAL. */
-int match_level(const void *text, size_t n);
 
 /** Called with each word. */
 typedef void (*match_word_fn)(void *arg, bool required, const void *word, size_t n);

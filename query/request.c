@@ -12,6 +12,7 @@
 #include "bulla/error.h"
 #include "query/count.h"
 #include "query/names.h"
+#include "query/shortname.h"
 
 int request_init(struct request *r)
 {
@@ -36,8 +37,8 @@ void request_done(struct request *r)
 static int set_priority(struct request *r, const char *value, char *why)
 {
 	const char *dots = strstr(value, "..");
-	int from = dots ? match_level(value, (size_t) (dots - value)) : 0;
-	int to = dots ? match_level(dots + 2, strlen(dots + 2)) : match_level(value, strlen(value));
+	int from = dots ? level_parse(value, (size_t) (dots - value)) : 0;
+	int to = dots ? level_parse(dots + 2, strlen(dots + 2)) : level_parse(value, strlen(value));
 
 	if (from < 0 || to < 0) {
 		snprintf(why, 256,
@@ -344,11 +345,13 @@ static bool list_field(void *arg, const struct field *f)
 static int list_entry(void *arg, const struct shown *s)
 {
 	struct answer *a = arg;
-	const char *const *fields = NULL;
+	const struct short_name *brief = NULL;
+	const char *const *fields;
 	struct lister l = { .answer = a, .field = a->request->list_field };
 
 	if (l.field)
-		fields = match_short_name(l.field, strlen(l.field));
+		brief = short_name_find(l.field, strlen(l.field));
+	fields = brief ? brief->fields : NULL;
 	do {
 		if (fields)
 			l.field = *fields++;

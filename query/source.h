@@ -17,25 +17,38 @@ struct source {
 	const struct id *journal;
 	/** Make it whole; valid until the next call of any source.  @return 0 or an error. */
 	int (*shown)(struct source *s, struct shown *ret);
-	/** Look at it without making it whole. */
-	void (*glimpse)(struct source *s, struct glimpse *ret);
+	/**
+	 * For sources that were opened for a tally: look at it, and at those behind it that are known by the same, without
+	 * making them whole; next() steps past all of these.  @return 0 or an error.
+	 */
+	int (*glimpse)(struct source *s, struct glimpse *ret);
 	/** Step past it.  @return 1; 0 at the end; an error. */
 	int (*next)(struct source *s);
 	void (*free)(struct source *s);
 };
 
+/** What contexts alone say of all entries of a journal. */
+enum whole {
+	WHOLE_UNKNOWN, /* nobody has asked yet */
+	WHOLE_NO,
+	WHOLE_YES,
+	WHOLE_MAYBE, /* of each it is still to be found out */
+	WHOLE_MIXED, /* they differ */
+};
+
 /** What contexts alone say, worked out when first asked: of[2 * context + own_fields] is tri + 1, or 0 for not yet. */
 struct judgement {
-	uint8_t *of; /* owned */
-	uint32_t n;  /* contexts that there is room for */
+	uint8_t *of;	/* owned */
+	uint32_t n;	/* contexts that there is room for */
+	uint8_t all[2]; /* enum whole: without, with fields of the entries' own */
 };
 
 _must_check_ int judgement_init(struct judgement *jd, uint32_t n_contexts);
 enum tri judge_context(struct judgement *jd, const struct query *q, const struct contexts *c,
 		       uint32_t context, bool own_fields);
-/** Whether any context of a journal can match; where all rows are told by contexts this spares its parts. */
-bool judge_journal(struct judgement *jd, const struct query *q, const struct contexts *c,
-		   bool own_fields);
+/** What holds for a whole journal, whose contexts must not change any more; where it is WHOLE_NO its parts are not read. */
+enum whole judge_journal(struct judgement *jd, const struct query *q, const struct contexts *c,
+			 bool own_fields);
 
 /** Called with each source that has an entry; it takes it, also when it fails. */
 typedef int (*source_fn)(void *arg, struct source *s);
@@ -46,6 +59,8 @@ struct opening {
 	const struct query *query;
 	struct query_stats *stats;
 	bool backward;
+	const struct tally *tally; /* NULL: entries are to be put in order and shown */
+	bool thorough; /* nothing is left to be judged later: another thread goes on with the source */
 	struct buf *frame; /* scratch */
 	source_fn each;
 	void *arg;
@@ -59,17 +74,21 @@ _must_check_ int frame_source_open(const struct opening *o, const struct catalog
 struct searched {
 	const struct segment *segment;
 	struct judgement *judgements; /* owned: one a journal */
+	bool *counted;		      /* owned: journals that a tally has taken as a whole */
 	struct needle_plan *
 		plans; /* owned: messages must have one of these, unless the scope is NEEDLE_NONE */
 	size_t n_plans;
 	enum needle_scope scope;
-	bool all_known[2],
-		all[2]; /* every journal may match: without, with fields of the entries' own */
+	uint8_t least
+		[2]; /* enum whole, of all journals: without, with fields of the entries' own */
 };
 
 _must_check_ int searched_init(struct searched *s, const struct segment *segment,
 			       const struct query *q);
 void searched_done(struct searched *s);
+/** Give a tally the journals that match as a whole and that it takes so.  @return 0 or an error. */
+_must_check_ int searched_tally(struct searched *s, const struct query *q,
+				const struct tally *tally, struct query_stats *stats);
 /** Whether any journal of the segment can match: [0] by its contexts alone, [1] with fields of the entries' own. */
 void searched_may_match(struct searched *s, const struct query *q, bool ret[2]);
 /** What that says of a row group. */

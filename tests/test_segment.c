@@ -201,7 +201,7 @@ static int memory_file(const uint8_t *p, size_t n)
 static int need_all(struct segment_group *g)
 {
 	int (*const needs[])(struct segment_group *) = { group_need_batches, group_need_rows,
-							 group_need_times, group_need_fields,
+							 group_need_received, group_need_fields,
 							 group_need_templates };
 	_cleanup_free_ uint8_t *tokens = NULL;
 	struct rd bytes;

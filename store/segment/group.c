@@ -29,6 +29,7 @@ void group_close(struct segment_group *g)
 	free(g->batches);
 	free(g->time);
 	free(g->received);
+	free(g->times_data);
 	free(g->context);
 	free(g->priority);
 	free(g->flags);
@@ -204,31 +205,52 @@ int group_need_rows(struct segment_group *g)
 
 int group_need_times(struct segment_group *g)
 {
-	_cleanup_free_ uint64_t *time = NULL, *received = NULL;
+	_cleanup_free_ uint64_t *time = NULL;
 	_cleanup_free_ uint8_t *raw = NULL;
+	bool outside = false;
 	struct rd r;
 	int error;
 
 	if (g->time)
 		return 0;
 	time = reallocarray(NULL, g->rows, sizeof *time);
-	received = reallocarray(NULL, g->rows, sizeof *received);
-	if (!time || !received)
+	if (!time)
 		return -ENOMEM;
 	error = group_read_block(g, BLOCK_TIMES, &raw, &r);
 	if (error >= 0)
 		error = ints_decode(&r, g->rows, time);
-	if (error >= 0)
-		error = ints_decode(&r, g->rows, received);
+	if (error < 0)
+		return error;
+	for (uint32_t i = 0; i < g->rows; i++)
+		outside |= time[i] < g->ref->time_min || time[i] > g->ref->time_max;
+	if (outside)
+		return BULLA_ECORRUPT;
+	g->time = TAKE_PTR(time);
+	g->times_data = TAKE_PTR(raw);
+	g->times_rest = r;
+	return 0;
+}
+
+int group_need_received(struct segment_group *g)
+{
+	_cleanup_free_ uint64_t *received = NULL;
+	struct rd r;
+	int error = group_need_times(g);
+
+	if (error < 0 || g->received)
+		return error;
+	received = reallocarray(NULL, g->rows, sizeof *received);
+	if (!received)
+		return -ENOMEM;
+	r = g->times_rest;
+	error = ints_decode(&r, g->rows, received);
 	if (error < 0 || r.left > 0)
 		return error < 0 ? error : BULLA_ECORRUPT;
-	for (uint32_t i = 0; i < g->rows; i++) {
-		if (time[i] < g->ref->time_min || time[i] > g->ref->time_max)
-			return BULLA_ECORRUPT;
-		received[i] = time[i] + unzigzag(received[i]);
-	}
-	g->time = TAKE_PTR(time);
+	for (uint32_t i = 0; i < g->rows; i++)
+		received[i] = g->time[i] + unzigzag(received[i]);
 	g->received = TAKE_PTR(received);
+	free(g->times_data);
+	g->times_data = NULL;
 	return 0;
 }
 
@@ -300,16 +322,28 @@ int group_need_all(struct segment_group *g)
 	if (r >= 0)
 		r = group_need_rows(g);
 	if (r >= 0)
-		r = group_need_times(g);
+		r = group_need_received(g);
 	if (r >= 0)
 		r = group_need_fields(g);
 	return r < 0 ? r : group_need_templates(g);
 }
 
+uint32_t group_fields(const struct segment_group *g, uint32_t row, struct field *ret)
+{
+	uint32_t n = g->n_fields ? g->n_fields[row] : 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct text *name = &g->names[g->first_field[row] + i];
+		const struct text *value = &g->values[g->first_field[row] + i];
+
+		ret[i] = (struct field){ name->p, value->p, value->len, (uint8_t) name->len };
+	}
+	return n;
+}
+
 int group_entry(struct segment_group *g, uint32_t row, const struct segment_journal *journal,
 		struct buf *message, struct field *fields, struct entry *ret)
 {
-	uint32_t n = g->n_fields ? g->n_fields[row] : 0;
 	int r;
 
 	if (g->context[row] >= journal->contexts.n)
@@ -320,19 +354,13 @@ int group_entry(struct segment_group *g, uint32_t row, const struct segment_jour
 		return r;
 	if (message->bad)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < n; i++) {
-		const struct text *name = &g->names[g->first_field[row] + i];
-		const struct text *value = &g->values[g->first_field[row] + i];
-
-		fields[i] = (struct field){ name->p, value->p, value->len, (uint8_t) name->len };
-	}
 	*ret = (struct entry){
 		.time_ns = g->time[row],
 		.received_ns = g->received[row],
 		.message = message->data,
 		.message_len = (uint32_t) message->len,
 		.fields = fields,
-		.n_fields = (uint16_t) n,
+		.n_fields = (uint16_t) group_fields(g, row, fields),
 		.priority = g->priority[row],
 		.flags = g->flags[row],
 		.context = journal->contexts.at[g->context[row]].hash,

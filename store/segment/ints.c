@@ -399,6 +399,22 @@ double ints_weigh(struct ints_scratch *s, const uint64_t *v, size_t n)
 
 static int decode(struct rd *r, size_t n, unsigned depth, uint64_t *to);
 
+/* The lower four planes at once; those that there are not are read as the first, and masked. */
+static void join_planes(const uint8_t *p, size_t n, unsigned bytes, uint64_t base, uint64_t *to)
+{
+	const uint8_t *b = bytes > 1 ? p + n : p;
+	const uint8_t *c = bytes > 2 ? p + 2 * n : p;
+	const uint8_t *d = bytes > 3 ? p + 3 * n : p;
+	uint32_t mask = bytes < 4 ? (UINT32_C(1) << (8 * bytes)) - 1 : UINT32_MAX;
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t v =
+			p[i] | (uint32_t) b[i] << 8 | (uint32_t) c[i] << 16 | (uint32_t) d[i] << 24;
+
+		to[i] = base + (v & mask);
+	}
+}
+
 static int get_planes(struct rd *r, size_t n, uint64_t *to)
 {
 	unsigned bytes = rd_u8(r);
@@ -410,9 +426,8 @@ static int get_planes(struct rd *r, size_t n, uint64_t *to)
 	p = rd_bytes(r, n * bytes);
 	if (!p)
 		return BULLA_ECORRUPT;
-	for (size_t i = 0; i < n; i++)
-		to[i] = base + p[i];
-	for (unsigned k = 1; k < bytes; k++)
+	join_planes(p, n, bytes, base, to);
+	for (unsigned k = 4; k < bytes; k++)
 		for (size_t i = 0; i < n; i++)
 			to[i] += (uint64_t) p[k * n + i] << (8 * k);
 	return 0;

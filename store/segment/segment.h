@@ -129,6 +129,8 @@ struct segment_group {
 	struct block_scratch scratch;
 	struct group_batch *batches; /* owned, like the following; NULL until read */
 	uint64_t *time, *received;
+	uint8_t *times_data; /* `received` is still packed in `times_rest` of this */
+	struct rd times_rest;
 	uint64_t *context;
 	uint8_t *priority, *flags;
 	uint32_t *n_fields, *first_field; /* of each row; NULL also where no row has any */
@@ -152,6 +154,7 @@ void group_close(struct segment_group *g);
 _must_check_ int group_need_batches(struct segment_group *g);
 _must_check_ int group_need_rows(struct segment_group *g);
 _must_check_ int group_need_times(struct segment_group *g);
+_must_check_ int group_need_received(struct segment_group *g);
 _must_check_ int group_need_fields(struct segment_group *g);
 _must_check_ int group_need_templates(struct segment_group *g);
 /** All of these. */
@@ -159,6 +162,8 @@ _must_check_ int group_need_all(struct segment_group *g);
 /** Which templates and columns there are; a part of group_need_templates(). */
 _must_check_ int group_need_directory(struct segment_group *g);
 
+/** The fields that a row has of its own, FIELDS_MAX at most; they point into the group.  @return how many. */
+uint32_t group_fields(const struct segment_group *g, uint32_t row, struct field *ret);
 /** Append the message of a row.  Needs times and templates.  @return 0 or an error; `to->bad` without memory. */
 _must_check_ int group_message(struct segment_group *g, uint32_t row, struct buf *to);
 /**

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "query/judged.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/cleanup.h"
+
+enum { MAYBE_FEW = 256 }; /* so many rows are asked one by one rather than searched all at once */
+
+/* Segments. */
+
+static int plan(struct searched *s, const struct query *q)
+{
+	struct needle needles[LITERALS_MAX];
+	size_t n;
+	int r = 0;
+
+	s->scope = match_needles(q->match, needles, &n);
+	s->plans = calloc(n + 1, sizeof *s->plans);
+	if (!s->plans)
+		return -ENOMEM;
+	for (; r >= 0 && s->n_plans < n; s->n_plans += r >= 0)
+		r = needle_plan_make(&s->plans[s->n_plans], s->segment, &needles[s->n_plans]);
+	return r;
+}
+
+int searched_init(struct searched *s, const struct segment *segment, const struct query *q)
+{
+	int r = 0;
+
+	*s = (struct searched){ .segment = segment };
+	s->judgements = calloc(segment->n_journals + 1u, sizeof *s->judgements);
+	s->counted = calloc(segment->n_journals + 1u, sizeof *s->counted);
+	if (!s->judgements || !s->counted)
+		return -ENOMEM;
+	for (uint32_t i = 0; r >= 0 && i < segment->n_journals; i++)
+		r = judgement_init(&s->judgements[i], segment->journals[i].contexts.n);
+	return r < 0 ? r : plan(s, q);
+}
+
+void searched_done(struct searched *s)
+{
+	for (uint32_t i = 0; s->judgements && i < s->segment->n_journals; i++)
+		free(s->judgements[i].of);
+	free(s->judgements);
+	free(s->counted);
+	for (size_t i = 0; i < s->n_plans; i++)
+		needle_plan_done(&s->plans[i]);
+	free(s->plans);
+}
+
+/* Whether any row of a group has fields of its own. */
+static bool has_fields(const struct group_ref *g)
+{
+	for (uint32_t i = 0; i < g->n_blocks; i++)
+		if (g->blocks[i].kind == BLOCK_FIELDS)
+			return true;
+	return false;
+}
+
+static bool may_match(struct searched *s, const struct query *q, uint32_t journal, bool own_fields)
+{
+	const struct contexts *c = &s->segment->journals[journal].contexts;
+
+	if (s->counted[journal])
+		return false;
+	return judge_journal(&s->judgements[journal], q, c, false) != WHOLE_NO ||
+	       (own_fields && judge_journal(&s->judgements[journal], q, c, true) != WHOLE_NO);
+}
+
+void searched_may_match(struct searched *s, const struct query *q, bool ret[2])
+{
+	ret[0] = ret[1] = false;
+	for (uint32_t i = 0; i < s->segment->n_journals && !ret[0]; i++) {
+		ret[0] = may_match(s, q, i, false);
+		ret[1] |= ret[0] || may_match(s, q, i, true);
+	}
+}
+
+bool searched_may_have(const struct searched *s, const bool may_match[2], uint32_t group)
+{
+	return may_match[has_fields(&s->segment->groups[group])];
+}
+
+static bool is_within(const struct group_ref *g, const struct query *q)
+{
+	return g->time_min >= q->since_ns && g->time_max <= q->until_ns;
+}
+
+int searched_tally(struct searched *s, const struct query *q, const struct tally *tally,
+		   struct query_stats *stats)
+{
+	int r = 0;
+
+	if (!tally->journal)
+		return 0;
+	for (uint32_t i = 0; i < s->segment->n_groups; i++)
+		if (!is_within(&s->segment->groups[i], q) || has_fields(&s->segment->groups[i]))
+			return 0;
+	for (uint32_t i = 0; r >= 0 && i < s->segment->n_journals; i++) {
+		const struct segment_journal *j = &s->segment->journals[i];
+
+		if (judge_journal(&s->judgements[i], q, &j->contexts, false) != WHOLE_YES)
+			continue;
+		r = tally->journal(tally->arg, &j->contexts, j->entries);
+		s->counted[i] = r > 0;
+		stats->rows_matched += r > 0 ? j->entries : 0;
+	}
+	return MIN_OF(r, 0);
+}
+
+/* Bits. */
+
+static void set_bit(uint64_t *bits, uint32_t i)
+{
+	bits[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+static void set_bits(uint64_t *bits, uint32_t from, uint32_t to)
+{
+	for (; from < to && from % 64 > 0; from++)
+		set_bit(bits, from);
+	for (; to - from >= 64; from += 64)
+		bits[from / 64] = UINT64_MAX;
+	for (; from < to; from++)
+		set_bit(bits, from);
+}
+
+static bool any_bit(const uint64_t *bits, uint32_t rows)
+{
+	for (size_t i = 0; i < (rows + 63) / 64; i++)
+		if (bits[i])
+			return true;
+	return false;
+}
+
+static uint32_t count_bits(const uint64_t *bits, uint32_t rows)
+{
+	uint32_t n = 0;
+
+	for (size_t i = 0; i < (rows + 63) / 64; i++)
+		n += (uint32_t) __builtin_popcountll(bits[i]);
+	return n;
+}
+
+/* Judging. */
+
+void judged_let_go(struct judged_group *u)
+{
+	if (--u->users > 0)
+		return;
+	group_close(&u->group);
+	buf_done(&u->message);
+	free(u->fields);
+	free(u->yes);
+	free(u->maybe);
+	free(u->hits);
+	free(u);
+}
+
+/* Row by row: contexts, times and priorities differ, or some have fields of their own. */
+static int judge_rows(struct judged_group *u, struct searched *s, uint32_t journal, uint32_t from,
+		      uint32_t to)
+{
+	struct segment_group *g = &u->group;
+	const struct contexts *c = &g->segment->journals[journal].contexts;
+	int r = group_need_rows(g);
+
+	if (r >= 0)
+		r = group_need_times(g);
+	if (r >= 0)
+		r = group_need_fields(g);
+	for (uint32_t i = from; r >= 0 && i < to; i++) {
+		bool own = g->n_fields && g->n_fields[i] > 0;
+		enum tri tri = TRI_NO;
+
+		if (g->time[i] >= u->query->since_ns && g->time[i] <= u->query->until_ns &&
+		    g->context[i] < c->n)
+			tri = judge_context(&s->judgements[journal], u->query, c,
+					    (uint32_t) g->context[i], own);
+		if (tri != TRI_NO && match_priority(u->query->match, g->priority[i]))
+			set_bit(tri == TRI_YES ? u->yes : u->maybe, i);
+	}
+	return r;
+}
+
+/* What can be said without messages of the rows that a journal has here. */
+static int judge_run(struct judged_group *u, struct searched *s, uint32_t journal, uint32_t from,
+		     uint32_t to)
+{
+	const struct contexts *c = &u->group.segment->journals[journal].contexts;
+	enum whole all = judge_journal(&s->judgements[journal], u->query, c, false);
+
+	if (all == WHOLE_MIXED || has_fields(u->group.ref) || !is_within(u->group.ref, u->query) ||
+	    !match_any_priority(u->query->match))
+		return judge_rows(u, s, journal, from, to);
+	if (all != WHOLE_NO)
+		set_bits(all == WHOLE_YES ? u->yes : u->maybe, from, to);
+	return 0;
+}
+
+uint32_t judged_end_of_run(const struct segment_group *g, uint32_t first)
+{
+	uint32_t end = first + 1;
+
+	while (end < g->ref->batches && g->batches[end].journal == g->batches[first].journal)
+		end++;
+	return end;
+}
+
+static int judge_runs(struct judged_group *u, struct searched *s)
+{
+	const struct segment_group *g = &u->group;
+	bool own = has_fields(g->ref);
+	uint32_t end;
+	int r = 0;
+
+	for (uint32_t i = 0; r >= 0 && i < g->ref->batches; i = end) {
+		const struct group_batch *first = &g->batches[i], *last;
+
+		end = judged_end_of_run(g, i);
+		last = &g->batches[end - 1];
+		if (may_match(s, u->query, first->journal, own))
+			r = judge_run(u, s, first->journal, first->first_row,
+				      last->first_row + last->entries);
+	}
+	return r;
+}
+
+/* Which rows have a needle.  @return whether any, or an error. */
+static int search_messages(struct judged_group *u, struct searched *s)
+{
+	size_t words = (u->group.rows + 63) / 64;
+	_cleanup_free_ uint64_t *one = calloc(words, sizeof *one);
+	int64_t r = 0, n = 0;
+
+	u->hits = calloc(words, sizeof *u->hits);
+	if (!u->hits || !one)
+		return -ENOMEM;
+	for (size_t i = 0; r >= 0 && i < s->n_plans; i++) {
+		r = group_search(&u->group, &s->plans[i], one);
+		n += MAX_OF(r, (int64_t) 0);
+		for (size_t k = 0; r > 0 && k < words; k++)
+			u->hits[k] |= one[k];
+	}
+	return r < 0 ? (int) r : n > 0;
+}
+
+/* Leave those that have the needle. */
+static int leave_hits(struct judged_group *u, struct searched *s)
+{
+	int r = 0;
+
+	if (s->scope == NEEDLE_NONE ||
+	    (!u->hits && count_bits(u->maybe, u->group.rows) <= MAYBE_FEW))
+		return 0;
+	if (!u->hits)
+		r = search_messages(u, s);
+	/* A field of an entry's own may be another MESSAGE. */
+	for (uint32_t i = 0;
+	     r >= 0 && s->scope == NEEDLE_PLAIN && u->group.n_fields && i < u->group.rows; i++)
+		if (u->group.n_fields[i] > 0)
+			set_bit(u->hits, i);
+	for (size_t i = 0; r >= 0 && i < (u->group.rows + 63) / 64; i++)
+		u->maybe[i] &= u->hits[i];
+	return MIN_OF(r, 0);
+}
+
+/* The least that holds for all journals: WHOLE_YES, WHOLE_MAYBE if each may match, else WHOLE_NO. */
+static enum whole least(struct searched *s, const struct query *q, bool own)
+{
+	enum whole all = WHOLE_YES;
+
+	for (uint32_t i = 0;
+	     s->least[own] == WHOLE_UNKNOWN && i < s->segment->n_journals && all != WHOLE_NO; i++) {
+		const struct contexts *c = &s->segment->journals[i].contexts;
+
+		if (!may_match(s, q, i, own))
+			all = WHOLE_NO;
+		else if (judge_journal(&s->judgements[i], q, c, own) != WHOLE_YES)
+			all = WHOLE_MAYBE;
+	}
+	if (s->least[own] == WHOLE_UNKNOWN)
+		s->least[own] = (uint8_t) all;
+	return (enum whole) s->least[own];
+}
+
+bool judged_is_whole(struct searched *s, const struct query *q, uint32_t group)
+{
+	const struct group_ref *g = &s->segment->groups[group];
+
+	return !has_fields(g) && is_within(g, q) && least(s, q, false) == WHOLE_YES;
+}
+
+/*
+ * Whether messages are better searched before anything else is read: all matches must have the needle, and most rows may
+ * match otherwise.  @return 1, 0, an error.
+ */
+static int is_wide(struct searched *s, const struct query *q, struct judged_group *u, bool own)
+{
+	uint32_t rows = 0;
+	int r;
+
+	if (s->scope != NEEDLE_ALL)
+		return 0;
+	if (least(s, q, own) != WHOLE_NO)
+		return 1;
+	r = group_need_batches(&u->group);
+	for (uint32_t i = 0; r >= 0 && i < u->group.ref->batches; i++)
+		if (may_match(s, q, u->group.batches[i].journal, own))
+			rows += u->group.batches[i].entries;
+	return r < 0 ? r : rows > u->group.rows / 2;
+}
+
+static int begin(const struct opening *o, struct searched *s, uint32_t number,
+		 struct judged_group *u)
+{
+	size_t words;
+	int r;
+
+	u->users = 1;
+	u->query = o->query;
+	r = group_open(&u->group, s->segment, number);
+	if (r < 0)
+		return r;
+	words = (u->group.rows + 63) / 64;
+	u->yes = calloc(words, sizeof *u->yes);
+	u->maybe = calloc(words, sizeof *u->maybe);
+	u->fields = reallocarray(NULL, FIELDS_MAX, sizeof *u->fields);
+	return u->yes && u->maybe && u->fields ? 0 : -ENOMEM;
+}
+
+int judged_open(const struct opening *o, struct searched *s, uint32_t number,
+		struct judged_group **ret)
+{
+	_cleanup_(judged_let_gop) struct judged_group *u = calloc(1, sizeof *u);
+	int r;
+
+	if (!u)
+		return -ENOMEM;
+	r = begin(o, s, number, u);
+	if (r >= 0)
+		r = is_wide(s, o->query, u, has_fields(u->group.ref));
+	if (r > 0) {
+		r = search_messages(u, s);
+		if (r == 0)
+			return 0;
+	}
+	if (r >= 0)
+		r = group_need_batches(&u->group);
+	if (r >= 0)
+		r = judge_runs(u, s);
+	if (r >= 0)
+		r = leave_hits(u, s);
+	if (r < 0)
+		return r;
+	o->stats->frames_read++;
+	o->stats->rows_seen += u->group.rows;
+	if (!any_bit(u->yes, u->group.rows) && !any_bit(u->maybe, u->group.rows))
+		return 0;
+	*ret = TAKE_PTR(u);
+	return 1;
+}
