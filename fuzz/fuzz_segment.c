@@ -122,8 +122,8 @@ static void read_group(const struct segment *s, uint32_t number)
 	struct entry e;
 
 	if (group_open(&g, s, number) >= 0 && group_need_batches(&g) >= 0 &&
-	    group_need_rows(&g) >= 0 && group_need_received(&g) >= 0 && group_need_fields(&g) >= 0 &&
-	    group_need_templates(&g) >= 0) {
+	    group_need_rows(&g) >= 0 && group_need_received(&g) >= 0 &&
+	    group_need_fields(&g) >= 0 && group_need_templates(&g) >= 0) {
 		for (uint32_t i = 0; i < g.ref->batches; i++)
 			for (uint32_t k = 0; k < MIN_OF(g.batches[i].entries, 1000u); k++)
 				if (group_entry(&g, g.batches[i].first_row + k,
