@@ -250,7 +250,7 @@ static int64_t search(const struct segment *s, const struct needle *n)
 	struct needle_plan plan;
 	int64_t found = 0;
 
-	must(needle_plan_make(&plan, s, n), "plan");
+	must(needle_plan_make(&plan, n), "plan");
 	for (uint32_t k = 0; k < s->n_groups; k++) {
 		struct segment_group g;
 		uint64_t *hits;

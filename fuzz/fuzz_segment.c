@@ -144,7 +144,7 @@ static void search_group(const struct segment *s, uint32_t number, const char *w
 	uint64_t *hits;
 
 	assert(group_open(&g, s, number) >= 0);
-	assert(needle_plan_make(&plan, s, &needle) >= 0);
+	assert(needle_plan_make(&plan, &needle) >= 0);
 	hits = calloc(((size_t) g.rows + 63) / 64, sizeof *hits);
 	assert(hits);
 	if (group_search(&g, &plan, hits) > 0 && group_need_times(&g) >= 0)

@@ -22,7 +22,7 @@ static int plan(struct searched *s, const struct query *q)
 	if (!s->plans)
 		return -ENOMEM;
 	for (; r >= 0 && s->n_plans < n; s->n_plans += r >= 0)
-		r = needle_plan_make(&s->plans[s->n_plans], s->segment, &needles[s->n_plans]);
+		r = needle_plan_make(&s->plans[s->n_plans], &needles[s->n_plans]);
 	return r;
 }
 

@@ -115,9 +115,9 @@ static int read_template(struct segment_group *g, struct group_template *t, stru
 	struct rd columns; /* a copy, for it to stay in registers */
 	int error;
 
-	if (r->bad || number >= g->segment->n_templates || rows < 1 || rows > g->rows)
+	if (r->bad || number > UINT32_MAX || rows < 1 || rows > g->rows)
 		return BULLA_ECORRUPT;
-	error = segment_template(g->segment, (uint32_t) number, &t->template);
+	error = template_table_get(g->known, (uint32_t) number, &t->template);
 	if (error < 0)
 		return error;
 	t->number = (uint32_t) number;
@@ -140,7 +140,9 @@ static int read_directory(struct segment_group *g, struct rd *r)
 	uint32_t cap = 0, first = 0;
 	int error;
 
-	error = find_parts(g, total);
+	error = segment_templates(g->segment, &g->known);
+	if (error >= 0)
+		error = find_parts(g, total);
 	if (error >= 0 && (r->bad || n > g->rows))
 		error = BULLA_ECORRUPT;
 	if (error < 0)

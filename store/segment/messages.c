@@ -392,19 +392,18 @@ static void add_tokens(const struct column *c, uint8_t kind)
 static int put_template(struct column *c, struct text key, uint32_t number,
 			struct message_blocks *b)
 {
-	struct template t;
-	int r;
+	_cleanup_free_ struct template *t = NULL;
+	int r = template_parse(key.p, key.len, &t);
 
-	r = template_parse(&t, key.p, key.len);
 	buf_varint(&b->variables, number);
 	buf_varint(&b->variables, c->n);
-	for (c->slot = 0; r >= 0 && c->slot < t.n; c->slot++) {
-		uint8_t kind = t.slots[c->slot].kind;
+	for (c->slot = 0; r >= 0 && c->slot < t->n; c->slot++) {
+		uint8_t kind = t->slots[c->slot].kind;
 		enum stream s = stream_of(kind);
 		size_t from = b->stream[s].len;
 
-		tokens_add(&c->m->tokens, TOKENS_TEXTS, t.slots[c->slot].before.p,
-			   t.slots[c->slot].before.len);
+		tokens_add(&c->m->tokens, TOKENS_TEXTS, t->slots[c->slot].before.p,
+			   t->slots[c->slot].before.len);
 		add_tokens(c, kind);
 		put_column(c, kind, &b->stream[s]);
 		buf_varint(&b->variables, b->stream[s].len - from);
@@ -415,8 +414,7 @@ static int put_template(struct column *c, struct text key, uint32_t number,
 			r = cut(b, s);
 	}
 	if (r >= 0)
-		tokens_add(&c->m->tokens, TOKENS_TEXTS, t.rest.p, t.rest.len);
-	template_done(&t);
+		tokens_add(&c->m->tokens, TOKENS_TEXTS, t->rest.p, t->rest.len);
 	return r;
 }
 

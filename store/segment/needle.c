@@ -134,7 +134,7 @@ static bool may_hold(const struct needle *n, uint8_t kind, uint8_t c)
 	       (n->any_case && is_letter(c) && variable_may_hold(kind, c ^ 0x20));
 }
 
-int needle_plan_make(struct needle_plan *p, const struct segment *s, const struct needle *n)
+int needle_plan_make(struct needle_plan *p, const struct needle *n)
 {
 	static const uint8_t kinds[] = {
 		VARIABLE_DIGITS, VARIABLE_HEX,	VARIABLE_HEX_UPPER, VARIABLE_IPV4, VARIABLE_UUID,
@@ -144,15 +144,22 @@ int needle_plan_make(struct needle_plan *p, const struct segment *s, const struc
 	*p = (struct needle_plan){ .needle = *n };
 	if (n->n == 0)
 		return -EINVAL;
-	p->of = calloc(MAX_OF(s->n_templates, 1u), sizeof *p->of);
-	if (!p->of)
-		return -ENOMEM;
 	tokens_ask(&p->tokens, n->p, n->n);
 	finder_init(&p->finder, n->p, n->n, n->any_case);
 	for (size_t k = 0; k < ELEMENTS(kinds); k++)
 		for (size_t i = 0; i < n->n && i < NEEDLE_PLANNED_MAX; i++)
 			p->holds[kinds[k] - 'A'] |= (uint64_t) may_hold(n, kinds[k], n->p[i]) << i;
 	return 0;
+}
+
+int needle_plan_room(struct needle_plan *p, uint32_t templates)
+{
+	if (p->of && p->n >= templates)
+		return 0;
+	free(p->of);
+	p->n = templates;
+	p->of = calloc(MAX_OF(templates, 1u), sizeof *p->of);
+	return p->of ? 0 : -ENOMEM;
 }
 
 void needle_plan_done(struct needle_plan *p)

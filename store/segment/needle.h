@@ -39,14 +39,16 @@ struct needle_plan {
 	struct finder finder;
 	struct tokens_asked tokens;
 	struct needle_verdict *of; /* owned, by template; needle_plan_of() asks */
+	uint32_t n;		   /* that there is room for */
 	uint64_t holds['Z' - 'A' +
 		       1]; /* by kind of variable: which of the needle's bytes it may hold */
 };
 
-/** @return 0, -EINVAL for a needle without bytes, -ENOMEM. */
-_must_check_ int needle_plan_make(struct needle_plan *p, const struct segment *s,
-				  const struct needle *n);
+/** @return 0, -EINVAL for a needle without bytes. */
+_must_check_ int needle_plan_make(struct needle_plan *p, const struct needle *n);
 void needle_plan_done(struct needle_plan *p);
+/** Make room for verdicts on a segment's templates; always the same segment.  @return 0 or -ENOMEM. */
+_must_check_ int needle_plan_room(struct needle_plan *p, uint32_t templates);
 /** The verdict on a template of the segment, found out when it is first asked for. */
 const struct needle_verdict *needle_plan_of(struct needle_plan *p, const struct group_template *t);
 /** The same where nobody cares for more than whether all rows have it. */

@@ -417,6 +417,8 @@ int64_t group_search(struct segment_group *g, struct needle_plan *p, uint64_t *h
 		return r;
 	r = group_need_directory(g);
 	if (r >= 0)
+		r = needle_plan_room(p, template_table_size(g->known));
+	if (r >= 0)
 		r = search(&s, hits);
 	free(s.look);
 	free(s.times);

@@ -180,51 +180,37 @@ static int read_seeds(struct segment *s, struct rd *r)
 	return r->bad || r->left > 0 ? BULLA_ECORRUPT : 0;
 }
 
-static int read_templates(struct segment *s, struct rd *r)
+/* Whoever comes first reads them; the others throw away what they have read meanwhile. */
+static int read_templates(const struct segment *s, struct template_table **ret)
 {
-	uint64_t n = rd_varint(r), total = 0;
+	_cleanup_(block_scratch_done) struct block_scratch scratch = { 0 };
+	struct template_table *made, *there = NULL;
+	uint8_t *block;
+	int r;
 
-	if (r->bad || n > TEMPLATES_MAX || n > r->left)
-		return BULLA_ECORRUPT;
-	s->templates = calloc(MAX_OF(n, 1ul), sizeof *s->templates);
-	s->template_end = reallocarray(NULL, MAX_OF(n, 1ul), sizeof *s->template_end);
-	if (!s->templates || !s->template_end)
-		return -ENOMEM;
-	for (; s->n_templates < n; s->n_templates++) {
-		uint64_t len = rd_varint(r);
-
-		r->bad |= len > TEMPLATE_SIZE_MAX;
-		total += MIN_OF(len, (uint64_t) TEMPLATE_SIZE_MAX);
-		s->template_end[s->n_templates] = (uint32_t) total;
+	r = block_read(s->fd, &s->templates_ref, &scratch, &block);
+	if (r >= 0)
+		r = template_table_new(block, s->templates_ref.raw, &made);
+	if (r < 0)
+		return r;
+	if (atomic_compare_exchange_strong(&s->lazy->templates, &there, made)) {
+		*ret = made;
+		return 0;
 	}
-	if (r->bad || total != r->left)
-		return BULLA_ECORRUPT;
-	buf_append(&s->keys, r->p, r->left);
-	return s->keys.bad ? -ENOMEM : 0;
+	template_table_free(made);
+	*ret = there;
+	return 0;
 }
 
-int segment_template(const struct segment *s, uint32_t number, const struct template **ret)
+int segment_templates(const struct segment *s, struct template_table **ret)
 {
-	struct template *t;
-
-	if (number >= s->n_templates)
-		return BULLA_ECORRUPT;
-	t = &s->templates[number];
-	if (!t->slots) {
-		uint32_t from = number > 0 ? s->template_end[number - 1] : 0;
-		int r = template_parse(t, s->keys.data + from, s->template_end[number] - from);
-
-		if (r < 0)
-			return r;
-	}
-	*ret = t;
-	return 0;
+	*ret = atomic_load_explicit(&s->lazy->templates, memory_order_acquire);
+	return *ret ? 0 : read_templates(s, ret);
 }
 
 static int read_tables(struct segment *s, struct rd *footer)
 {
-	int (*const readers[])(struct segment *, struct rd *) = { read_journals, read_seeds,
-								  read_templates };
+	int (*const readers[])(struct segment *, struct rd *) = { read_journals, read_seeds };
 	_cleanup_(block_scratch_done) struct block_scratch scratch = { 0 };
 
 	for (size_t i = 0; i < ELEMENTS(readers); i++) {
@@ -243,7 +229,8 @@ static int read_tables(struct segment *s, struct rd *footer)
 		if (error < 0)
 			return error;
 	}
-	return 0;
+	s->templates_ref = rd_ref(footer);
+	return footer->bad ? BULLA_ECORRUPT : 0;
 }
 
 /* Groups. */
@@ -367,8 +354,8 @@ int segment_open(struct segment *s, int fd)
 {
 	int r;
 
-	*s = (struct segment){ .fd = fd };
-	r = read_all(s);
+	*s = (struct segment){ .fd = fd, .lazy = calloc(1, sizeof *s->lazy) };
+	r = s->lazy ? read_all(s) : -ENOMEM;
 	if (r < 0)
 		segment_close(s);
 	return r;
@@ -381,15 +368,14 @@ void segment_close(struct segment *s)
 		contexts_done(&s->journals[i].contexts);
 		seeds_done(&s->journals[i].seeds);
 	}
-	for (uint32_t i = 0; s->templates && i < s->n_templates; i++)
-		template_done(&s->templates[i]);
+	if (s->lazy)
+		template_table_free(
+			atomic_load_explicit(&s->lazy->templates, memory_order_relaxed));
 	for (uint32_t i = 0; s->groups && i < s->n_groups; i++)
 		free(s->groups[i].blocks);
 	free(s->origins);
 	free(s->journals);
-	free(s->templates);
-	free(s->template_end);
+	free(s->lazy);
 	free(s->groups);
-	buf_done(&s->keys);
 	*s = (struct segment){ .fd = -1 };
 }

@@ -9,6 +9,7 @@
  * was sealed only its entries' roots can tell (verify.h).
  */
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -18,7 +19,7 @@
 #include "store/contexts.h"
 #include "store/segment/format.h"
 #include "store/segment/messages.h"
-#include "store/segment/template.h"
+#include "store/segment/template_table.h"
 #include "store/tail_reader.h"
 
 /** Whose commits there are. */
@@ -52,6 +53,11 @@ struct group_ref {
 	uint32_t n_blocks;
 };
 
+/** What is read when it is first asked for, by whichever thread. */
+struct segment_lazy {
+	_Atomic(struct template_table *) templates; /* owned: segment_templates() */
+};
+
 struct segment {
 	int fd; /* owned */
 	uint64_t size;
@@ -59,29 +65,22 @@ struct segment {
 	uint32_t n_origins;
 	struct segment_journal *journals; /* owned */
 	uint32_t n_journals;
-	struct template *templates; /* owned; parsed when first asked for: segment_template() */
-	uint32_t *template_end;	    /* owned: where each one's text in `keys` ends */
-	uint32_t n_templates;
-	struct buf keys;
-	struct group_ref *groups; /* owned */
+	struct block_ref templates_ref;
+	struct segment_lazy *lazy; /* owned */
+	struct group_ref *groups;  /* owned */
 	uint32_t n_groups;
 };
 
 /**
- * Open a segment: header, footer, journals and templates.  The descriptor is taken, and closed on failure.
+ * Open a segment: header, footer and journals.  Threads may then read it side by side, each its own groups.  The descriptor is taken, and closed on failure.
  *
  * @return 0; BULLA_ETRUNCATED, BULLA_ECORRUPT, BULLA_ELIMIT; BULLA_EVERSION for a newer format; -ENOMEM; a negated errno.
  */
 _must_check_ int segment_open(struct segment *s, int fd);
 void segment_close(struct segment *s);
 
-/**
- * A template, which stays the segment's.  It may be parsed for this, so a segment is not for two threads.
- *
- * @return 0; BULLA_ECORRUPT; -ENOMEM.
- */
-_must_check_ int segment_template(const struct segment *s, uint32_t number,
-				  const struct template **ret);
+/** The templates, which stay the segment's.  Errors as segment_open(). */
+_must_check_ int segment_templates(const struct segment *s, struct template_table **ret);
 
 /** A batch of a group; its rows follow each other. */
 struct group_batch {
@@ -136,8 +135,9 @@ struct segment_group {
 	uint32_t *n_fields, *first_field; /* of each row; NULL also where no row has any */
 	struct text *names, *values;
 	uint8_t *fields_data;
-	uint32_t *template_of; /* 0: whole */
-	uint32_t *ordinal;     /* of the row among those of its template */
+	uint32_t *template_of;	      /* 0: whole */
+	uint32_t *ordinal;	      /* of the row among those of its template */
+	struct template_table *known; /* the segment's templates */
 	struct group_template *templates;
 	struct variable_column *columns; /* of all templates */
 	uint32_t n_templates, n_columns, n_whole;

@@ -295,12 +295,6 @@ bool template_take(struct taken *t, const uint8_t *p, size_t n, const struct tim
 
 /* Reading. */
 
-void template_done(struct template *t)
-{
-	free(t->slots);
-	*t = (struct template){ 0 };
-}
-
 static bool kind_is_known(uint8_t kind)
 {
 	return kind != 0 && memchr("DXYIUSTPN", kind, 9) != NULL;
@@ -319,38 +313,42 @@ static int parse_slot(struct slot *s, struct rd *r)
 	return !r->bad && timetext_form_is_known(&s->form) ? 0 : BULLA_ECORRUPT;
 }
 
-int template_parse(struct template *t, const uint8_t *key, size_t n)
+static int collect(const struct slot *slots, uint16_t n, struct text rest, struct template **ret)
+{
+	struct template *t = malloc(sizeof *t + n * (sizeof *slots + 1));
+	uint8_t *kinds;
+
+	if (!t)
+		return -ENOMEM;
+	kinds = (uint8_t *) (t->slots + n);
+	*t = (struct template){ .rest = rest, .kinds = kinds, .n = n };
+	memcpy(t->slots, slots, n * sizeof *slots);
+	for (unsigned i = 0; i < n; i++)
+		kinds[i] = slots[i].kind;
+	*ret = t;
+	return 0;
+}
+
+int template_parse(const uint8_t *key, size_t n, struct template **ret)
 {
 	struct slot slots[VARIABLES_MAX];
 	struct rd r = rd_of(key, n);
-	uint8_t *kinds;
+	uint16_t n_slots = 0;
 
-	*t = (struct template){ 0 };
 	for (;;) {
 		const uint8_t *mark = r.left > 0 ? memchr(r.p, MARKER, r.left) : NULL;
 		size_t len = mark ? (size_t) (mark - r.p) : r.left;
 		struct text text = { r.p, (uint32_t) len };
 
-		if (!mark) {
-			t->rest = text;
-			break;
-		}
-		if (t->n == VARIABLES_MAX)
+		if (!mark)
+			return collect(slots, n_slots, text, ret);
+		if (n_slots == VARIABLES_MAX)
 			return BULLA_ECORRUPT;
-		slots[t->n].before = text;
+		slots[n_slots].before = text;
 		rd_bytes(&r, len + 1);
-		if (parse_slot(&slots[t->n++], &r) < 0)
+		if (parse_slot(&slots[n_slots++], &r) < 0)
 			return BULLA_ECORRUPT;
 	}
-	t->slots = malloc(MAX_OF(t->n, 1) * (sizeof *slots + 1));
-	if (!t->slots)
-		return -ENOMEM;
-	memcpy(t->slots, slots, t->n * sizeof *slots);
-	kinds = (uint8_t *) (t->slots + t->n);
-	for (unsigned i = 0; i < t->n; i++)
-		kinds[i] = slots[i].kind;
-	t->kinds = kinds;
-	return 0;
 }
 
 bool variable_may_hold(uint8_t kind, uint8_t c)

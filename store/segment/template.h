@@ -70,18 +70,17 @@ struct slot {
 	struct text before; /* the text between the variable before and this one */
 };
 
-/** A template read from a file: slots and the text behind the last. */
+/** A template read from a file, in one piece of memory: slots and the text behind the last. */
 struct template
 {
-	struct slot *slots;   /* owned; never NULL once parsed */
+	struct text rest;
 	const uint8_t *kinds; /* of the slots, next to each other: they are asked for most */
 	uint16_t n;
-	struct text rest;
+	struct slot slots[];
 };
 
-/** Parse a template whose bytes outlive it.  @return 0, BULLA_ECORRUPT, -ENOMEM. */
-_must_check_ int template_parse(struct template *t, const uint8_t *key, size_t n);
-void template_done(struct template *t);
+/** Parse a template whose bytes outlive it; the caller frees it.  @return 0, BULLA_ECORRUPT, -ENOMEM. */
+_must_check_ int template_parse(const uint8_t *key, size_t n, struct template **ret);
 
 /** Whether a character may stand in a variable of this kind. */
 bool variable_may_hold(uint8_t kind, uint8_t c);
