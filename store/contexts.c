@@ -13,10 +13,11 @@
 #include "seal/tree.h"
 #include "store/format.h"
 
+enum { FEW = 8 /* so many are looked through, more go into a table */ };
+
 static void entry_done(struct context_entry *e)
 {
 	free(e->fields);
-	free(e->leaf);
 }
 
 void contexts_done(struct contexts *c)
@@ -46,6 +47,9 @@ int64_t contexts_find(const struct contexts *c, const struct hash *hash)
 {
 	uint32_t k = c->n_slots == 0 ? 0 : c->slot[slot_of(c, hash)];
 
+	for (uint32_t i = 0; c->n_slots == 0 && i < c->n; i++)
+		if (hash_same(&c->at[i].hash, hash))
+			return i;
 	return k == 0 ? -ENOENT : (int64_t) k - 1;
 }
 
@@ -91,7 +95,7 @@ static int link_parent(const struct contexts *c, const struct hash *parent, stru
 
 static int grow_slots(struct contexts *c)
 {
-	uint32_t n = c->n_slots ? c->n_slots * 2 : 8;
+	uint32_t n = c->n_slots ? c->n_slots * 2 : 4 * FEW;
 	uint32_t *slot = calloc(n, sizeof *slot);
 
 	if (!slot)
@@ -120,37 +124,35 @@ static int grow(struct contexts *c)
 		c->at = at;
 		c->cap = cap;
 	}
-	return 2 * (c->n + 1) > c->n_slots ? grow_slots(c) : 0;
+	return c->n >= FEW && 2 * (c->n + 1) > c->n_slots ? grow_slots(c) : 0;
 }
 
-/* Decode a leaf into an entry that owns its copy. */
+/* Decode a leaf into an entry that owns a copy, in one piece with its fields. */
 static int decode(const struct contexts *c, const uint8_t *leaf, size_t n,
 		  struct context_entry *ret)
 {
-	_cleanup_free_ struct field *fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
-	_cleanup_free_ uint8_t *copy = malloc(MAX_OF(n, (size_t) 1));
 	struct context_entry e = { .leaf_size = (uint32_t) n };
+	struct field fields[FIELDS_MAX];
 	struct context decoded;
-	struct field *exact;
 	int r;
 
-	if (!copy || !fields)
-		return -ENOMEM;
-	if (n > 0)
-		memcpy(copy, leaf, n);
-	r = context_decode(rd_of(copy, n), fields, &decoded);
+	r = context_decode(rd_of(leaf, n), fields, &decoded);
 	if (r >= 0)
 		r = link_parent(c, &decoded.parent, &e);
 	if (r < 0)
 		return r;
-	e.hash = tree_leaf(copy, n);
+	e.hash = tree_leaf(leaf, n);
 	e.n_fields = decoded.n_fields;
-	exact = reallocarray(fields, MAX_OF(decoded.n_fields, 1), sizeof *fields);
-	if (!exact)
+	e.fields = malloc(e.n_fields * sizeof *e.fields + n);
+	if (!e.fields)
 		return -ENOMEM;
-	fields = NULL;
-	e.fields = exact;
-	e.leaf = TAKE_PTR(copy);
+	e.leaf = (uint8_t *) (e.fields + e.n_fields);
+	memcpy(e.leaf, leaf, n);
+	for (uint16_t i = 0; i < e.n_fields; i++) {
+		e.fields[i] = fields[i];
+		e.fields[i].name = e.leaf + (fields[i].name - leaf);
+		e.fields[i].value = e.leaf + (fields[i].value - leaf);
+	}
 	look_for_import(c, &e);
 	*ret = e;
 	return 0;
@@ -159,7 +161,6 @@ static int decode(const struct contexts *c, const uint8_t *leaf, size_t n,
 int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n)
 {
 	struct context_entry e;
-	uint32_t slot;
 	int r;
 
 	if (n > CONTEXT_SIZE_MAX || c->size + n > CONTEXTS_SIZE_MAX)
@@ -169,14 +170,14 @@ int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n)
 		r = decode(c, leaf, n, &e);
 	if (r < 0)
 		return r;
-	slot = slot_of(c, &e.hash);
-	if (c->slot[slot] != 0) {
+	if (contexts_find(c, &e.hash) >= 0) {
 		entry_done(&e);
 		return BULLA_ECORRUPT;
 	}
+	if (c->n_slots > 0)
+		c->slot[slot_of(c, &e.hash)] = c->n + 1;
 	c->at[c->n++] = e;
 	c->size += e.leaf_size;
-	c->slot[slot] = c->n;
 	return c->n - 1;
 }
 
@@ -187,7 +188,8 @@ void contexts_remove_last(struct contexts *c)
 	assert(c->n > 0);
 	e = &c->at[c->n - 1];
 	/* It was the last to come, so no other's search passes over its slot. */
-	c->slot[slot_of(c, &e->hash)] = 0;
+	if (c->n_slots > 0)
+		c->slot[slot_of(c, &e->hash)] = 0;
 	c->size -= e->leaf_size;
 	c->n--;
 	entry_done(e);

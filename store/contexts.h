@@ -32,17 +32,18 @@ struct context_entry {
 	uint16_t n_fields;
 	uint16_t depth;
 	uint8_t import;	      /* CONTEXT_IMPORTED and what else holds */
-	struct field *fields; /* point into `leaf` */
-	uint8_t *leaf;	      /* owned: the canonical bytes */
+	struct field *fields; /* owned; point into `leaf` */
+	uint8_t *leaf;	      /* the canonical bytes, behind the fields */
 	uint32_t leaf_size;
 };
 
 struct contexts {
 	struct context_entry *at; /* owned */
 	uint32_t n, cap;
-	uint32_t size;	  /* bytes of all leaves */
-	uint32_t *slot;	  /* owned: numbers + 1; 0 is empty */
-	uint32_t n_slots; /* power of two, at least twice n */
+	uint32_t size;	/* bytes of all leaves */
+	uint32_t *slot; /* owned: numbers + 1; 0 is empty */
+	uint32_t
+		n_slots; /* power of two, at least twice n; 0 where they are so few that each is looked at */
 	uint8_t hash_key[16];
 };
 
