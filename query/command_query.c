@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,11 @@
 #include "query/pager.h"
 #include "query/request.h"
 #include "query/when.h"
+
+enum {
+	THREADS_MAX =
+		4 /* of a query: they make room for groups, and what they find is printed by one */
+};
 
 struct asked {
 	struct request request;
@@ -460,6 +466,15 @@ static int run(struct asked *a, const char *command, int argc, char **argv)
 	return r < 0 ? EXIT_USAGE : 0;
 }
 
+static unsigned threads_at_hand(void)
+{
+	cpu_set_t set;
+
+	if (sched_getaffinity(0, sizeof set, &set) < 0)
+		return 1;
+	return (unsigned) MIN_OF(CPU_COUNT(&set), (int) THREADS_MAX);
+}
+
 static int start(const char *command, bool follows, int argc, char **argv)
 {
 	struct asked a = { 0 };
@@ -472,6 +487,7 @@ static int start(const char *command, bool follows, int argc, char **argv)
 	if (request_init(&a.request) < 0)
 		return EXIT_USAGE;
 	a.request.follow = follows;
+	a.request.query.threads = threads_at_hand();
 	r = run(&a, command, argc, argv);
 	request_done(&a.request);
 	return r;

@@ -15,31 +15,20 @@
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
+#include "query/ahead.h"
 #include "query/newest.h"
-#include "query/source.h"
 
-/* A part that may hold entries of the answer: a rows frame of a journal, or a row group of a segment. */
-struct candidate {
-	bool is_group;
-	uint32_t of;	/* journal of the catalog, or segment */
-	uint32_t group; /* of the segment */
-	uint64_t time_min, time_max;
-	struct rows_ref ref; /* of a frame; a copy: the index may grow meanwhile */
-};
+enum { ALONE = 2 /* so many row groups are opened before other threads are called in */ };
 
 struct run {
-	const struct catalog *catalog;
 	const struct query *query;
-	struct query_stats *stats;
-	const struct tally *tally; /* NULL: entries are merged */
-	bool backward;
-	struct judgement *judgements; /* one a journal */
-	struct searched *searched;    /* one a segment */
+	struct opener opener;
+	struct ahead *ahead; /* NULL: no other threads */
 	struct candidate *candidates;
 	size_t n, next;
+	size_t groups; /* opened */
 	struct source **heap;
 	size_t n_open, heap_cap;
-	struct buf frame;
 };
 
 static int compare_u64(uint64_t a, uint64_t b)
@@ -57,7 +46,7 @@ static bool comes_before(const struct run *run, const struct source *a, const st
 		c = id_compare(a->journal, b->journal);
 	if (c == 0)
 		c = compare_u64(a->seq, b->seq);
-	return run->backward ? c > 0 : c < 0;
+	return run->opener.backward ? c > 0 : c < 0;
 }
 
 static void sift_down(struct run *run, size_t i)
@@ -121,7 +110,7 @@ static int advance(struct run *run)
 		run->heap[0] = run->heap[--run->n_open];
 	}
 	if (r < 0 && is_damage(r)) {
-		run->stats->frames_damaged++;
+		run->opener.stats->frames_damaged++;
 		r = 0;
 	}
 	sift_down(run, 0);
@@ -132,7 +121,7 @@ static int advance(struct run *run)
 
 static uint64_t first_time(const struct run *run, const struct candidate *c)
 {
-	return run->backward ? c->time_max : c->time_min;
+	return run->opener.backward ? c->time_max : c->time_min;
 }
 
 static int compare_candidates(const void *a, const void *b, void *arg)
@@ -141,7 +130,7 @@ static int compare_candidates(const void *a, const void *b, void *arg)
 	const struct run *run = arg;
 	int c = compare_u64(first_time(run, x), first_time(run, y));
 
-	return run->backward ? -c : c;
+	return run->opener.backward ? -c : c;
 }
 
 static bool is_in_time(const struct run *run, uint64_t time_min, uint64_t time_max)
@@ -151,8 +140,8 @@ static bool is_in_time(const struct run *run, uint64_t time_min, uint64_t time_m
 
 static void find_in_journal(struct run *run, uint32_t number)
 {
-	const struct catalog_journal *j = &run->catalog->journals[number];
-	struct judgement *jd = &run->judgements[number];
+	const struct catalog_journal *j = &run->opener.catalog->journals[number];
+	struct judgement *jd = &run->opener.judgements[number];
 	bool plain = judge_journal(jd, run->query, j->contexts, false) != WHOLE_NO,
 	     own = judge_journal(jd, run->query, j->contexts, true) != WHOLE_NO;
 
@@ -163,8 +152,8 @@ static void find_in_journal(struct run *run, uint32_t number)
 		    !is_in_time(run, ref->time_min, ref->time_max))
 			continue;
 		/* What segments have is not looked at twice. */
-		if (run->catalog->segments &&
-		    segment_set_has(run->catalog->segments, &j->id, ref->first_seq,
+		if (run->opener.catalog->segments &&
+		    segment_set_has(run->opener.catalog->segments, &j->id, ref->first_seq,
 				    ref->first_seq + ref->count))
 			continue;
 		run->candidates[run->n++] = (struct candidate){
@@ -178,12 +167,12 @@ static void find_in_journal(struct run *run, uint32_t number)
 
 static void find_in_segment(struct run *run, uint32_t number)
 {
-	const struct segment *s = run->searched[number].segment;
+	const struct segment *s = run->opener.searched[number].segment;
 	bool may_match[2];
 
-	searched_may_match(&run->searched[number], run->query, may_match);
+	searched_may_match(&run->opener.searched[number], run->query, may_match);
 	for (uint32_t i = 0; i < s->n_groups; i++)
-		if (searched_may_have(&run->searched[number], may_match, i) &&
+		if (searched_may_have(&run->opener.searched[number], may_match, i) &&
 		    is_in_time(run, s->groups[i].time_min, s->groups[i].time_max))
 			run->candidates[run->n++] = (struct candidate){
 				.is_group = true,
@@ -201,7 +190,7 @@ static uint32_t n_segments(const struct catalog *c)
 
 static int find_candidates(struct run *run)
 {
-	const struct catalog *c = run->catalog;
+	const struct catalog *c = run->opener.catalog;
 	size_t cap = 0;
 	int r = 0;
 
@@ -210,56 +199,74 @@ static int find_candidates(struct run *run)
 	for (uint32_t i = 0; i < n_segments(c); i++)
 		cap += c->segments->files[i].segment.n_groups;
 	run->candidates = reallocarray(NULL, cap + 1, sizeof *run->candidates);
-	run->judgements = calloc((size_t) c->n + 1, sizeof *run->judgements);
-	run->searched = calloc((size_t) n_segments(c) + 1, sizeof *run->searched);
-	if (!run->candidates || !run->judgements || !run->searched)
+	run->opener.judgements = calloc((size_t) c->n + 1, sizeof *run->opener.judgements);
+	run->opener.searched = calloc((size_t) n_segments(c) + 1, sizeof *run->opener.searched);
+	if (!run->candidates || !run->opener.judgements || !run->opener.searched)
 		return -ENOMEM;
 	for (uint32_t i = 0; r >= 0 && i < c->n; i++) {
-		r = judgement_init(&run->judgements[i], c->journals[i].contexts->n);
+		r = judgement_init(&run->opener.judgements[i], c->journals[i].contexts->n);
 		if (r >= 0)
 			find_in_journal(run, i);
 	}
 	for (uint32_t i = 0; r >= 0 && i < n_segments(c); i++) {
-		r = searched_init(&run->searched[i], &c->segments->files[i].segment, run->query);
-		if (r >= 0 && run->tally)
-			r = searched_tally(&run->searched[i], run->query, run->tally, run->stats);
+		r = searched_init(&run->opener.searched[i], &c->segments->files[i].segment,
+				  run->query);
+		if (r >= 0 && run->opener.tally)
+			r = searched_tally(&run->opener.searched[i], run->query, run->opener.tally,
+					   run->opener.stats);
 		if (r >= 0)
 			find_in_segment(run, i);
 	}
 	return r;
 }
 
-static void run_done(struct run *run)
+static void close_all(struct run *run)
 {
-	for (size_t i = 0; i < run->n_open; i++)
-		run->heap[i]->free(run->heap[i]);
-	for (uint32_t i = 0; run->judgements && i < run->catalog->n; i++)
-		free(run->judgements[i].of);
-	for (uint32_t i = 0; run->searched && i < n_segments(run->catalog); i++)
-		searched_done(&run->searched[i]);
-	free(run->judgements);
-	free(run->searched);
-	free(run->heap);
-	free(run->candidates);
-	buf_done(&run->frame);
+	if (run->ahead)
+		ahead_stop(run->ahead);
+	run->ahead = NULL;
+	while (run->n_open > 0) {
+		run->n_open--;
+		run->heap[run->n_open]->free(run->heap[run->n_open]);
+	}
 }
 
-static int open_candidate(struct run *run, const struct candidate *c, source_fn each, void *arg)
+static void run_done(struct run *run)
 {
-	struct opening o = {
-		.catalog = run->catalog,
-		.query = run->query,
-		.stats = run->stats,
-		.backward = run->backward,
-		.tally = run->tally,
-		.frame = &run->frame,
-		.each = each,
-		.arg = arg,
-	};
+	close_all(run);
+	opener_done(&run->opener);
+	free(run->heap);
+	free(run->candidates);
+}
 
-	return c->is_group ? group_source_open(&o, &run->searched[c->of], c->group)
-			   : frame_source_open(&o, &run->catalog->journals[c->of],
-					       &run->judgements[c->of], &c->ref);
+/* Call in other threads for a query that goes on and on. */
+static void call_others(struct run *run)
+{
+	unsigned threads = run->query->threads;
+
+	run->groups++;
+	if (run->groups <= ALONE || threads < 2 || run->ahead || run->n - run->next < threads)
+		return;
+	/* Without them it only takes longer. */
+	if (ahead_start(&run->opener, run->candidates, run->n, run->next - 1, threads - 1,
+			&run->ahead) < 0)
+		run->ahead = NULL;
+}
+
+/* Open the next candidate. */
+static int open_next(struct run *run, source_fn each, void *arg)
+{
+	size_t i = run->next++;
+	int r;
+
+	if (run->candidates[i].is_group)
+		call_others(run);
+	r = run->ahead ? ahead_open(run->ahead, i, &run->opener, each, arg)
+		       : opener_open(&run->opener, &run->candidates[i], each, arg);
+	if (!is_damage(r))
+		return r;
+	run->opener.stats->frames_damaged++;
+	return 0;
 }
 
 /* Open every part that may hold an entry before the one on top. */
@@ -273,14 +280,11 @@ static int open_due(struct run *run)
 		if (run->n_open > 0) {
 			uint64_t time = run->heap[0]->time_ns;
 
-			if (run->backward ? first < time : first > time)
+			if (run->opener.backward ? first < time : first > time)
 				return 0;
 		}
-		run->next++;
-		r = open_candidate(run, c, push, run);
-		if (is_damage(r))
-			run->stats->frames_damaged++;
-		else if (r < 0)
+		r = open_next(run, push, run);
+		if (r < 0)
 			return r;
 	}
 	return 0;
@@ -289,12 +293,9 @@ static int open_due(struct run *run)
 /* Give out the entries in one direction, from the first again if need be. */
 static int merge(struct run *run, bool backward, query_row_fn row, void *arg)
 {
-	run->backward = backward;
+	close_all(run);
+	run->opener.backward = backward;
 	run->next = 0;
-	while (run->n_open > 0) {
-		run->n_open--;
-		run->heap[run->n_open]->free(run->heap[run->n_open]);
-	}
 	if (run->n > 1)
 		qsort_r(run->candidates, run->n, sizeof *run->candidates, compare_candidates, run);
 	for (uint64_t given = 0; given < run->query->limit;) {
@@ -309,7 +310,7 @@ static int merge(struct run *run, bool backward, query_row_fn row, void *arg)
 		r = run->heap[0]->shown(run->heap[0], &s);
 		if (r < 0 && !is_damage(r))
 			return r;
-		run->stats->frames_damaged += r < 0;
+		run->opener.stats->frames_damaged += r < 0;
 		if (r >= 0) {
 			r = row(arg, &s);
 			if (r != 0)
@@ -357,6 +358,7 @@ static int give_newest(struct run *run, const struct newest *v, query_row_fn row
 	from_there.since_ns = v->first.time_ns;
 	from_there.limit = UINT64_MAX;
 	run->query = &from_there;
+	run->opener.query = &from_there;
 	return merge(run, false, skip, &k);
 }
 
@@ -388,14 +390,14 @@ static int drain(void *arg, struct source *s)
 		r = s->glimpse(s, &g);
 		if (r < 0)
 			break;
-		run->stats->rows_matched += g.n;
-		r = run->tally->entries(run->tally->arg, &g);
+		run->opener.stats->rows_matched += g.n;
+		r = run->opener.tally->entries(run->opener.tally->arg, &g);
 		if (r >= 0)
 			r = s->next(s);
 	}
 	s->free(s);
 	if (r < 0 && is_damage(r)) {
-		run->stats->frames_damaged++;
+		run->opener.stats->frames_damaged++;
 		r = 0;
 	}
 	return r;
@@ -404,20 +406,15 @@ static int drain(void *arg, struct source *s)
 int query_tally(const struct catalog *c, const struct query *q, const struct tally *t,
 		struct query_stats *ret_stats)
 {
-	struct run run = { .catalog = c, .query = q, .stats = ret_stats, .tally = t };
+	struct run run = { .query = q, .opener = { c, q, t, ret_stats } };
 	int r;
 
 	*ret_stats = (struct query_stats){ 0 };
 	r = find_candidates(&run);
 	if (c->copied)
 		c->copied(c->arg);
-	for (size_t i = 0; r >= 0 && i < run.n; i++) {
-		r = open_candidate(&run, &run.candidates[i], drain, &run);
-		if (is_damage(r)) {
-			ret_stats->frames_damaged++;
-			r = 0;
-		}
-	}
+	while (r >= 0 && run.next < run.n)
+		r = open_next(&run, drain, &run);
 	run_done(&run);
 	return r;
 }
@@ -425,7 +422,7 @@ int query_tally(const struct catalog *c, const struct query *q, const struct tal
 int query_run(const struct catalog *c, const struct query *q, query_row_fn row, void *arg,
 	      struct query_stats *ret_stats)
 {
-	struct run run = { .catalog = c, .query = q, .stats = ret_stats };
+	struct run run = { .query = q, .opener = { c, q, NULL, ret_stats } };
 	struct counter k = { row, arg, ret_stats };
 	struct newest v = { 0 };
 	int r;

@@ -24,6 +24,7 @@ struct query {
 	uint64_t limit;		     /* entries; UINT64_MAX for all */
 	bool reverse;		     /* newest first */
 	bool newest;		     /* the limit keeps the newest, whatever the order */
+	unsigned threads;	     /* that may work at it; 0 and 1: the caller's alone */
 };
 
 /** Called with each entry, valid during the call.  @return 0 to go on, > 0 to stop, < 0 to stop with that error. */

@@ -213,6 +213,27 @@ static int settle(struct group_run *run)
 	}
 }
 
+/* Find out about all rows now. */
+static int settle_all(struct group_run *run)
+{
+	struct judged_group *u = run->in_use;
+
+	for (run->at = skip_others(run, 0); run->at < run->to - run->from;
+	     run->at = skip_others(run, run->at + 1)) {
+		uint32_t row = row_at(run, run->at);
+		int r;
+
+		if (get_bit(u->yes, row))
+			continue;
+		r = ask_entry(run, u->query);
+		if (r < 0)
+			return r;
+		judged_settle(u, row, r > 0);
+	}
+	run->at = 0;
+	return 0;
+}
+
 static int next_in_run(struct source *s)
 {
 	struct group_run *run = (struct group_run *) s;
@@ -285,6 +306,8 @@ static int add_run(const struct opening *o, struct judged_group *u, uint32_t fir
 	run->source.journal = &run->journal->id;
 	if (!run->tally && skip_others(run, 0) < run->to - run->from)
 		r = order_run(run);
+	if (r >= 0 && o->thorough)
+		r = settle_all(run);
 	if (r >= 0)
 		r = settle(run);
 	if (r > 0)
@@ -294,21 +317,50 @@ static int add_run(const struct opening *o, struct judged_group *u, uint32_t fir
 }
 
 /* Where nobody asks whose the entries are, those of a group are as good as one journal's. */
-static int tally_group(const struct opening *o, struct searched *s, uint32_t number)
-{
-	struct segment_group g;
-	int r = group_open(&g, s->segment, number);
+struct whole_group {
+	struct source source;
+	struct segment_group group;
+};
 
+static int glimpse_whole(struct source *s, struct glimpse *ret)
+{
+	struct whole_group *w = (struct whole_group *) s;
+
+	*ret = (struct glimpse){ .n = w->group.rows, .time_ns = w->group.time };
+	return 0;
+}
+
+static int end_whole(struct source *s)
+{
+	(void) s;
+	return 0;
+}
+
+static void free_whole(struct source *s)
+{
+	struct whole_group *w = (struct whole_group *) s;
+
+	group_close(&w->group);
+	free(w);
+}
+
+static int open_whole(const struct opening *o, struct searched *s, uint32_t number)
+{
+	struct whole_group *w = calloc(1, sizeof *w);
+	int r;
+
+	if (!w)
+		return -ENOMEM;
+	w->source =
+		(struct source){ .glimpse = glimpse_whole, .next = end_whole, .free = free_whole };
+	r = group_open(&w->group, s->segment, number);
 	if (r >= 0 && o->tally->times)
-		r = group_need_times(&g);
-	if (r >= 0) {
-		o->stats->frames_read++;
-		o->stats->rows_seen += g.rows;
-		o->stats->rows_matched += g.rows;
-		r = o->tally->entries(o->tally->arg,
-				      &(struct glimpse){ .n = g.rows, .time_ns = g.time });
-	}
-	group_close(&g);
+		r = group_need_times(&w->group);
+	o->stats->frames_read++;
+	o->stats->rows_seen += w->group.rows;
+	if (r >= 0)
+		return o->each(o->arg, &w->source);
+	free_whole(&w->source);
 	return r;
 }
 
@@ -320,13 +372,13 @@ int group_source_open(const struct opening *o, struct searched *s, uint32_t numb
 
 	if (o->tally && !o->tally->contexts && !o->tally->priorities &&
 	    judged_is_whole(s, o->query, number))
-		return tally_group(o, s, number);
+		return open_whole(o, s, number);
 	r = judged_open(o, s, number, &u);
 
 	if (r <= 0)
 		return r;
 	if (!o->tally)
-		r = group_need_times(&u->group);
+		r = o->thorough ? judged_prepare(u) : group_need_times(&u->group);
 	for (uint32_t i = 0; r >= 0 && i < u->group.ref->batches; i = end) {
 		end = judged_end_of_run(&u->group, i);
 		r = add_run(o, u, i, end);

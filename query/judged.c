@@ -160,6 +160,27 @@ void judged_let_go(struct judged_group *u)
 	free(u);
 }
 
+void judged_settle(struct judged_group *u, uint32_t row, bool matches)
+{
+	u->maybe[row / 64] &= ~(UINT64_C(1) << (row % 64));
+	if (matches)
+		set_bit(u->yes, row);
+}
+
+int judged_prepare(struct judged_group *u)
+{
+	struct segment_group *g = &u->group;
+	int r = group_need_times(g);
+
+	if (r < 0 || count_bits(u->yes, g->rows) < g->rows / 2)
+		return r;
+	r = group_need_all(g);
+	for (uint32_t t = 0; r >= 0 && t < g->n_templates; t++)
+		for (unsigned i = 0; r >= 0 && i < g->templates[t].template->n; i++)
+			r = group_need_column(g, &g->templates[t], i);
+	return r;
+}
+
 /* Row by row: contexts, times and priorities differ, or some have fields of their own. */
 static int judge_rows(struct judged_group *u, struct searched *s, uint32_t journal, uint32_t from,
 		      uint32_t to)

@@ -37,6 +37,10 @@ static inline void judged_let_gop(struct judged_group **u)
 		judged_let_go(*u);
 }
 
+/** What was found out about a row of which only the entry itself can tell. */
+void judged_settle(struct judged_group *u, uint32_t row, bool matches);
+/** Read all that entries are made of, where most match. */
+_must_check_ int judged_prepare(struct judged_group *u);
 /** Whether all rows of a group match, by what contexts say; then it need not be opened to find out which do. */
 bool judged_is_whole(struct searched *s, const struct query *q, uint32_t group);
 

@@ -57,6 +57,7 @@ struct match {
 	pcre2_match_data *grep_data;
 	pcre2_match_context *grep_context;
 	struct literals literals; /* of grep */
+	bool shared;		  /* all but the scratch of grep is another's */
 };
 
 /* Building. */
@@ -93,16 +94,38 @@ struct match *match_free(struct match *m)
 {
 	if (!m)
 		return NULL;
+	pcre2_match_data_free(m->grep_data);
+	if (m->shared) {
+		free(m);
+		return NULL;
+	}
 	for (size_t g = 0; g < m->n; g++)
 		group_done(&m->groups[g]);
 	group_done(&m->required);
 	free(m->groups);
 	literals_done(&m->literals);
 	pcre2_code_free(m->grep);
-	pcre2_match_data_free(m->grep_data);
 	pcre2_match_context_free(m->grep_context);
 	free(m);
 	return NULL;
+}
+
+int match_share(const struct match *m, struct match **ret)
+{
+	struct match *share = malloc(sizeof *share);
+
+	if (!share)
+		return -ENOMEM;
+	*share = *m;
+	share->shared = true;
+	if (m->grep)
+		share->grep_data = pcre2_match_data_create_from_pattern(m->grep, NULL);
+	if (m->grep && !share->grep_data) {
+		free(share);
+		return -ENOMEM;
+	}
+	*ret = share;
+	return 0;
 }
 
 static int new_group(struct match *m)

@@ -28,6 +28,8 @@ struct match;
 
 _must_check_ int match_new(struct match **ret);
 struct match *match_free(struct match *m);
+/** The same match for another thread, while `m` lives and does not change.  @return 0 or -ENOMEM. */
+_must_check_ int match_share(const struct match *m, struct match **ret);
 static inline void match_freep(struct match **m)
 {
 	match_free(*m);

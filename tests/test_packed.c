@@ -74,6 +74,7 @@ static void ask(const struct state *state, const char *const *words, struct buf 
 
 	buf_clear(to);
 	cr_assert(eq(int, request_init(&request), 0));
+	request.query.threads = 3;
 	for (; *words; words += 2)
 		cr_assert(eq(int, request_set(&request, words[0], words[1], why), 0), "%s %s",
 			  words[0], words[1]);
@@ -220,6 +221,8 @@ Test(packed, merged_it_answers_as_before)
 	pack_segments(&host, 60, true);
 	n = count_segments(&host);
 	cr_assert(gt(u32, n, 5));
+	/* So many that other threads are called in. */
+	compare(&before, &host.state, "in pieces");
 	cr_expect(eq(int, merge_segments(&host, 1, 3), 1));
 	cr_expect(eq(u32, count_segments(&host), n - 2));
 	check_verified(VERDICT_NOTE);
