@@ -271,7 +271,7 @@ static bool copy_is_sound(const struct state *s, const struct batch *b)
 	_cleanup_(tail_reader_close) struct tail_reader t = { .fd = -1 };
 	_cleanup_(batchroot_done) struct batchroot root = { 0 };
 	_cleanup_buf_ struct buf raw = { 0 };
-	struct field fields[FIELDS_MAX];
+	_uninitialized_ struct field fields[FIELDS_MAX];
 	struct tail_item item;
 	char name[TAIL_NAME_SIZE];
 	bool begun = false;

@@ -197,7 +197,7 @@ static int hash_rows(struct receiver *r, struct staged *s, const struct tail_row
 {
 	const struct contexts *contexts = draft_contexts(&s->draft);
 	uint64_t min = UINT64_MAX, max = 0;
-	struct field fields[FIELDS_MAX];
+	_uninitialized_ struct field fields[FIELDS_MAX];
 	struct row_state state = { 0 };
 	bool own_fields = false;
 	struct entry e;

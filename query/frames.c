@@ -102,7 +102,7 @@ static int judge_rows(struct judgement *jd, const struct query *q, const struct 
 		      const struct rows_ref *ref, const struct tail_rows *rows, struct buf *raw,
 		      query_row_fn row, void *arg)
 {
-	struct field fields[FIELDS_MAX];
+	_uninitialized_ struct field fields[FIELDS_MAX];
 	struct row_state state = { 0 };
 	uint64_t seq = rows->first_seq;
 	struct entry e;

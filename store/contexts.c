@@ -132,7 +132,7 @@ static int decode(const struct contexts *c, const uint8_t *leaf, size_t n,
 		  struct context_entry *ret)
 {
 	struct context_entry e = { .leaf_size = (uint32_t) n };
-	struct field fields[FIELDS_MAX];
+	_uninitialized_ struct field fields[FIELDS_MAX];
 	struct context decoded;
 	int r;
 

@@ -65,7 +65,7 @@ void gaps_add(struct gaps *g, const struct gaps *behind)
 static int look_into(struct gaps *g, int fd, const struct rows_ref *ref, struct buf *frame,
 		     struct buf *raw)
 {
-	struct field fields[FIELDS_MAX];
+	_uninitialized_ struct field fields[FIELDS_MAX];
 	struct row_state state = { 0 };
 	struct tail_rows rows;
 	struct entry e;
@@ -109,7 +109,7 @@ int gaps_of_batch(struct gaps *g, struct segment_group *group, uint32_t batch)
 {
 	const struct group_batch *b = &group->batches[batch];
 	_cleanup_buf_ struct buf message = { 0 };
-	struct field fields[FIELDS_MAX];
+	_uninitialized_ struct field fields[FIELDS_MAX];
 	int r = 0;
 
 	for (uint32_t i = b->first_row; r >= 0 && i < b->first_row + b->entries; i++) {

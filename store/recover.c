@@ -56,7 +56,7 @@ static void recovery_done(struct recovery *v)
 static int take_rows(struct recovery *v, const struct tail_rows *rows)
 {
 	const struct contexts *contexts = &v->tail.contexts;
-	struct field fields[FIELDS_MAX];
+	_uninitialized_ struct field fields[FIELDS_MAX];
 	struct row_state state = { 0 };
 	struct entry e;
 	uint32_t context, n = 0;

@@ -24,7 +24,7 @@
 
 static int replay_rows(struct tail_writer *t, const struct tail_rows *rows)
 {
-	struct field fields[FIELDS_MAX];
+	_uninitialized_ struct field fields[FIELDS_MAX];
 	struct row_state state = { 0 };
 	struct entry e;
 	uint32_t context, n = 0;

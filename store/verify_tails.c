@@ -184,7 +184,7 @@ int verify_stuck(const struct tail_reader *t, int r, struct problem *ret)
 int verify_rows(struct verifier *v, struct tail_reader *t, const struct tail_rows *rows,
 		struct batchroot *root, struct rows_seen *seen, struct problem *ret)
 {
-	struct field fields[FIELDS_MAX];
+	_uninitialized_ struct field fields[FIELDS_MAX];
 	struct row_state state = { 0 };
 	struct entry e;
 	uint32_t context;

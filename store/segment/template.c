@@ -331,7 +331,7 @@ static int collect(const struct slot *slots, uint16_t n, struct text rest, struc
 
 int template_parse(const uint8_t *key, size_t n, struct template **ret)
 {
-	struct slot slots[VARIABLES_MAX];
+	_uninitialized_ struct slot slots[VARIABLES_MAX];
 	struct rd r = rd_of(key, n);
 	uint16_t n_slots = 0;
 
