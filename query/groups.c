@@ -166,7 +166,7 @@ static uint32_t skip_others(const struct group_run *run, uint32_t at)
 		if (get_bit(u->yes, row) || get_bit(u->maybe, row))
 			break;
 		/* A whole word of them is passed in one step. */
-		if (!run->order && !run->backward && row % 64 == 0 && n - at >= 64 &&
+		if (!run->order && row % 64 == (run->backward ? 63 : 0) && n - at >= 64 &&
 		    (u->yes[row / 64] | u->maybe[row / 64]) == 0)
 			at += 64;
 		else

@@ -94,6 +94,8 @@ static int read_column(struct variable_column *c, uint8_t kind, struct rd *r, ui
 	return at[s] > UINT32_MAX ? BULLA_ECORRUPT : 0;
 }
 
+enum { COLUMNS_LIKELY = 64 << 10 };
+
 static int columns_room(struct segment_group *g, uint32_t more, uint32_t *cap)
 {
 	struct variable_column *columns;
@@ -150,6 +152,10 @@ static int read_directory(struct segment_group *g, struct rd *r)
 	g->templates = calloc(MAX_OF(n, 1ul), sizeof *g->templates);
 	if (!g->templates)
 		return -ENOMEM;
+	/* A column takes two bytes or more; room that is not needed is never touched. */
+	error = columns_room(g, (uint32_t) MIN_OF(r->left / 2, (size_t) COLUMNS_LIKELY), &cap);
+	if (error < 0)
+		return error;
 	for (; error >= 0 && g->n_templates < n; g->n_templates++)
 		error = read_template(g, &g->templates[g->n_templates], r, at, &variables, &cap);
 	for (int s = 0; error >= 0 && s < STREAMS; s++)
