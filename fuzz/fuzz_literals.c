@@ -4,7 +4,7 @@
  * Target: literals_make().
  *
  * The input is u8 flags, a pattern up to a NUL, and a text.  If PCRE2 matches the text with the pattern, one of the
- * pattern's literals is in it.
+ * pattern's literals of each set is in it.
  */
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -17,17 +17,18 @@
 #include "base/find.h"
 #include "fuzz/fuzz.h"
 
-static bool has_one(const struct literals *l, const uint8_t *p, size_t n)
+static bool has_one(const struct literals *l, const struct literal_set *s, const uint8_t *p,
+		    size_t n)
 {
-	for (size_t i = 0; i < l->n; i++) {
+	for (size_t i = 0; i < s->n; i++) {
 		struct finder f;
 
-		assert(l->of[i].len > 0 && l->of[i].at + l->of[i].len <= l->bytes.len);
-		finder_init(&f, l->bytes.data + l->of[i].at, l->of[i].len, l->any_case);
+		assert(s->of[i].len > 0 && s->of[i].at + s->of[i].len <= l->bytes.len);
+		finder_init(&f, l->bytes.data + s->of[i].at, s->of[i].len, l->any_case);
 		if (finder_find(&f, p, n))
 			return true;
 	}
-	return l->n == 0;
+	return s->n == 0;
 }
 
 static bool matches(const char *pattern, bool caseless, const uint8_t *p, size_t n)
@@ -63,8 +64,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	n = size - (size_t) (nul + 1 - data);
 	assert(literals_make(&l, (const char *) data + 1, data[0] & 1) == 0);
-	if (l.n > 0 && matches((const char *) data + 1, data[0] & 1, nul + 1, n))
-		assert(has_one(&l, nul + 1, n));
+	if (l.first.n > 0 && matches((const char *) data + 1, data[0] & 1, nul + 1, n))
+		assert(has_one(&l, &l.first, nul + 1, n) && has_one(&l, &l.second, nul + 1, n));
 	literals_done(&l);
 	return 0;
 }

@@ -13,16 +13,17 @@ enum { MAYBE_FEW = 256 }; /* so many rows are asked one by one rather than searc
 
 static int plan(struct searched *s, const struct query *q)
 {
-	struct needle needles[LITERALS_MAX];
+	struct needle needles[NEEDLES_MAX];
 	size_t n;
 	int r = 0;
 
-	s->scope = match_needles(q->match, needles, &n);
+	s->scope = match_needles(q->match, needles, s->n_plans);
+	n = s->n_plans[0] + s->n_plans[1];
 	s->plans = calloc(n + 1, sizeof *s->plans);
 	if (!s->plans)
 		return -ENOMEM;
-	for (; r >= 0 && s->n_plans < n; s->n_plans += r >= 0)
-		r = needle_plan_make(&s->plans[s->n_plans], &needles[s->n_plans]);
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = needle_plan_make(&s->plans[i], &needles[i]);
 	return r;
 }
 
@@ -46,7 +47,7 @@ void searched_done(struct searched *s)
 		free(s->judgements[i].of);
 	free(s->judgements);
 	free(s->counted);
-	for (size_t i = 0; i < s->n_plans; i++)
+	for (size_t i = 0; s->plans && i < s->n_plans[0] + s->n_plans[1]; i++)
 		needle_plan_done(&s->plans[i]);
 	free(s->plans);
 }
@@ -250,23 +251,39 @@ static int judge_runs(struct judged_group *u, struct searched *s)
 	return r;
 }
 
-/* Which rows have a needle.  @return whether any, or an error. */
-static int search_messages(struct judged_group *u, struct searched *s)
+/* Which rows have one of some needles. */
+static int search_any(struct judged_group *u, struct needle_plan *plans, size_t n, uint64_t *any)
 {
 	size_t words = (u->group.rows + 63) / 64;
 	_cleanup_free_ uint64_t *one = calloc(words, sizeof *one);
-	int64_t r = 0, n = 0;
+	int64_t r = one ? 0 : -ENOMEM;
+
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		r = group_search(&u->group, &plans[i], one);
+		for (size_t k = 0; r > 0 && k < words; k++)
+			any[k] |= one[k];
+	}
+	return (int) MIN_OF(r, (int64_t) 0);
+}
+
+/* Which rows have the needles.  @return whether any, or an error. */
+static int search_messages(struct judged_group *u, struct searched *s)
+{
+	size_t words = (u->group.rows + 63) / 64;
+	_cleanup_free_ uint64_t *also = NULL;
+	int r;
 
 	u->hits = calloc(words, sizeof *u->hits);
-	if (!u->hits || !one)
+	if (!u->hits)
 		return -ENOMEM;
-	for (size_t i = 0; r >= 0 && i < s->n_plans; i++) {
-		r = group_search(&u->group, &s->plans[i], one);
-		n += MAX_OF(r, (int64_t) 0);
-		for (size_t k = 0; r > 0 && k < words; k++)
-			u->hits[k] |= one[k];
+	r = search_any(u, s->plans, s->n_plans[0], u->hits);
+	if (r >= 0 && s->n_plans[1] > 0 && count_bits(u->hits, u->group.rows) > MAYBE_FEW) {
+		also = calloc(words, sizeof *also);
+		r = also ? search_any(u, s->plans + s->n_plans[0], s->n_plans[1], also) : -ENOMEM;
+		for (size_t k = 0; r >= 0 && k < words; k++)
+			u->hits[k] &= also[k];
 	}
-	return r < 0 ? (int) r : n > 0;
+	return r < 0 ? r : any_bit(u->hits, u->group.rows);
 }
 
 /* Leave those that have the needle. */

@@ -8,6 +8,9 @@
  *	alternatives                         all of their sets together; none if one has none
  *	a part that may be left out          none
  *
+ * What a match has of one part it has beside what it has of the others: the next to best set of the parts that are not in
+ * alternatives or groups is kept as well.
+ *
  * Rows end where anything else than a character comes.  Of what is not listed below nothing is known, not even where it
  * ends, so that the whole pattern has no literals then: options within the pattern, assertions, conditions, references,
  * comments, verbs, characters by number, \\Q.
@@ -21,11 +24,6 @@
 #include <errno.h>
 #include <string.h>
 
-struct set {
-	size_t n;
-	struct literal of[LITERALS_MAX];
-};
-
 struct parser {
 	const char *p;
 	bool caseless;
@@ -35,16 +33,17 @@ struct parser {
 
 /* A sequence of parts being read. */
 struct sequence {
-	struct set best;
-	struct literal row; /* at the end of the bytes */
-	size_t last;	    /* bytes of the row's last character */
-	struct set part;    /* of the part before: what a quantifier decides on */
-	bool is_character;  /* that part is the row's last character */
+	struct literal_set best, second;
+	struct literal row;	 /* at the end of the bytes */
+	size_t last;		 /* bytes of the row's last character */
+	struct literal_set part; /* of the part before: what a quantifier decides on */
+	bool is_character;	 /* that part is the row's last character */
 };
 
-static void read_alternatives(struct parser *p, unsigned depth, struct set *ret);
+static void read_alternatives(struct parser *p, unsigned depth, struct literal_set *ret,
+			      struct literal_set *second);
 
-static size_t shortest(const struct set *s)
+static size_t shortest(const struct literal_set *s)
 {
 	size_t least = s->n > 0 ? SIZE_MAX : 0;
 
@@ -53,25 +52,34 @@ static size_t shortest(const struct set *s)
 	return least;
 }
 
-static void improve(struct set *best, const struct set *other)
+static bool is_better(const struct literal_set *a, const struct literal_set *b)
 {
-	size_t a = shortest(best), b = shortest(other);
+	size_t x = shortest(a), y = shortest(b);
 
-	if (b > a || (b == a && other->n < best->n))
-		*best = *other;
+	return x > y || (x == y && a->n < b->n);
+}
+
+static void improve(struct sequence *s, const struct literal_set *other)
+{
+	if (is_better(other, &s->best)) {
+		s->second = s->best;
+		s->best = *other;
+	} else if (is_better(other, &s->second)) {
+		s->second = *other;
+	}
 }
 
 static void end_row(struct parser *p, struct sequence *s)
 {
 	if (s->row.len > 0)
-		improve(&s->best, &(struct set){ 1, { s->row } });
+		improve(s, &(struct literal_set){ 1, { s->row } });
 	s->row = (struct literal){ p->bytes->len, 0 };
 }
 
 /* A part that is no character is over, or was quantified at least once. */
 static void keep_part(struct sequence *s)
 {
-	improve(&s->best, &s->part);
+	improve(s, &s->part);
 	s->part.n = 0;
 	s->is_character = false;
 }
@@ -192,7 +200,7 @@ static void read_group(struct parser *p, struct sequence *s, unsigned depth)
 		p->lost = true;
 		return;
 	}
-	read_alternatives(p, depth + 1, &s->part);
+	read_alternatives(p, depth + 1, &s->part, NULL);
 	if (*p->p != ')') {
 		p->lost = true;
 		return;
@@ -242,7 +250,8 @@ static void read_quantifier(struct parser *p, struct sequence *s)
 	end_row(p, s);
 }
 
-static void read_sequence(struct parser *p, unsigned depth, struct set *ret)
+static void read_sequence(struct parser *p, unsigned depth, struct literal_set *ret,
+			  struct literal_set *second)
 {
 	struct sequence s = { .row = { p->bytes->len, 0 } };
 
@@ -276,17 +285,21 @@ static void read_sequence(struct parser *p, unsigned depth, struct set *ret)
 	keep_part(&s);
 	end_row(p, &s);
 	*ret = s.best;
+	*second = s.second;
 }
 
-static void read_alternatives(struct parser *p, unsigned depth, struct set *ret)
+static void read_alternatives(struct parser *p, unsigned depth, struct literal_set *ret,
+			      struct literal_set *second)
 {
+	struct literal_set one, other;
 	bool all = true;
 
 	ret->n = 0;
-	for (;;) {
-		struct set one;
-
-		read_sequence(p, depth, &one);
+	for (size_t k = 0;; k++) {
+		read_sequence(p, depth, &one, &other);
+		/* What one of several alternatives has besides, the others need not. */
+		if (second)
+			*second = k == 0 ? other : (struct literal_set){ 0 };
 		all &= one.n > 0 && ret->n + one.n <= LITERALS_MAX;
 		for (size_t i = 0; all && i < one.n; i++)
 			ret->of[ret->n++] = one.of[i];
@@ -301,10 +314,10 @@ static void read_alternatives(struct parser *p, unsigned depth, struct set *ret)
 int literals_make(struct literals *l, const char *pattern, bool caseless)
 {
 	struct parser p = { .p = pattern, .caseless = caseless, .bytes = &l->bytes };
-	struct set all;
+	struct literal_set first, second;
 
 	*l = (struct literals){ .any_case = caseless };
-	read_alternatives(&p, 0, &all);
+	read_alternatives(&p, 0, &first, &second);
 	if (l->bytes.bad) {
 		literals_done(l);
 		return -ENOMEM;
@@ -312,8 +325,8 @@ int literals_make(struct literals *l, const char *pattern, bool caseless)
 	/* A bracket that closes nothing is no pattern. */
 	if (p.lost || *p.p != '\0')
 		return 0;
-	l->n = all.n;
-	memcpy(l->of, all.of, all.n * sizeof *all.of);
+	l->first = first;
+	l->second = second;
 	return 0;
 }
 

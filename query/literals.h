@@ -3,7 +3,7 @@
 #define BULLA_QUERY_LITERALS_H
 
 /**
- * What a message must have for a PCRE2 pattern to match it: of some literals at least one.
+ * What a message must have for a PCRE2 pattern to match it: of some literals at least one, and perhaps of some others, too.
  *
  * A search looks for these first and asks PCRE2 about what is left.  It is right for patterns compiled with PCRE2_UTF,
  * PCRE2_MATCH_INVALID_UTF and, or not, PCRE2_CASELESS, and nothing else.  What is not understood gives no literals.
@@ -18,16 +18,21 @@
 
 enum { LITERALS_MAX = 16, LITERALS_DEPTH_MAX = 32 /* of groups */ };
 
+struct literal_set {
+	size_t n;
+	struct literal {
+		size_t at, len; /* in the bytes; never empty */
+	} of[LITERALS_MAX];
+};
+
 struct literals {
 	bool any_case; /* ASCII letters of them match in either */
-	size_t n;      /* 0: any message may match */
-	struct literal {
-		size_t at, len; /* in `bytes`; never empty */
-	} of[LITERALS_MAX];
+	/* A message has one of each set that is not empty.  Where the first is, any message may match. */
+	struct literal_set first, second;
 	struct buf bytes; /* owned */
 };
 
-/** Work out a pattern's literals: those of which the shortest is longest.  @return 0 or -ENOMEM. */
+/** Work out a pattern's literals: those of which the shortest is longest, and next to longest.  @return 0 or -ENOMEM. */
 _must_check_ int literals_make(struct literals *l, const char *pattern, bool caseless);
 void literals_done(struct literals *l);
 

@@ -473,23 +473,29 @@ static const struct value *message_of(const struct group *g)
 	return NULL;
 }
 
-enum needle_scope match_needles(const struct match *m, struct needle ret[LITERALS_MAX],
-				size_t *ret_n)
+static size_t needles_of(const struct literals *l, const struct literal_set *s, struct needle *ret)
+{
+	for (size_t i = 0; i < s->n; i++)
+		ret[i] = (struct needle){ l->bytes.data + s->of[i].at, s->of[i].len, l->any_case };
+	return s->n;
+}
+
+enum needle_scope match_needles(const struct match *m, struct needle ret[NEEDLES_MAX],
+				size_t ret_n[2])
 {
 	const struct literals *l = &m->literals;
 	const struct value *v;
 
-	*ret_n = l->n;
-	for (size_t i = 0; i < l->n; i++)
-		ret[i] = (struct needle){ l->bytes.data + l->of[i].at, l->of[i].len, l->any_case };
-	if (l->n > 0)
+	ret_n[0] = needles_of(l, &l->first, ret);
+	ret_n[1] = needles_of(l, &l->second, ret + ret_n[0]);
+	if (ret_n[0] > 0)
 		return NEEDLE_ALL;
 	v = message_of(&m->required);
 	if (!v && m->n == 1)
 		v = message_of(&m->groups[0]);
 	if (!v)
 		return NEEDLE_NONE;
-	ret[(*ret_n)++] = (struct needle){ v->p, v->n, false };
+	ret[ret_n[0]++] = (struct needle){ v->p, v->n, false };
 	return NEEDLE_PLAIN;
 }
 

@@ -69,11 +69,15 @@ _must_check_ int match_entry(struct match *m, const struct shown *s);
 bool match_priority(const struct match *m, int priority);
 /** Whether that is so of every priority. */
 bool match_any_priority(const struct match *m);
+enum { NEEDLES_MAX = 2 * LITERALS_MAX };
 /** Who must have a needle: nobody; entries that have one MESSAGE only; all that match. */
 enum needle_scope { NEEDLE_NONE, NEEDLE_PLAIN, NEEDLE_ALL };
-/** Needles, of which the message of entries that match must have one; borrowed from `m`. */
-enum needle_scope match_needles(const struct match *m, struct needle ret[LITERALS_MAX],
-				size_t *ret_n);
+/**
+ * Needles, borrowed from `m`: the message of entries that match must have one of the first `ret_n[0]`, and if there are any
+ * one of the `ret_n[1]` behind these.
+ */
+enum needle_scope match_needles(const struct match *m, struct needle ret[NEEDLES_MAX],
+				size_t ret_n[2]);
 
 /** Called with each word. */
 typedef void (*match_word_fn)(void *arg, bool required, const void *word, size_t n);

@@ -75,9 +75,9 @@ struct searched {
 	const struct segment *segment;
 	struct judgement *judgements; /* owned: one a journal */
 	bool *counted;		      /* owned: journals that a tally has taken as a whole */
-	struct needle_plan *
-		plans; /* owned: messages must have one of these, unless the scope is NEEDLE_NONE */
-	size_t n_plans;
+	struct needle_plan
+		*plans;	   /* owned: what messages must have, unless the scope is NEEDLE_NONE */
+	size_t n_plans[2]; /* match_needles() */
 	enum needle_scope scope;
 	uint8_t least
 		[2]; /* enum whole, of all journals: without, with fields of the entries' own */

@@ -18,36 +18,67 @@
 
 Suite(literals);
 
-static bool has_one(const struct literals *l, const uint8_t *p, size_t n)
+static bool has_one(const struct literals *l, const struct literal_set *s, const uint8_t *p,
+		    size_t n)
 {
-	for (size_t i = 0; i < l->n; i++) {
+	for (size_t i = 0; i < s->n; i++) {
 		struct finder f;
 
-		finder_init(&f, l->bytes.data + l->of[i].at, l->of[i].len, l->any_case);
+		finder_init(&f, l->bytes.data + s->of[i].at, s->of[i].len, l->any_case);
 		if (finder_find(&f, p, n))
 			return true;
 	}
-	return l->n == 0;
+	return s->n == 0;
 }
 
-/* The literals, with a bar between them. */
-static void expect(const char *pattern, bool caseless, const char *want)
+static size_t put_set(const struct literals *l, const struct literal_set *s, char *got)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (i > 0)
+			got[n++] = '|';
+		memcpy(got + n, l->bytes.data + s->of[i].at, s->of[i].len);
+		n += s->of[i].len;
+	}
+	got[n] = '\0';
+	return n;
+}
+
+/* The literals, with a bar between them; those of the second set behind an ampersand, if they are asked for. */
+static void expect_sets(const char *pattern, bool caseless, bool both, const char *want)
 {
 	struct literals l;
 	char got[400] = "";
-	size_t n = 0;
+	size_t n;
 
 	cr_assert(eq(int, literals_make(&l, pattern, caseless), 0));
-	for (size_t i = 0; i < l.n; i++) {
-		if (i > 0)
-			got[n++] = '|';
-		memcpy(got + n, l.bytes.data + l.of[i].at, l.of[i].len);
-		n += l.of[i].len;
-		got[n] = '\0';
+	n = put_set(&l, &l.first, got);
+	if (both && l.second.n > 0) {
+		got[n++] = '&';
+		put_set(&l, &l.second, got + n);
 	}
 	cr_expect(eq(str, got, (char *) want), "%s", pattern);
 	cr_expect(eq(int, l.any_case, caseless));
 	literals_done(&l);
+}
+
+static void expect(const char *pattern, bool caseless, const char *want)
+{
+	expect_sets(pattern, caseless, false, want);
+}
+
+Test(literals, are_two_sets_if_a_match_must_have_both)
+{
+	expect_sets("word", false, true, "word");
+	expect_sets("took [0-9]{4} ms.*timeout", false, true, "timeout&took ");
+	expect_sets("a.longer.longest.b", false, true, "longest&longer");
+	expect_sets("(error|failed) to open", false, true, " to open&error|failed");
+	expect_sets("(abc.*defg)+hi", false, true, "defg&hi");
+	expect_sets("(abc)?de.f", false, true, "de&f");
+	expect_sets("abc.de|f.gh", false, true, "abc|gh");
+	expect_sets("abc.de?", false, true, "abc&d");
+	expect_sets("abc.(d|)", false, true, "abc");
 }
 
 Test(literals, are_what_a_match_must_have)
@@ -240,8 +271,8 @@ Test(literals, are_in_every_text_that_matches)
 			continue;
 		patterns++;
 		cr_assert(eq(int, literals_make(&l, pattern, caseless), 0));
-		known += l.n > 0;
-		for (int k = 0; l.n > 0 && k < 40; k++) {
+		known += l.first.n > 0;
+		for (int k = 0; l.first.n > 0 && k < 40; k++) {
 			uint8_t text[100];
 			size_t n = 0;
 
@@ -255,8 +286,9 @@ Test(literals, are_in_every_text_that_matches)
 			if (!matches(code, text, n))
 				continue;
 			matched++;
-			cr_assert(has_one(&l, text, n), "%s%s matches \"%.*s\"", pattern,
-				  caseless ? " without case" : "", (int) n, text);
+			cr_assert(has_one(&l, &l.first, text, n) && has_one(&l, &l.second, text, n),
+				  "%s%s matches \"%.*s\"", pattern, caseless ? " without case" : "",
+				  (int) n, text);
 		}
 		literals_done(&l);
 		pcre2_code_free(code);
