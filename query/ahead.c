@@ -120,10 +120,14 @@ static int meet_segment(struct worker *w, uint32_t number)
 	if (s->segment)
 		return 0;
 	r = searched_init(s, main->searched[number].segment, &w->query);
-	if (r >= 0)
-		memcpy(s->counted, main->searched[number].counted,
-		       s->segment->n_journals * sizeof *s->counted);
-	return r;
+	if (r < 0) {
+		searched_done(s);
+		*s = (struct searched){ 0 };
+		return r;
+	}
+	memcpy(s->counted, main->searched[number].counted,
+	       s->segment->n_journals * sizeof *s->counted);
+	return 0;
 }
 
 /* The next candidate that nobody has; `n` if there is none near. */

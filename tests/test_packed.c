@@ -238,6 +238,49 @@ Test(packed, merged_it_answers_as_before)
 	builder_done(&host);
 }
 
+static int ask_in_vain(void *arg, const void *data, size_t n)
+{
+	(void) arg;
+	(void) data;
+	(void) n;
+	return -EPIPE;
+}
+
+/* Whichever thread meets it. */
+Test(packed, a_query_that_fails_fails_with_threads)
+{
+	/* A pattern that tries each way to part a message that ends with s; and a reader that goes away. */
+	static const struct {
+		const char *grep;
+		int r;
+	} cases[] = { { "^(([^s]+)+)+$", BULLA_ELIMIT }, { "item", -EPIPE } };
+	struct state before;
+
+	make_both(&before);
+	pack_segments(&host, 60, true);
+	for (size_t i = 0; i < ELEMENTS(cases); i++) {
+		for (unsigned threads = 1; threads <= 4; threads++) {
+			struct local_catalog catalog;
+			struct request request;
+			struct answer a;
+			char why[256];
+
+			cr_assert(eq(int, request_init(&request), 0));
+			request.query.threads = threads;
+			cr_assert(eq(int, request_set(&request, "grep", cases[i].grep, why), 0));
+			cr_assert(eq(int, local_catalog_build(&catalog, &host.state), 0));
+			answer_init(&a, &request, ask_in_vain, NULL);
+			cr_expect(eq(int, answer_query(&a, &catalog.catalog), cases[i].r), "%u",
+				  threads);
+			answer_done(&a);
+			local_catalog_done(&catalog);
+			request_done(&request);
+		}
+	}
+	state_close(&before);
+	builder_done(&host);
+}
+
 /* A kill between the new one's name and the removal of the others leaves both. */
 Test(packed, what_is_merged_may_still_be_there)
 {
