@@ -15,8 +15,8 @@ enum who { NOBODY, SOMEBODY, DONE };
 
 struct place {
 	enum who who;
-	struct source **sources; /* owned, and each is */
-	size_t n, cap;
+	struct source **sources; /* owned, and each that was not given out */
+	size_t n, cap, given;
 	int r;
 };
 
@@ -102,9 +102,10 @@ static int gather(void *arg, struct source *s)
 
 static void drop_sources(struct place *p)
 {
-	while (p->n > 0) {
-		p->n--;
-		p->sources[p->n]->free(p->sources[p->n]);
+	while (p->given < p->n) {
+		struct source *s = p->sources[p->given++];
+
+		s->free(s);
 	}
 	free(p->sources);
 	p->sources = NULL;
@@ -263,15 +264,12 @@ static bool is_taken(struct ahead *a, size_t number, struct opener *main)
 int ahead_open(struct ahead *a, size_t number, struct opener *main, source_fn each, void *arg)
 {
 	struct place *p = &a->places[number];
-	size_t given = 0;
 	int r = 0;
 
 	if (!is_taken(a, number, main))
 		return opener_open(main, &a->candidates[number], each, arg);
-	while (r >= 0 && given < p->n)
-		r = each(arg, p->sources[given++]);
-	memmove(p->sources, p->sources + given, (p->n - given) * sizeof(struct source *));
-	p->n -= given;
+	while (r >= 0 && p->given < p->n)
+		r = each(arg, p->sources[p->given++]);
 	drop_sources(p);
 	return r < 0 ? r : p->r;
 }
