@@ -19,7 +19,7 @@
 
 Suite(segment_search);
 
-enum { LINES = 1500, LINE_SIZE = 400 };
+enum { LINES = 1500, LINE_SIZE = 1000 };
 
 static char line[LINES][LINE_SIZE];
 
