@@ -177,7 +177,9 @@ static int check_continuation(const struct sealer *s, const struct message *m, u
 		return BULLA_EPEER;
 	if (j->closed || m->batch.batch_no != j->batches || m->batch.first_seq != j->entries ||
 	    m->batch.entries == 0 || m->batch.bytes > BATCH_SIZE_MAX + ENTRY_SIZE_MAX ||
-	    m->batch.time_min > m->batch.time_max)
+	    m->batch.time_min > m->batch.time_max ||
+	    (m->batch.entries == 1 && m->batch.time_min != m->batch.time_max) ||
+	    root_is_absent(&m->batch.root))
 		return BULLA_EORDER;
 	return m->batch.recovered || id_equal(&j->boot, &boot) ? 0 : BULLA_EORDER;
 }

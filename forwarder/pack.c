@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/framefile.h"
 #include "base/io.h"
+#include "base/room.h"
 #include "bulla/error.h"
 #include "forwarder/packed.h"
 #include "seal/ledger.h"
@@ -38,9 +39,12 @@ struct place {
 struct packer {
 	const struct state *state;
 	struct history *history; /* at the packer's place */
-	int ledger;
-	struct frame_reader records;
-	bool has_header;
+	struct ledger ledger;
+	struct ledger_scan scan;
+	struct batch *batches; /* owned: of the commit at hand, where the ledger left roots out */
+	size_t batches_cap;
+	struct buf record;
+	bool strayed; /* the ledger was read on beyond the history */
 	struct place *places; /* by handle */
 	uint32_t n_places, places_cap;
 	uint32_t open[TAILS_OPEN]; /* handles + 1, a ring */
@@ -54,17 +58,21 @@ struct packer {
 
 static int start_over(struct packer *p)
 {
+	int r;
+
 	history_free(p->history);
 	p->history = history_new();
 	if (!p->history)
 		return -ENOMEM;
-	frame_reader_seek(&p->records, 0);
-	p->has_header = false;
+	ledger_close(&p->ledger);
+	p->scan = (struct ledger_scan){ 0 };
+	p->strayed = false;
+	r = ledger_begin(&p->ledger, p->state->ledger, O_RDONLY);
 	for (uint32_t i = 0; i < p->n_places; i++)
 		close_fd(&p->places[i].fd);
 	p->n_places = 0;
 	memset(p->open, 0, sizeof p->open);
-	return 0;
+	return r;
 }
 
 int packer_new(struct packer **ret, const struct state *s)
@@ -75,13 +83,11 @@ int packer_new(struct packer **ret, const struct state *s)
 	if (!p)
 		return -ENOMEM;
 	p->state = s;
-	p->ahead_ledger.fd = -1;
+	p->ledger.fd = p->ahead_ledger.fd = -1;
 	p->ahead = history_new();
-	p->ledger = openat(s->ledger, LEDGER_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	r = p->ledger < 0 ? -errno : packed_new(&p->packed, s);
-	frame_reader_init(&p->records, p->ledger, 0, LEDGER_RECORD_MAX);
+	r = p->ahead ? start_over(p) : -ENOMEM;
 	if (r >= 0)
-		r = p->ahead ? start_over(p) : -ENOMEM;
+		r = packed_new(&p->packed, s);
 	if (r >= 0)
 		r = ledger_open(&p->ahead_ledger, s->ledger, O_RDONLY, p->ahead,
 				HISTORY_SKIP_SIGNATURE, NULL, NULL, &p->ahead_scan);
@@ -104,8 +110,9 @@ struct packer *packer_free(struct packer *p)
 	history_free(p->ahead);
 	ledger_close(&p->ahead_ledger);
 	packed_free(p->packed);
-	frame_reader_done(&p->records);
-	close_fd(&p->ledger);
+	ledger_close(&p->ledger);
+	free(p->batches);
+	buf_done(&p->record);
 	free(p);
 	return NULL;
 }
@@ -408,89 +415,86 @@ static int copy_batch(struct packer *p, const struct batch *b, uint32_t handle,
 
 /* The ledger. */
 
-/* Read the next record.  @return its type; 0 at the end; an error. */
-static int next_record(struct packer *p, struct frame *f)
-{
-	int r = frame_reader_next(&p->records, f, NULL);
-
-	if (r == BULLA_ETRUNCATED || r == BULLA_ECORRUPT)
-		return 0; /* being written */
-	if (r <= 0)
-		return r;
-	if (p->has_header)
-		return (int) f->type;
-	if (f->type != LEDGER_HEADER)
-		return BULLA_EVERSION;
-	p->has_header = true;
-	r = history_header(p->history, f->payload, f->size);
-	return r < 0 ? r : LEDGER_HEADER;
-}
-
 int packer_seek(struct packer *p, uint64_t number)
 {
-	struct frame f;
+	struct ledger_read record;
 	int r;
 
-	if (number < history_size(p->history)) {
+	if (number < history_size(p->history) || p->strayed) {
 		r = start_over(p);
 		if (r < 0)
 			return r;
 	}
 	while (history_size(p->history) < number) {
-		r = next_record(p, &f);
-		if (r == 0)
-			return -ENOENT;
-		if (r == LEDGER_KEYS)
-			r = history_keys(p->history, f.payload, f.size);
-		else if (r == LEDGER_COMMIT)
-			r = history_commit(p->history, f.payload, f.size, HISTORY_SKIP_SIGNATURE,
-					   NULL);
-		if (r < 0)
-			return r;
+		r = ledger_next(&p->ledger, p->history, HISTORY_SKIP_SIGNATURE, &p->scan, &record);
+		if (r <= 0)
+			return r < 0 ? r : -ENOENT;
+		if (record.type == LEDGER_COMMIT)
+			history_commit_sealed(p->history);
 	}
 	return 0;
 }
 
-static int pack_commit(struct packer *p, const struct frame *f, const struct pack_options *o,
+/*
+ * A commit that the ledger has packed, as it was sealed: its batches' roots are made again.  Without one of them there is no
+ * record that the other end could check.
+ */
+static int unpack_record(struct packer *p, struct ledger_read *record)
+{
+	uint32_t n = record->commit.commit.n_batches;
+	int r = 0;
+
+	while (p->batches_cap < n)
+		if (!room_for(&p->batches, p->batches_cap, &p->batches_cap, sizeof *p->batches))
+			return -ENOMEM;
+	memcpy(p->batches, record->commit.batches, n * sizeof *p->batches);
+	for (uint32_t i = 0; r >= 0 && i < n; i++)
+		if (root_is_absent(&p->batches[i].root))
+			r = packed_root(p->packed, &p->batches[i], &p->batches[i].root);
+	buf_clear(&p->record);
+	if (r >= 0)
+		r = history_rewrite_commit(p->history, p->batches, &p->record);
+	if (r < 0) {
+		p->strayed = true;
+		return is_shortage(r) ? r : BULLA_ECORRUPT;
+	}
+	record->payload = p->record.data;
+	record->size = p->record.len;
+	record->commit.batches = p->batches;
+	return 0;
+}
+
+static int pack_commit(struct packer *p, struct ledger_read *record, const struct pack_options *o,
 		       struct buf *body)
 {
-	struct sealed_commit c;
-	int r;
+	const struct sealed_commit *c = &record->commit;
+	int r = record->payload ? 0 : unpack_record(p, record);
 
-	r = history_commit(p->history, f->payload, f->size, HISTORY_SKIP_SIGNATURE, &c);
-	if (r >= 0)
-		r = grow_places(p, history_n_journals(p->history));
-	for (uint32_t i = 0; i < c.commit.n_batches && r >= 0; i++)
-		r = copy_batch(p, &c.batches[i], c.handles[i], o, body);
 	if (r < 0)
 		return r;
-	wire_frame(body, WIRE_COMMIT, f->payload, f->size);
+	history_commit_sealed(p->history);
+	r = grow_places(p, history_n_journals(p->history));
+	for (uint32_t i = 0; i < c->commit.n_batches && r >= 0; i++)
+		r = copy_batch(p, &c->batches[i], c->handles[i], o, body);
+	if (r < 0)
+		return r;
+	wire_frame(body, WIRE_COMMIT, record->payload, record->size);
 	return body->bad ? -ENOMEM : 1;
 }
 
 int packer_next(struct packer *p, const struct pack_options *o, struct buf *body)
 {
-	struct frame f;
+	struct ledger_read record;
 	int r;
 
-	for (;;) {
-		uint64_t before = p->records.offset;
-
-		r = next_record(p, &f);
+	/* Keys without their commit are not there yet: stay before them. */
+	while (history_size(p->history) < history_size(p->ahead)) {
+		r = ledger_next(&p->ledger, p->history, HISTORY_SKIP_SIGNATURE, &p->scan, &record);
 		if (r <= 0)
 			return r;
-		if (r == LEDGER_COMMIT)
-			return pack_commit(p, &f, o, body);
-		if (r != LEDGER_KEYS)
-			continue;
-		/* Keys without their commit are not there yet: stay before them. */
-		if (history_size(p->ahead) <= history_size(p->history)) {
-			frame_reader_seek(&p->records, before);
-			return 0;
-		}
-		wire_frame(body, WIRE_KEYS, f.payload, f.size);
-		r = history_keys(p->history, f.payload, f.size);
-		if (r < 0)
-			return r;
+		if (record.type == LEDGER_COMMIT)
+			return pack_commit(p, &record, o, body);
+		wire_frame(body, WIRE_KEYS, record.payload, record.size);
 	}
+	return 0;
 }

@@ -21,6 +21,8 @@ struct packed;
 _must_check_ int packed_new(struct packed **ret, const struct state *s);
 struct packed *packed_free(struct packed *p);
 
+/** The root of what segments have for a batch.  @return 0, -ENOENT, an error of a segment that is damaged. */
+_must_check_ int packed_root(struct packed *p, const struct batch *b, struct hash *ret);
 /**
  * Append the frames of a batch.  Of its journal `*contexts` and `*seeds` were sent before; how many have been now is left
  * there.

@@ -424,7 +424,7 @@ static int begin_history(struct receiver *r)
 
 	if (r->has_header)
 		return 0;
-	history_write_header(&header);
+	history_write_header(0, &header);
 	k = header.bad ? -ENOMEM : history_header(r->history, header.data, header.len);
 	r->has_header = k >= 0;
 	return k;

@@ -9,6 +9,7 @@
  */
 
 #include "seal/history.h"
+#include "seal/record.h"
 
 enum { LEDGER_MAGIC_SIZE = 8 };
 extern const uint8_t history_magic[LEDGER_MAGIC_SIZE];
@@ -24,7 +25,9 @@ struct journal_table {
 
 /** What a commit record holds, before it is absorbed. */
 struct parsed {
-	bool complete; /* holds a whole commit that is the next one */
+	bool complete;	  /* holds a whole commit that is the next one */
+	bool lacks_roots; /* of some batches */
+	struct ledger_items items;
 	struct commit commit;
 	struct batch *batches;
 	uint32_t *handles;
@@ -76,6 +79,8 @@ _must_check_ int history_parse_open(struct history *h, const struct event *e);
 /** Read a commit record into h->p, checked but for its signature, which is absent without `with_sigma`. */
 _must_check_ int history_parse_commit(struct history *h, const uint8_t *bytes, size_t n,
 				      bool with_sigma);
+/** Take a record that was read into h->p, checked but for its signature. */
+_must_check_ int history_parse_record(struct history *h, const struct commit_record *record);
 /** The id of the origin that the commit in h->p belongs to, or founds. */
 struct id history_parsed_origin(const struct history *h);
 /** The message that seals the commit in h->p.  @return its length. */

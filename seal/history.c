@@ -38,6 +38,7 @@ struct history *history_free(struct history *h)
 		free(h->p.handles);
 		free(h->p.events);
 		free(h->p.opened);
+		ledger_items_done(&h->p.items);
 		free(h);
 	}
 	return NULL;
@@ -222,41 +223,59 @@ static void absorb(struct history *h)
 	}
 }
 
-int history_preview(struct history *h, const uint8_t *bytes, size_t n, enum history_check check,
-		    struct sealed_commit *ret)
+/* Check the seal of the commit in h->p, and that it is the pinned key's. */
+static int check_seal(struct history *h, enum history_check check)
 {
-	struct parsed *p = &h->p;
-	uint64_t counter;
-	int r;
+	const struct parsed *p = &h->p;
+	const struct kes_public_tree *bottom = &h->trees[h->params.levels - 1];
+	uint64_t counter = p->commit.number - h->key_first;
+	uint32_t index = kes_index(&h->params, counter, h->params.levels - 1u);
+	char message[SEAL_MESSAGE_SIZE_MAX];
 
-	r = history_parse_commit(h, bytes, n, true);
-	if (r < 0)
-		return r;
-	counter = p->commit.number - h->key_first;
 	if (check == HISTORY_CHECK_ALL) {
-		const struct kes_public_tree *bottom = &h->trees[h->params.levels - 1];
-		uint32_t index = kes_index(&h->params, counter, h->params.levels - 1u);
-		char message[SEAL_MESSAGE_SIZE_MAX];
 		size_t size = history_parsed_message(h, message);
 
 		if (!kes_check_sigma(p->sigma, bottom->node[bottom_keys(&h->params) + index].b,
 				     message, size))
 			return BULLA_ESIG;
 	}
-	r = check_pin(h);
-	if (r < 0)
+	return check_pin(h);
+}
+
+static int previewed(struct history *h, int r, enum history_check check, struct sealed_commit *ret)
+{
+	const struct parsed *p = &h->p;
+
+	if (r >= 0)
+		r = check_seal(h, check);
+	if (r < 0) {
+		h->p.complete = false;
 		return r;
+	}
 	if (ret)
 		*ret = (struct sealed_commit){
 			.commit = p->commit,
 			.batches = p->batches,
 			.handles = p->handles,
-			.counter = counter,
+			.lacks_roots = p->lacks_roots,
+			.counter = p->commit.number - h->key_first,
 			.leaf = p->leaf,
 			.root = p->root,
 			.sigma = p->sigma,
 		};
 	return 0;
+}
+
+int history_preview(struct history *h, const uint8_t *bytes, size_t n, enum history_check check,
+		    struct sealed_commit *ret)
+{
+	return previewed(h, history_parse_commit(h, bytes, n, true), check, ret);
+}
+
+int history_preview_record(struct history *h, const struct commit_record *record,
+			   enum history_check check, struct sealed_commit *ret)
+{
+	return previewed(h, history_parse_record(h, record), check, ret);
 }
 
 int history_commit(struct history *h, const uint8_t *bytes, size_t n, enum history_check check,

@@ -29,10 +29,11 @@
 #include "base/buf.h"
 #include "seal/kes.h"
 #include "seal/note.h"
+#include "seal/record.h"
 #include "seal/statement.h"
 #include "seal/tree.h"
 
-enum ledger_record { LEDGER_HEADER = 1, LEDGER_KEYS = 2, LEDGER_COMMIT = 3 };
+enum ledger_record { LEDGER_HEADER = 1, LEDGER_KEYS = 2, LEDGER_COMMIT = 3, LEDGER_PACKED = 4 };
 
 enum {
 	LEDGER_HEADER_SIZE = 8 + 4 + 4 + 8,
@@ -63,7 +64,8 @@ struct sealed_commit {
 	struct commit commit;
 	const struct batch *batches; /* commit.n_batches, sorted by journal */
 	const uint32_t *handles;     /* of the batches */
-	uint64_t counter;	     /* of its seal, counted from the key's first commit */
+	bool lacks_roots; /* those of some batches are zeroes: only all together are sealed here */
+	uint64_t counter; /* of its seal, counted from the key's first commit */
 	struct hash leaf;
 	struct hash root; /* of the tree with this commit */
 	const uint8_t *sigma;
@@ -84,7 +86,11 @@ static inline void history_freep(struct history **h)
  */
 void history_pin(struct history *h, const struct vkey *key);
 
-/** Take the header.  @return 0, BULLA_EVERSION, BULLA_ECORRUPT, BULLA_EORDER for a second one. */
+/**
+ * Take the header of the ledger, or of a file that goes on with it.
+ *
+ * @return 0, BULLA_EVERSION, BULLA_ECORRUPT, BULLA_EORDER for one that does not begin with the next commit.
+ */
 _must_check_ int history_header(struct history *h, const uint8_t *p, size_t n);
 /**
  * Take a keys record: its certificates are checked.
@@ -111,6 +117,9 @@ _must_check_ int history_commit(struct history *h, const uint8_t *p, size_t n,
  */
 _must_check_ int history_preview(struct history *h, const uint8_t *p, size_t n,
 				 enum history_check check, struct sealed_commit *ret);
+/** The same of a record that was read elsewhere (seal/packed.h). */
+_must_check_ int history_preview_record(struct history *h, const struct commit_record *record,
+					enum history_check check, struct sealed_commit *ret);
 /** Take a record of any type but the header. */
 _must_check_ int history_record(struct history *h, uint32_t type, const uint8_t *p, size_t n,
 				struct sealed_commit *ret);
@@ -132,8 +141,8 @@ struct batch_item {
 	bool recovered;
 };
 
-/** Append the header of a ledger that begins with commit 0. */
-void history_write_header(struct buf *to);
+/** Append the header of a file of the ledger whose first commit is this. */
+void history_write_header(uint64_t first, struct buf *to);
 /** Append the keys record of the levels that `k` has just certified. */
 void history_write_keys(const struct kes *k, struct buf *to);
 /**
@@ -152,6 +161,16 @@ _must_check_ int history_write_commit(struct history *h, uint64_t time_ns, struc
 _must_check_ ssize_t history_seal_message(struct history *h, const uint8_t *p, size_t n,
 					  char ret[SEAL_MESSAGE_SIZE_MAX]);
 
+/** The root over some batches, which are sorted by journal. */
+struct hash batches_root(const struct batch *batches, size_t n);
+/**
+ * Append the record of the commit that was just previewed as it was sealed, with all roots: `batches` are its batches with
+ * those that it lacks.
+ *
+ * @return 0; BULLA_ETAMPERED where they are not what was sealed; -ENOMEM.
+ */
+_must_check_ int history_rewrite_commit(const struct history *h, const struct batch *batches,
+					struct buf *to);
 /** Absorb the commit that history_seal_message() or history_preview() has just read.  Cannot fail, so it may come after the record is durable. */
 void history_commit_sealed(struct history *h);
 

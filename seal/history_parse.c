@@ -32,9 +32,10 @@ int history_header(struct history *h, const uint8_t *p, size_t n)
 	first = rd_u64(&r);
 	if (r.bad || r.left > 0)
 		return BULLA_ECORRUPT;
-	if (memcmp(m, history_magic, sizeof history_magic) != 0 || incompatible != 0 || first != 0)
+	if (memcmp(m, history_magic, sizeof history_magic) != 0 || incompatible != 0 ||
+	    (first != 0 && !h->has_header))
 		return BULLA_EVERSION;
-	if (h->has_header)
+	if (h->has_header && (first == 0 || first != h->tree.size))
 		return BULLA_EORDER;
 	h->has_header = true;
 	return 0;
@@ -279,36 +280,23 @@ static int parse_event(struct history *h, const struct event *e, size_t place)
 	}
 }
 
-static int parse_events(struct history *h, struct rd *r)
+static int parse_events(struct history *h, const struct commit_record *record)
 {
 	struct parsed *p = &h->p;
-	uint64_t m = rd_varint(r);
-	int k;
+	struct rd r = rd_of(record->events, record->events_size);
+	int k = grow(&p->events, &p->events_cap, record->n_events, sizeof *p->events);
 
-	if (r->bad || m > EVENTS_MAX)
-		return BULLA_ECORRUPT;
-	k = grow(&p->events, &p->events_cap, m, sizeof *p->events);
-	if (k < 0)
-		return k;
-	for (size_t i = 0; i < m; i++) {
+	for (size_t i = 0; k >= 0 && i < record->n_events; i++) {
 		struct event *e = &p->events[i];
-		uint64_t len;
 
-		e->kind = rd_u8(r);
-		len = rd_varint(r);
-		if (len > EVENT_SIZE_MAX)
-			return BULLA_ECORRUPT;
-		e->len = (uint16_t) len;
-		e->body = rd_bytes(r, len);
-		if (r->bad)
-			return BULLA_ECORRUPT;
+		e->kind = rd_u8(&r);
+		e->len = (uint16_t) rd_varint(&r);
+		e->body = rd_bytes(&r, e->len);
 		k = parse_event(h, e, i);
-		if (k < 0)
-			return k;
 	}
 	p->commit.events = p->events;
-	p->commit.n_events = (uint16_t) m;
-	return 0;
+	p->commit.n_events = (uint16_t) record->n_events;
+	return k;
 }
 
 static bool add_exceeds(uint64_t a, uint64_t b)
@@ -316,13 +304,12 @@ static bool add_exceeds(uint64_t a, uint64_t b)
 	return a > UINT64_MAX - b;
 }
 
-static int parse_item(struct history *h, struct rd *r, struct batch *b, uint32_t *ret_handle)
+static int parse_item(struct history *h, const struct ledger_item *i, struct batch *b,
+		      uint32_t *ret_handle)
 {
-	uint64_t handle = rd_varint(r), entries, offset_time;
-	uint8_t flags = rd_u8(r);
-	const struct ledger_journal *j = r->bad ? NULL : history_journal_at(h, handle);
+	const struct ledger_journal *j = history_journal_at(h, i->handle);
 
-	if (!j || (flags & ~BATCH_FLAGS_ALL))
+	if (!j || (i->flags & ~BATCH_FLAGS_ALL) || i->entries == 0 || i->entries > UINT32_MAX)
 		return BULLA_ECORRUPT;
 	if (j->closed)
 		return BULLA_EORDER;
@@ -330,33 +317,29 @@ static int parse_item(struct history *h, struct rd *r, struct batch *b, uint32_t
 		.journal = j->id,
 		.batch_no = j->batches,
 		.first_seq = j->entries,
-		.boot = handle < h->journals.n ? j->boot : h->p.commit.boot,
-		.recovered = flags & BATCH_RECOVERED,
+		.entries = (uint32_t) i->entries,
+		.bytes = i->bytes,
+		.time_min = h->p.commit.time_ns + i->time_min,
+		.boot = i->handle < h->journals.n ? j->boot : h->p.commit.boot,
+		.mono_offset = (int64_t) ((uint64_t) j->mono_offset + i->mono),
+		.root = i->root,
+		.recovered = i->flags & BATCH_RECOVERED,
 	};
 	/* A journal never outlives its boot, but for what the boot left unsealed. */
 	if (!b->recovered && !id_equal(&b->boot, &h->p.commit.boot))
 		return BULLA_EORDER;
-	entries = rd_varint(r);
-	b->bytes = rd_varint(r);
-	b->time_min = h->p.commit.time_ns + (uint64_t) rd_zigzag(r);
-	offset_time = rd_varint(r);
-	b->mono_offset = (int64_t) ((uint64_t) j->mono_offset + (uint64_t) rd_zigzag(r));
-	rd_copy(r, b->root.b, HASH_SIZE);
-	if (r->bad || entries == 0 || entries > UINT32_MAX)
+	if (__builtin_add_overflow(b->time_min, i->span, &b->time_max))
 		return BULLA_ECORRUPT;
-	if (__builtin_add_overflow(b->time_min, offset_time, &b->time_max))
+	if (add_exceeds(j->entries, i->entries) || add_exceeds(j->bytes, b->bytes))
 		return BULLA_ECORRUPT;
-	b->entries = (uint32_t) entries;
-	if (add_exceeds(j->entries, entries) || add_exceeds(j->bytes, b->bytes))
-		return BULLA_ECORRUPT;
-	*ret_handle = (uint32_t) handle;
+	*ret_handle = (uint32_t) i->handle;
 	return 0;
 }
 
-static int parse_items(struct history *h, struct rd r, uint64_t n)
+static int parse_items(struct history *h, const struct commit_record *record)
 {
 	struct parsed *p = &h->p;
-	size_t cap = p->batches_cap;
+	size_t cap = p->batches_cap, n = record->n_items;
 	int k;
 
 	k = grow(&p->handles, &cap, n, sizeof *p->handles);
@@ -367,27 +350,15 @@ static int parse_items(struct history *h, struct rd r, uint64_t n)
 	for (size_t i = 0; i < n; i++) {
 		struct batch *b = &p->batches[i];
 
-		k = parse_item(h, &r, b, &p->handles[i]);
+		k = parse_item(h, &record->items[i], b, &p->handles[i]);
 		if (k < 0)
 			return k;
 		if (i > 0 && id_compare(&b[-1].journal, &b->journal) >= 0)
 			return BULLA_ENOTCANON;
+		p->lacks_roots |= root_is_absent(&b->root);
 	}
 	p->commit.n_batches = (uint32_t) n;
 	return 0;
-}
-
-/* Step over the items to reach the events, which say what the items' new handles and the boot are. */
-static int skip_items(struct rd *r, uint64_t n)
-{
-	for (uint64_t i = 0; i < n && !r->bad; i++) {
-		rd_varint(r);
-		rd_u8(r);
-		for (int k = 0; k < 5; k++)
-			rd_varint(r);
-		rd_bytes(r, HASH_SIZE);
-	}
-	return r->bad ? BULLA_ECORRUPT : 0;
 }
 
 static int compare_batch_journal(const void *key, const void *batch)
@@ -450,18 +421,31 @@ static int check_closes(const struct history *h)
 	return 0;
 }
 
-static int hash_commit(struct history *h)
+struct hash batches_root(const struct batch *batches, size_t n)
+{
+	struct frontier tree = { 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		struct hash leaf = batch_leaf_hash(&batches[i]);
+
+		frontier_push(&tree, &leaf);
+	}
+	return frontier_root(&tree);
+}
+
+/* Where roots are left out, the seal covers what the record says that all of them come to. */
+static int hash_commit(struct history *h, const struct commit_record *record)
 {
 	struct parsed *p = &h->p;
-	struct frontier batches = { 0 };
 	int r;
 
-	for (size_t i = 0; i < p->commit.n_batches; i++) {
-		struct hash leaf = batch_leaf_hash(&p->batches[i]);
-
-		frontier_push(&batches, &leaf);
-	}
-	p->commit.batches_root = frontier_root(&batches);
+	if (!p->lacks_roots)
+		p->commit.batches_root = batches_root(p->batches, p->commit.n_batches);
+	if (record->batches_root && p->lacks_roots)
+		memcpy(p->commit.batches_root.b, record->batches_root, HASH_SIZE);
+	else if (record->batches_root &&
+		 memcmp(p->commit.batches_root.b, record->batches_root, HASH_SIZE) != 0)
+		return BULLA_ESIG;
 	r = commit_leaf_hash(&p->commit, &p->leaf);
 	if (r < 0)
 		return r;
@@ -507,38 +491,40 @@ size_t history_parsed_message(const struct history *h, char ret[SEAL_MESSAGE_SIZ
 				  p->tree.size, &p->root, ret);
 }
 
-int history_parse_commit(struct history *h, const uint8_t *bytes, size_t n, bool with_sigma)
+int history_parse_record(struct history *h, const struct commit_record *record)
 {
 	struct parsed *p = &h->p;
-	struct rd r = rd_of(bytes, n), items;
-	uint64_t n_items;
 	int k;
 
 	if (!h->has_header || !h->has_keys || h->awaiting_keys)
 		return BULLA_EORDER;
 	p->n_opened = 0;
 	p->has_genesis = p->has_up = p->has_down = p->has_rekey = p->complete = false;
-	p->commit = (struct commit){ .number = rd_varint(&r), .boot = h->boot };
-	p->commit.time_ns = rd_u64(&r);
-	n_items = rd_varint(&r);
-	if (r.bad || n_items > BATCHES_MAX)
-		return BULLA_ECORRUPT;
+	p->lacks_roots = false;
+	p->commit = (struct commit){
+		.number = record->number,
+		.time_ns = record->time_ns,
+		.boot = h->boot,
+	};
+	p->sigma = record->sigma;
 	if (p->commit.number != h->tree.size || p->commit.number - h->key_first >= h->keys_upto)
 		return BULLA_EORDER;
-	items = r;
-	k = skip_items(&r, n_items);
-	if (k >= 0)
-		k = parse_events(h, &r);
+	/* Events say which boot it is, and what the newest handles stand for. */
+	k = parse_events(h, record);
 	if (k >= 0)
 		k = check_life(h);
 	if (k >= 0)
-		k = parse_items(h, items, n_items);
+		k = parse_items(h, record);
 	if (k >= 0)
 		k = check_closes(h);
-	if (k < 0)
-		return k;
-	p->sigma = with_sigma ? rd_bytes(&r, KES_SIGMA_SIZE) : NULL;
-	if (r.bad || r.left > 0)
-		return BULLA_ECORRUPT;
-	return hash_commit(h);
+	return k < 0 ? k : hash_commit(h, record);
+}
+
+int history_parse_commit(struct history *h, const uint8_t *bytes, size_t n, bool with_sigma)
+{
+	struct commit_record record;
+	int r = commit_record_read(bytes, n, with_sigma, &h->p.items, &record);
+
+	h->p.complete = false;
+	return r < 0 ? r : history_parse_record(h, &record);
 }

@@ -192,7 +192,7 @@ static int reopen(struct origin *o, int ledger_dirfd)
 		r = io_sync_dir(ledger_dirfd);
 	if (r < 0)
 		return r;
-	if (scan.end == 0) {
+	if (scan.end == 0 && o->ledger.first == 0) {
 		r = never_began(o) ? ledger_is_blank(&o->ledger) : 0;
 		if (r <= 0)
 			return r < 0 ? r : BULLA_EORDER;
@@ -280,6 +280,7 @@ static int prepare_key(struct origin *o)
 	r = settle(o);
 	if (r < 0)
 		return r;
+	ledger_rotate(&o->ledger, history_size(o->history));
 	if (kes_needs_renewal(key)) {
 		if (!key->pending) {
 			kes_renew(key);

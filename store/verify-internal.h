@@ -3,8 +3,8 @@
 #define BULLA_STORE_VERIFY_INTERNAL_H
 
 /**
- * What the parts of verify share: verify.c leads through the ledger, verify_tails.c and verify_segments.c read what its
- * batches speak of.
+ * What the parts of verify share: verify.c leads through the ledger, verify_roots.c fills in what it left out,
+ * verify_tails.c and verify_segments.c read what its batches speak of.
  */
 
 #include "bulla/error.h"
@@ -51,6 +51,9 @@ struct verifier {
 	uint32_t dice;
 	struct segment_set segments;
 	struct segment_cursor *cursors; /* owned: one a segment */
+	struct batch *batches;		/* owned: of the commit at hand, where the ledger left roots out */
+	bool *made; /* owned: of these, which roots were made of what a segment has */
+	size_t batches_cap, made_cap;
 	struct batchroot root;
 	struct gaps gaps; /* of the batch at hand */
 	struct buf raw;
@@ -128,11 +131,20 @@ _must_check_ int verify_segments_open(struct verifier *v, bool late);
 /** Whether segments have a batch; where they do not, new ones may, which are then opened.  @return 1, 0, an error of
  * verify_segments_open(). */
 _must_check_ int verify_segments_have(struct verifier *v, const struct batch *b);
+/** The root of what a segment has for a batch.  @return 1; 0: none has it, or it cannot be read, which was said; an error. */
+_must_check_ int verify_segments_root(struct verifier *v, const struct batch *b, struct hash *ret);
 /** Check batch `i` of a commit where a segment has it; `*ret_good` says that one has, and rightly. */
 _must_check_ int verify_segments_batch(struct verifier *v, const struct sealed_commit *c,
 				       uint32_t i, bool *ret_good);
 /** Behind all commits: nothing else may be there. */
 void verify_segments_rest(struct verifier *v);
 void verify_segments_done(struct verifier *v);
+
+/**
+ * Fill in the roots that the ledger left out of a commit; what there is makes them, and the seal covers all together.
+ *
+ * @return 1: `c` has them, of batches that are whole or were pruned; 0: they are not what was sealed, which was said; an error.
+ */
+_must_check_ int verify_roots(struct verifier *v, struct sealed_commit *c);
 
 #endif

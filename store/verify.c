@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -96,7 +97,7 @@ static void check_receipt(struct verifier *v, const struct sealed_commit *c)
 	    !hash_same(o->receipt_root, &c->root))
 		verify_found(v, &(struct finding){
 					.verdict = VERDICT_TAMPERED,
-					.file = "ledger/" LEDGER_FILE,
+					.file = "ledger",
 					.batch = NONE,
 					.commit = c->commit.number,
 					.offset = NONE,
@@ -126,6 +127,20 @@ static int check_closed(struct verifier *v, const struct commit *c)
 	return 0;
 }
 
+/* @return 0 or an error. */
+static int check_batches(struct verifier *v, struct sealed_commit c)
+{
+	int r = c.lacks_roots ? verify_roots(v, &c) : 1;
+
+	if (r == 0)
+		v->report->batches += c.commit.n_batches;
+	for (uint32_t i = 0; i < c.commit.n_batches && r > 0; i++) {
+		r = verify_tails_batch(v, &c, i);
+		r = r < 0 ? r : 1;
+	}
+	return MIN_OF(r, 0);
+}
+
 static int check_commit(void *arg, const struct sealed_commit *c)
 {
 	struct verifier *v = arg;
@@ -134,8 +149,7 @@ static int check_commit(void *arg, const struct sealed_commit *c)
 		v->report->time_first = c->commit.time_ns;
 	v->report->time_last = c->commit.time_ns;
 	check_receipt(v, c);
-	for (uint32_t i = 0; i < c->commit.n_batches && v->error == 0; i++)
-		v->error = verify_tails_batch(v, c, i);
+	v->error = check_batches(v, *c);
 	if (v->error == 0)
 		v->error = check_closed(v, &c->commit);
 	return v->error;
@@ -164,9 +178,13 @@ uint64_t verify_now(const struct verifier *v)
 static void found_in_ledger(struct verifier *v, enum verdict verdict, uint64_t offset,
 			    const char *what)
 {
+	char file[16 + LEDGER_NAME_SIZE], name[LEDGER_NAME_SIZE];
+
+	ledger_name(v->ledger.first, name);
+	snprintf(file, sizeof file, "ledger/%s", name);
 	verify_found(v, &(struct finding){
 				.verdict = verdict,
-				.file = "ledger/" LEDGER_FILE,
+				.file = file,
 				.batch = NONE,
 				.commit = history_size(v->history),
 				.offset = offset,
@@ -226,6 +244,26 @@ static int check_no_header(struct verifier *v)
 	return 0;
 }
 
+/* Files that begin behind the last commit are not reached: what lies between is missing, or was written meanwhile. */
+static int check_beyond(struct verifier *v)
+{
+	int r;
+
+	while ((r = ledger_has_beyond(&v->ledger, history_size(v->history))) > 0) {
+		uint64_t before = history_size(v->history);
+
+		r = verify_follow_ledger(v);
+		if (r < 0)
+			return r;
+		if (history_size(v->history) == before) {
+			found_in_ledger(v, VERDICT_TAMPERED, v->scan.end,
+					"commits are missing before another file of the ledger");
+			return 0;
+		}
+	}
+	return r;
+}
+
 /* A frame that is not whole is what a crash leaves at the end, and only there: nothing whole may follow it. */
 static int check_ledger_end(struct verifier *v)
 {
@@ -233,7 +271,7 @@ static int check_ledger_end(struct verifier *v)
 		found_in_ledger(v, VERDICT_TAMPERED, v->scan.end, why_refused(v->scan.error));
 		return 0;
 	}
-	if (v->scan.end == 0)
+	if (v->scan.end == 0 && v->ledger.first == 0)
 		return check_no_header(v);
 	while (v->scan.damaged_at != 0) {
 		uint64_t end = v->scan.end;
@@ -242,7 +280,7 @@ static int check_ledger_end(struct verifier *v)
 		if (r == 0) {
 			found_in_ledger(v, VERDICT_NOTE, end,
 					"a torn record at the end, never acknowledged");
-			return 0;
+			break;
 		}
 		/* It may have been written while we read it. */
 		if (r > 0)
@@ -255,20 +293,20 @@ static int check_ledger_end(struct verifier *v)
 			return 0;
 		}
 	}
-	return 0;
+	return check_beyond(v);
 }
 
 static int check_ledger(struct verifier *v)
 {
 	int r;
 
-	v->ledger.fd = io_open_regular(v->state->ledger, LEDGER_FILE, O_RDONLY);
-	if (v->ledger.fd == -ENOENT) {
+	r = ledger_begin(&v->ledger, v->state->ledger, O_RDONLY);
+	if (r == -ENOENT) {
 		found_in_ledger(v, VERDICT_UNSEALED, NONE, "there is no ledger");
 		return 0;
 	}
-	if (v->ledger.fd < 0)
-		return v->ledger.fd;
+	if (r < 0)
+		return r;
 	r = verify_follow_ledger(v);
 	return r < 0 ? r : check_ledger_end(v);
 }
@@ -304,7 +342,7 @@ static void conclude(struct verifier *v)
 			v,
 			&(struct finding){
 				.verdict = VERDICT_UNPINNED,
-				.file = "ledger/" LEDGER_FILE,
+				.file = "ledger",
 				.batch = NONE,
 				.commit = NONE,
 				.offset = NONE,
@@ -317,6 +355,8 @@ static void verifier_done(struct verifier *v)
 {
 	verify_tails_done(v);
 	verify_segments_done(v);
+	free(v->batches);
+	free(v->made);
 	ledger_close(&v->ledger);
 	history_free(v->history);
 }

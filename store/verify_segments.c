@@ -151,33 +151,38 @@ static int64_t find_in_group(const struct segment_cursor *c, const struct segmen
 	return (int64_t) i;
 }
 
+/* Batch `i` of a commit, which is number `number` of the group at hand. */
 static const char *check_batch(struct verifier *v, const struct segment_span *span, uint32_t number,
-			       const struct batch *sealed, const struct commit *commit,
-			       const struct ledger_journal *j, int *ret)
+			       const struct sealed_commit *c, uint32_t i, int *ret)
 {
-	struct segment_cursor *c = &v->cursors[span->file];
+	const struct ledger_journal *j = history_journal(v->history, c->handles[i]);
+	struct segment_cursor *cursor = &v->cursors[span->file];
 	const struct segment_journal *sj =
 		&v->segments.files[span->file].segment.journals[span->number];
 	const struct segment_origin *origin =
 		&v->segments.files[span->file].segment.origins[sj->origin];
-	const struct group_batch *b = &c->group.batches[number];
-	struct hash leaf, want = batch_leaf_hash(sealed);
-	struct batch batch;
+	const struct group_batch *b = &cursor->group.batches[number];
 
-	c->seen++;
+	cursor->seen++;
 	if (sj->contexts.n == 0 || !hash_same(&sj->contexts.at[0].hash, &j->identity))
 		return "the identity is not the one that was sealed when the journal was opened";
-	if (b->commit != commit->number)
+	if (b->commit != c->commit.number)
 		return "the batch is said to be of another commit";
-	if (commit->time_ns < origin->time_first || commit->time_ns > origin->time_last)
+	if (c->commit.time_ns < origin->time_first || c->commit.time_ns > origin->time_last)
 		return "the segment is said to be of another time";
-	*ret = group_batch(&c->group, number, &batch);
-	if (*ret < 0)
-		return "an entry cannot be read";
-	leaf = batch_leaf_hash(&batch);
-	if (!hash_same(&leaf, &want))
-		return "content changed after it was sealed";
-	*ret = gaps_of_batch(&v->gaps, &c->group, number);
+	/* A root that was made of what is here need not be made again. */
+	if (!c->lacks_roots || !v->made[i]) {
+		struct hash leaf, want = batch_leaf_hash(&c->batches[i]);
+		struct batch batch;
+
+		*ret = group_batch(&cursor->group, number, &batch);
+		if (*ret < 0)
+			return "an entry cannot be read";
+		leaf = batch_leaf_hash(&batch);
+		if (!hash_same(&leaf, &want))
+			return "content changed after it was sealed";
+	}
+	*ret = gaps_of_batch(&v->gaps, &cursor->group, number);
 	return *ret < 0 ? "an entry cannot be read" : NULL;
 }
 
@@ -211,6 +216,38 @@ int verify_segments_have(struct verifier *v, const struct batch *b)
 	return r < 0 ? r : span_of(v, b) != NULL;
 }
 
+/* Have the group at hand that has the batch.  @return its number there, -ENOENT, or another error. */
+static int64_t find_batch(struct verifier *v, const struct segment_span *span,
+			  const struct batch *b)
+{
+	int64_t number;
+	int r = 1;
+
+	while ((number = find_in_group(&v->cursors[span->file], span, b->batch_no)) < 0 && r > 0)
+		r = next_group(v, span->file);
+	return r < 0 ? r : number;
+}
+
+int verify_segments_root(struct verifier *v, const struct batch *b, struct hash *ret)
+{
+	int r = verify_segments_have(v, b);
+	const struct segment_span *span;
+	struct batch batch;
+	int64_t number;
+
+	if (r <= 0)
+		return r;
+	span = span_of(v, b);
+	number = find_batch(v, span, b);
+	if (number < 0)
+		return number == -ENOENT ? 0 : (int) number;
+	r = group_batch(&v->cursors[span->file].group, (uint32_t) number, &batch);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	*ret = batch.root;
+	return 1;
+}
+
 int verify_segments_batch(struct verifier *v, const struct sealed_commit *c, uint32_t i,
 			  bool *ret_good)
 {
@@ -219,20 +256,18 @@ int verify_segments_batch(struct verifier *v, const struct sealed_commit *c, uin
 	const struct segment_span *span = span_of(v, b);
 	const char *what;
 	int64_t number;
-	int r = 1;
+	int r = 0;
 
 	*ret_good = false;
 	if (!span)
 		return 0;
-	while ((number = find_in_group(&v->cursors[span->file], span, b->batch_no)) < 0 && r > 0)
-		r = next_group(v, span->file);
-	if (r < 0)
-		return r;
+	number = find_batch(v, span, b);
+	if (number < 0 && number != -ENOENT)
+		return (int) number;
 	if (number < 0 && v->cursors[span->file].broken)
 		return 0;
-	r = 0;
 	what = number < 0 ? "the batch is not where the segment says that it is"
-			  : check_batch(v, span, (uint32_t) number, b, &c->commit, j, &r);
+			  : check_batch(v, span, (uint32_t) number, c, i, &r);
 	if (r == -ENOMEM)
 		return r;
 	if (what)

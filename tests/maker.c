@@ -218,7 +218,7 @@ void maker_init(struct maker *m, const char *name, struct kes_params params)
 	m->h = history_new();
 	assert(m->h);
 	m->key = new_key(m, 0);
-	history_write_header(record_begin(m, LEDGER_HEADER));
+	history_write_header(0, record_begin(m, LEDGER_HEADER));
 	record_end(m);
 	r = history_header(m->h, maker_bytes(m, 0), m->record[0].len);
 	assert(r == 0);

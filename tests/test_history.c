@@ -343,7 +343,7 @@ Test(history, headers_of_other_formats_are_refused)
 	struct buf b = { 0 };
 	struct history *h = history_new();
 
-	history_write_header(&b);
+	history_write_header(0, &b);
 	cr_assert(eq(sz, b.len, LEDGER_HEADER_SIZE));
 	b.data[0] ^= 1;
 	cr_expect(eq(int, feed(h, LEDGER_HEADER, b.data, b.len), BULLA_EVERSION));

@@ -75,7 +75,9 @@ static int commit(struct origin *o, uint64_t c)
 	event_open_encode(&open, &w);
 	event.len = (uint16_t) w.len;
 	for (uint32_t i = 0; i < c; i++)
-		items[i] = (struct batch_item){ .handle = i, .entries = (uint32_t) c, .bytes = c };
+		items[i] = (struct batch_item){
+			.handle = i, .entries = (uint32_t) c, .bytes = c, .root = { { 1 } }
+		};
 	now_ns += NS_PER_S;
 	return origin_commit(o, now_ns, items, c, &event, 1);
 }

@@ -424,9 +424,9 @@ int segment_builder_read(struct segment_builder *b)
 	int r;
 
 	if (b->ledger.fd < 0) {
-		b->ledger.fd = io_open_regular(b->state->ledger, LEDGER_FILE, O_RDONLY);
-		if (b->ledger.fd < 0)
-			return b->ledger.fd == -ENOENT ? 0 : b->ledger.fd;
+		r = ledger_begin(&b->ledger, b->state->ledger, O_RDONLY);
+		if (r < 0)
+			return r == -ENOENT ? 0 : r;
 	}
 	r = ledger_catch_up(&b->ledger, b->history, HISTORY_CHECK_ALL, take_commit, b, &b->scan);
 	return b->error < 0 ? b->error : r;

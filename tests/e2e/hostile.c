@@ -73,6 +73,7 @@ static struct message lie(const struct channel *c)
 		m.batch.time_max = m.batch.time_min + (draw(4) ? 1000 : draw(UINT64_MAX));
 		m.batch.mono_offset = (int64_t) draw(UINT64_MAX);
 		m.batch.recovered = draw(8) == 0;
+		m.batch.root.b[0] = (uint8_t) draw(16);
 	} else if (m.type == MESSAGE_CLOSE) {
 		m.journal.journal = draw(8) ? c->journal : known[draw(n_known)];
 		m.journal.batches = c->batches + (draw(4) ? 0 : draw(3) - 1);
