@@ -17,10 +17,13 @@
 #include <zstd.h>
 
 #include "base/cleanup.h"
+#include "base/io.h"
 #include "bench/pace.h"
+#include "seal/ledger.h"
 #include "store/segment/build.h"
 #include "store/segment/merge.h"
 #include "store/segment/plan.h"
+#include "store/segment/roots.h"
 #include "store/segment/search.h"
 
 static const char name[] = "x.segment";
@@ -44,12 +47,55 @@ static struct plain compress_plain(const struct bench *b, int level)
 	return (struct plain){ (double) n, (double) b->n / ((double) cpu / 1e9) };
 }
 
-static double ledger_bytes(const struct pace *p)
+/* A copy of the ledger, which nobody appends to any more. */
+static int copy_ledger(const struct bench *b, const struct pace *p)
 {
-	struct stat st;
+	int dirfd = bench_fresh_dir(b, "ledger-packed");
+	uint64_t *firsts = NULL;
+	int64_t n = ledger_files(p->ledger, &firsts);
 
-	must(fstatat(p->ledger, "00000000000000000000.ledger", &st, 0), "ledger");
-	return (double) st.st_size;
+	must(n < 0 ? (int) n : 0, "ledger");
+	for (int64_t i = 0; i < n; i++) {
+		char file[LEDGER_NAME_SIZE];
+		struct buf content = { 0 };
+
+		ledger_name(firsts[i], file);
+		must(io_read_file(p->ledger, file, SIZE_MAX, &content), file);
+		must(io_replace_file(dirfd, file, content.data, content.len, 0600), file);
+		buf_done(&content);
+	}
+	free(firsts);
+	return dirfd;
+}
+
+/* What the ledger takes when what the segments below a directory have is left out of it. */
+static double ledger_bytes(const struct bench *b, const struct pace *p, int root,
+			   const struct history *h)
+{
+	struct state state = { .root = root, .seal = -1, .ledger = copy_ledger(b, p) };
+	struct roots_packer *packer;
+	struct roots_packed packed;
+	struct segment_set set;
+	uint64_t *firsts = NULL;
+	int64_t n = ledger_files(state.ledger, &firsts);
+	double bytes = 0;
+
+	must(segment_set_open(&set, &state), "open segments");
+	must(roots_packer_new(&packer, &state), "pack the ledger");
+	must(roots_pack(packer, &set, h, set.files[set.n - 1].end, &packed), "pack the ledger");
+	roots_packer_free(packer);
+	segment_set_close(&set);
+	for (int64_t i = 0; i < n; i++) {
+		char file[LEDGER_NAME_SIZE];
+		struct stat st;
+
+		ledger_name(firsts[i], file);
+		must(fstatat(state.ledger, file, &st, 0), file);
+		bytes += (double) st.st_size;
+	}
+	free(firsts);
+	close(state.ledger);
+	return bytes;
 }
 
 static int note_made(void *arg, const struct segment_made *m)
@@ -67,15 +113,18 @@ static void build(const struct bench *b, const struct pace *p, int dirfd, int le
 	struct segment_made made = { .size = 0 };
 	struct segment_builder_options o = { dirfd, 0, 0, level, note_made, &made };
 	struct segment_builder *builder;
-	double n = (double) b->n, seals = ledger_bytes(p);
+	double n = (double) b->n, seals;
 	uint64_t cpu;
 	char what[64], more[160];
+	int root = open(b->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	cpu = bench_cpu_ns();
 	must(segment_builder_new(&builder, &state, &o), "build a segment");
 	must(segment_builder_read(builder), "build a segment");
 	must(segment_builder_finish(builder), "build a segment");
 	cpu = bench_cpu_ns() - cpu;
+	seals = ledger_bytes(b, p, root, segment_builder_history(builder));
+	close(root);
 	segment_builder_free(builder);
 	must(renameat(dirfd, made.name, dirfd, name), "rename");
 	snprintf(what, sizeof what, "log pace, level %d", level);
@@ -154,7 +203,7 @@ static void merging(const struct bench *b, const struct pace *p, int level)
 	struct segment_builder_options o = { 0, 0, b->n / 20, 9, merge_some, &k };
 	struct plain plain = compress_plain(b, level);
 	struct segment_builder *builder;
-	double n = (double) b->n, seals = ledger_bytes(p), size;
+	double n = (double) b->n, seals, size;
 	char what[64], more[160];
 
 	must(mkdirat(root, SEGMENTS_DIR, 0700) < 0 ? -errno : 0, "mkdir");
@@ -169,10 +218,12 @@ static void merging(const struct bench *b, const struct pace *p, int level)
 	k.now_ns = UINT64_MAX;
 	merge_some(&k, NULL);
 	size = (double) size_of_all(&k);
+	seals = ledger_bytes(b, p, root, segment_builder_history(builder));
 	segment_builder_free(builder);
 	snprintf(what, sizeof what, "twenty, merged as they come, level %d", level);
-	snprintf(more, sizeof more, ", \"segment\": %.4g, \"write_amplification\": %.3g", size / n,
-		 (double) (k.made + k.written) / size);
+	snprintf(more, sizeof more,
+		 ", \"segment\": %.4g, \"ledger\": %.4g, \"write_amplification\": %.3g", size / n,
+		 seals / n, (double) (k.made + k.written) / size);
 	bench_print(b, &(struct result){ "segment-bytes", what, (size + seals) / n, "bytes/entry",
 					 plain.bytes / n, "zstd of the raw lines, same level",
 					 false, more });

@@ -201,6 +201,9 @@ static int keep(struct keeper *k)
 	k->upkeep.segments = k->segments;
 	k->upkeep.level = k->level;
 	k->upkeep.stop = &told_to_stop;
+	r = roots_packer_new(&k->upkeep.roots, &k->state);
+	if (r < 0)
+		return log_error_code(r, "pack");
 	while (is_no_space(r = pack(k)) && !told_to_stop) {
 		r = make_room(k);
 		if (r < 0 && !is_no_space(r))
@@ -350,6 +353,7 @@ int main(int argc, char **argv)
 	r = open_all(&k);
 	if (r >= 0)
 		r = keep(&k);
+	roots_packer_free(k.upkeep.roots);
 	close_fd(&k.lock);
 	close_fd(&k.segments);
 	state_close(&k.state);

@@ -39,7 +39,38 @@ static const struct history *history_of(const struct upkeep *u)
 	return segment_builder_history(u->builder);
 }
 
+/* How much of a segment the ledger says is pruned: entries, of how many. */
+static uint64_t pruned_of(const struct upkeep *u, const struct segment *s, uint64_t *ret_of)
+{
+	uint64_t pruned = 0;
+
+	*ret_of = 0;
+	for (uint32_t i = 0; i < s->n_journals; i++) {
+		const struct segment_journal *sj = &s->journals[i];
+		int64_t handle = history_find_journal(history_of(u), &sj->id);
+		const struct ledger_journal *j;
+
+		*ret_of += sj->entries;
+		if (handle < 0)
+			continue;
+		j = history_journal(history_of(u), (uint32_t) handle);
+		if (sj->first_batch + sj->batches <= j->pruned_batches)
+			pruned += sj->entries;
+		else if (sj->first_batch < j->pruned_batches)
+			pruned++;
+	}
+	return pruned;
+}
+
 /* Making segments out of segments. */
+
+/* Roots of what is pruned stay in the ledger: they are written back before the segment is left without it. */
+static int keep_roots(const struct upkeep *u, const struct segment *s)
+{
+	uint64_t of;
+
+	return pruned_of(u, s, &of) > 0 ? roots_keep(u->state, s, history_of(u)) : 0;
+}
 
 /* @return 1 when it was done, 0 when it is left alone, an error. */
 static int merge(struct upkeep *u, const struct segment_set *set, uint32_t first, uint32_t n)
@@ -47,7 +78,12 @@ static int merge(struct upkeep *u, const struct segment_set *set, uint32_t first
 	struct merge_options o = { .dirfd = u->segments, .level = u->level };
 	struct segment_made made;
 	char size[16];
-	int r = segment_merge(set, first, n, history_of(u), &o, &made);
+	int r = 0;
+
+	for (uint32_t i = first; r >= 0 && i < first + n; i++)
+		r = keep_roots(u, &set->files[i].segment);
+	if (r >= 0)
+		r = segment_merge(set, first, n, history_of(u), &o, &made);
 
 	if (r == -ENOSPC || r == -EDQUOT) {
 		/* Smaller as it would be, it needs room beside the old one.  What goes as a whole needs none. */
@@ -94,29 +130,6 @@ static int merge_some(struct upkeep *u, struct segment_set *set)
 
 /* What is pruned. */
 
-/* How much of a segment the ledger says is pruned: entries, of how many. */
-static uint64_t pruned_of(const struct upkeep *u, const struct segment *s, uint64_t *ret_of)
-{
-	uint64_t pruned = 0;
-
-	*ret_of = 0;
-	for (uint32_t i = 0; i < s->n_journals; i++) {
-		const struct segment_journal *sj = &s->journals[i];
-		int64_t handle = history_find_journal(history_of(u), &sj->id);
-		const struct ledger_journal *j;
-
-		*ret_of += sj->entries;
-		if (handle < 0)
-			continue;
-		j = history_journal(history_of(u), (uint32_t) handle);
-		if (sj->first_batch + sj->batches <= j->pruned_batches)
-			pruned += sj->entries;
-		else if (sj->first_batch < j->pruned_batches)
-			pruned++;
-	}
-	return pruned;
-}
-
 /* Take what is pruned out of a segment.  @return 1 when one was changed, 0 when there is none, an error. */
 static int drop_pruned(struct upkeep *u, struct segment_set *set)
 {
@@ -134,8 +147,11 @@ static int drop_pruned(struct upkeep *u, struct segment_set *set)
 				return r;
 			continue;
 		}
-		if (unlinkat(u->segments, f->name, 0) < 0)
-			return -errno;
+		r = keep_roots(u, &f->segment);
+		if (r >= 0 && unlinkat(u->segments, f->name, 0) < 0)
+			r = -errno;
+		if (r < 0)
+			return r;
 		log_info("took away segments/%s: all of it is pruned", f->name);
 		return 1;
 	}
@@ -270,6 +286,30 @@ static int clear_tails(struct upkeep *u)
 	return r;
 }
 
+/* What the ledger has of what segments have. */
+static int pack_ledger(struct upkeep *u)
+{
+	struct roots_packed packed;
+	struct segment_set set;
+	char before[16], after[16];
+	int r = segment_set_open(&set, u->state);
+
+	if (r < 0)
+		return r;
+	r = roots_pack(u->roots, &set, history_of(u), set.n > 0 ? set.files[set.n - 1].end : 0,
+		       &packed);
+	segment_set_close(&set);
+	text_size(before, packed.bytes_before);
+	text_size(after, packed.bytes);
+	if (packed.files > 0)
+		log_info("packed %" PRIu64 " file%s of the ledger: %s instead of %s", packed.files,
+			 packed.files == 1 ? "" : "s", after, before);
+	if (!is_damage(r))
+		return r;
+	log_error_code(r, "the ledger cannot be packed; see bulla verify");
+	return 0;
+}
+
 /* The sealer that we started leaves by itself. */
 static void reap(struct upkeep *u)
 {
@@ -293,5 +333,7 @@ int upkeep_run(struct upkeep *u)
 		r = repeat(u, drop_pruned);
 	if (r >= 0)
 		r = repeat(u, merge_some);
+	if (r >= 0)
+		r = pack_ledger(u);
 	return r < 0 ? r : clear_tails(u);
 }

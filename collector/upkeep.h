@@ -14,11 +14,13 @@
 #include "collector/sealer_link.h"
 #include "store/segment/build.h"
 #include "store/segment/plan.h"
+#include "store/segment/roots.h"
 #include "store/state.h"
 
 struct upkeep {
 	const struct state *state;
 	struct segment_builder *builder; /* follows the ledger */
+	struct roots_packer *roots;	 /* does, too */
 	int segments;			 /* directory */
 	int level;			 /* zstd's, of what is merged */
 	struct retention limits;	 /* `bytes` is of journals and segments */

@@ -8,11 +8,13 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/room.h"
 #include "bulla/error.h"
 
 /* A reserve of this size is kept behind the end, refilled when half of it is used. */
@@ -339,24 +341,47 @@ int ledger_open(struct ledger *l, int dirfd, int flags, struct history *h, enum 
 	return r;
 }
 
-int ledger_has_beyond(const struct ledger *l, uint64_t commits)
+static int compare_firsts(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
+
+	return (x > y) - (x < y);
+}
+
+int64_t ledger_files(int dirfd, uint64_t **ret)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
+	_cleanup_free_ uint64_t *firsts = NULL;
+	size_t n = 0, cap = 0;
 	const struct dirent *e;
-	uint64_t first;
-	int fd = openat(l->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0)
 		return -errno;
 	dir = fdopendir(fd);
 	if (!dir) {
 		close(fd);
-		return -errno;
+		return -ENOMEM;
 	}
-	while (errno = 0, (e = readdir(dir)))
-		if (ledger_name_parse(e->d_name, &first) && first > commits)
-			return 1;
-	return -errno;
+	while (errno = 0, (e = readdir(dir))) {
+		if (!room_for(&firsts, n, &cap, sizeof *firsts))
+			return -ENOMEM;
+		n += ledger_name_parse(e->d_name, &firsts[n]);
+	}
+	if (errno != 0)
+		return -errno;
+	if (n > 1)
+		qsort(firsts, n, sizeof *firsts, compare_firsts);
+	*ret = TAKE_PTR(firsts);
+	return (int64_t) n;
+}
+
+int ledger_has_beyond(const struct ledger *l, uint64_t commits)
+{
+	_cleanup_free_ uint64_t *firsts = NULL;
+	int64_t n = ledger_files(l->dirfd, &firsts);
+
+	return n < 0 ? (int) n : n > 0 && firsts[n - 1] > commits;
 }
 
 static bool all_zero(const uint8_t *p, size_t n)

@@ -95,6 +95,8 @@ _must_check_ int ledger_open(struct ledger *l, int dirfd, int flags, struct hist
 /** Feed what was appended since; for readers that follow.  Fields of `scan` go on from where they were. */
 _must_check_ int ledger_catch_up(struct ledger *l, struct history *h, enum history_check check,
 				 ledger_commit_fn each, void *arg, struct ledger_scan *scan);
+/** With which commits the files below a directory begin, ascending.  @return how many, or a negated errno; `*ret` is the caller's. */
+_must_check_ int64_t ledger_files(int dirfd, uint64_t **ret);
 /** Whether there are files that begin behind these commits: some are missing then.  @return 1, 0, a negated errno. */
 _must_check_ int ledger_has_beyond(const struct ledger *l, uint64_t commits);
 /**

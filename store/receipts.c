@@ -124,3 +124,17 @@ int receipts_size(const struct state *s, uint64_t *ret)
 	*ret = 0;
 	return receipts_each(s, larger, ret);
 }
+
+static int smaller(void *arg, const struct receipt *r)
+{
+	uint64_t *size = arg;
+
+	*size = MIN_OF(*size, r->size);
+	return 0;
+}
+
+int receipts_smallest(const struct state *s, uint64_t *ret)
+{
+	*ret = UINT64_MAX;
+	return receipts_each(s, smaller, ret);
+}

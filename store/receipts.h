@@ -30,6 +30,8 @@ _must_check_ int receipts_keep(const struct state *s, const struct receipt *r, c
 typedef int (*receipt_fn)(void *arg, const struct receipt *r);
 /** Walk all receipts; unreadable ones are passed over. */
 _must_check_ int receipts_each(const struct state *s, receipt_fn each, void *arg);
+/** What all destinations have: the smallest size that any receipt tells; UINT64_MAX without any. */
+_must_check_ int receipts_smallest(const struct state *s, uint64_t *ret);
 /** The largest size that any receipt tells; 0 without any. */
 _must_check_ int receipts_size(const struct state *s, uint64_t *ret);
 

@@ -14,15 +14,6 @@
 #include "store/tail_hollow.h"
 #include "store/tail_reader.h"
 
-/* The commits that all destinations have. */
-static int note_smallest(void *arg, const struct receipt *r)
-{
-	uint64_t *size = arg;
-
-	*size = MIN_OF(*size, r->size);
-	return 0;
-}
-
 static void replace(const struct state *s, const struct segment_set *set,
 		    const struct ledger_journal *j, uint64_t shipped, struct replaced *ret)
 {
@@ -45,11 +36,11 @@ static void replace(const struct state *s, const struct segment_set *set,
 int segment_replace_tails(const struct state *s, const struct history *h, struct replaced *ret)
 {
 	struct segment_set set = { 0 };
-	uint64_t shipped = UINT64_MAX;
-	int r = receipts_each(s, note_smallest, &shipped);
+	uint64_t shipped;
+	int r = receipts_smallest(s, &shipped);
 
 	*ret = (struct replaced){ 0 };
-	if (r >= 0 || r == -ENOENT)
+	if (r >= 0)
 		r = segment_set_open(&set, s);
 	if (r < 0)
 		return r;
@@ -110,9 +101,9 @@ int segment_hollow_tails(const struct state *s, const struct history *h, unsigne
 			 struct replaced *ret)
 {
 	struct segment_set set = { 0 };
-	uint64_t shipped = UINT64_MAX;
+	uint64_t shipped;
 	time_t before = time(NULL) - (time_t) settled_s;
-	int r = receipts_each(s, note_smallest, &shipped);
+	int r = receipts_smallest(s, &shipped);
 
 	*ret = (struct replaced){ 0 };
 	if (r >= 0)
