@@ -4,8 +4,11 @@
 
     verify_ledger.py LEDGER [VKEY]
 
-LEDGER is a ledger's file, or a state directory that holds one.  VKEY is what `bulla key` prints, or @FILE.  This is
+LEDGER is a state directory, its directory `ledger`, or the ledger's one file.  VKEY is what `bulla key` prints, or @FILE.  This is
 docs/format.md in executable form and shares no code with the C implementation: where the two differ, one has a bug.
+
+Of packed commits the ledger has no roots of batches: that all batches of a commit together are what was sealed is checked,
+what the ledger says of each of them is not.  That takes the entries, and `bulla verify`.
 
 Exit status: 0 good; 1 tampered with; 2 cannot be read; 3 good up to a torn end; 4 good, but under whose key?
 """
@@ -18,9 +21,9 @@ import sys
 import nacl.exceptions
 import nacl.signing
 
-HEADER, KEYS, COMMIT = 1, 2, 3
+HEADER, KEYS, COMMIT, PACKED = 1, 2, 3, 4
 GENESIS, UP, DOWN, OPEN, CLOSE, REKEY = 1, 2, 3, 4, 5, 7
-LEDGER_NAME = "00000000000000000000.ledger"
+ABSENT = bytes(32)
 
 
 class Tampered(Exception):
@@ -63,6 +66,33 @@ class Reader:
 
     def end(self):
         demand(self.at == len(self.data), "bytes left over")
+
+
+class Bits:
+    """Numbers as Elias and Golomb wrote them, the lowest bit of a byte first."""
+
+    def __init__(self, data):
+        self.data, self.at = data, 0
+
+    def take(self, n):
+        demand(self.at + n <= 8 * len(self.data), "record ends too early")
+        value = 0
+        for i in range(n):
+            at = self.at + i
+            value |= (self.data[at // 8] >> at % 8 & 1) << i
+        self.at += n
+        return value
+
+    def number(self, order):
+        zeroes = 0
+        if order == 64:
+            return 0
+        while not self.take(1):
+            zeroes += 1
+            demand(zeroes + order <= 64, "number too large")
+        value = ((1 << zeroes) - 1 << order) + self.take(zeroes + order)
+        demand(value < 1 << 64, "number too large")
+        return value
 
 
 CRC_TABLE = []
@@ -179,14 +209,18 @@ class Ledger:
     def take(self, kind, payload):
         r = Reader(payload)
         demand(self.header == (kind != HEADER), "no header, or two")
-        demand(kind in (HEADER, KEYS, COMMIT), f"record of unknown type {kind}")
-        (self.take_header, self.take_keys, self.take_commit)[kind - 1](r)
+        demand(kind in (HEADER, KEYS, COMMIT, PACKED), f"record of unknown type {kind}")
+        (self.take_header, self.take_keys, self.take_commit, self.take_packed)[kind - 1](r)
+
+    def next_file(self):
+        """What follows is the beginning of a file."""
+        self.header = False
 
     def take_header(self, r):
         demand(r.take(8) == b"BULLALG1", "not a ledger")
         r.take(4)
         demand(r.number(4) == 0, "flags that must be understood, and are not")
-        demand(r.number(8) == 0, "does not begin with commit 0")
+        demand(r.number(8) == self.tree.size, "does not begin with the next commit")
         r.end()
         self.header = True
 
@@ -216,22 +250,66 @@ class Ledger:
         self.keys_upto = counter + (1 << height)
 
     def take_commit(self, r):
-        demand(self.levels, "no trees for this seal")
         number, time, n = r.varint(), r.number(8), r.varint()
-        demand(number == self.tree.size, "commit out of turn")
-        counter = number - self.key_first
-        demand(counter < self.keys_upto, "no trees for this seal")
         items = [[r.varint(), r.number(1), r.varint(), r.varint(), r.zigzag(), r.varint(), r.zigzag(), r.take(32)]
                  for _ in range(n)]
         events = [(r.number(1), r.take(r.varint())) for _ in range(r.varint())]
         signature = r.take(64)
         r.end()
+        demand(all(item[-1] != ABSENT for item in items), "root of a batch")
+        self.seal(number, time, items, events, signature, None)
 
+    def take_packed(self, r):
+        number, n, unit, base = r.varint(), r.varint(), r.varint(), r.zigzag()
+        demand(1 <= n <= 4096 and unit, "packed record")
+        handles = [r.varint() for _ in range(r.varint())]
+        orders = list(r.take(7))
+        demand(all(order <= 48 or order == 64 for order in orders), "packed record")
+        for i in range(n):
+            time, n_items = r.number(8), r.varint()
+            n_events = r.varint()
+            demand(n_items <= 65536 and n_events <= 4096, "packed record")
+            events = [(r.number(1), r.take(r.varint())) for _ in range(n_events)]
+            signature = r.take(64)
+            root = r.take(32) if n_items else None
+            self.seal(number + i, time, self.unpack(r, n_items, unit, base, handles, orders), events, signature, root)
+        r.end()
+
+    @staticmethod
+    def unpack(r, n, unit, base, handles, orders):
+        """The items of a packed commit, as a commit record has them."""
+        bits, items, place = Bits(r.data[r.at:]), [], 0
+        for _ in range(n):
+            place += bits.number(orders[0])
+            demand(place < len(handles), "batch of no journal")
+            flags, entries, size, distance = (bits.number(order) for order in orders[1:5])
+            span = bits.number(orders[5]) if entries else 0
+            mono = bits.number(orders[6])
+            items.append([handles[place], flags >> 1, entries + 1, size, -(base + distance * unit), span * unit,
+                          mono >> 1 ^ -(mono & 1), bytes([flags & 1]) if flags & 1 else ABSENT])
+            place += 1
+        demand(bits.take(-bits.at % 8) == 0, "padding")
+        r.take(bits.at // 8)
+        for item in items:
+            if item[-1] != ABSENT:
+                item[-1] = r.take(32)
+                demand(item[-1] != ABSENT, "root of a batch")
+        return items
+
+    def seal(self, number, time, items, events, signature, packed_root):
+        demand(self.levels, "no trees for this seal")
+        demand(number == self.tree.size, "commit out of turn")
+        counter = number - self.key_first
+        demand(counter < self.keys_upto, "no trees for this seal")
         boot, rekey = self.take_events(number, events)
         batches = self.take_items(time, boot, items)
         self.take_closes(events)
-        leaf = leaf_hash(b"T\1" + struct.pack("<QQ", number, time) + boot + struct.pack("<I", n)
-                         + Tree(leaf_hash(b) for b in batches).root() + struct.pack("<H", len(events))
+        root = Tree(leaf_hash(b) for b in batches).root()
+        if any(item[-1] == ABSENT for item in items):
+            root = packed_root
+        demand(packed_root in (None, root), "root over the batches")
+        leaf = leaf_hash(b"T\1" + struct.pack("<QQ", number, time) + boot + struct.pack("<I", len(items))
+                         + root + struct.pack("<H", len(events))
                          + b"".join(struct.pack("<BH", kind, len(body)) + body for kind, body in events))
         self.tree.push(leaf)
         if number == 0:
@@ -304,27 +382,38 @@ class Ledger:
                 j.closed = True
 
 
-def verify(data, vkey=None):
-    """Check all of a ledger.  Return what it says, and the bytes behind its end."""
-    ledger = Ledger()
-    for kind, payload in frames(data):
-        if kind is None:
-            break
-        try:
-            ledger.take(kind, payload)
-        except Tampered as e:
-            raise Tampered(f"commit {ledger.tree.size}: {e}") from None
-        if vkey and ledger.tree.size == 1:
-            demand((ledger.origin, ledger.first_key) == vkey, "another origin, or another key, than the one given")
+def verify(files, vkey=None):
+    """Check all of a ledger, whose files follow each other.  Return what it says, and the bytes behind its end."""
+    ledger, rest = Ledger(), b""
+    for data in files:
+        demand(not any(rest), f"commit {ledger.tree.size}: a file is torn, and another one follows it")
+        ledger.next_file()
+        for kind, rest in frames(data):
+            if kind is None:
+                break
+            try:
+                ledger.take(kind, rest)
+            except Tampered as e:
+                raise Tampered(f"commit {ledger.tree.size}: {e}") from None
+            if vkey and ledger.tree.size >= 1:
+                demand((ledger.origin, ledger.first_key) == vkey, "another origin, or another key, than the one given")
     demand(ledger.tree.size or not vkey, "no commit at all")
-    return ledger, payload
+    return ledger, rest
 
 
-def find_ledger(path):
-    for candidate in (path, os.path.join(path, LEDGER_NAME), os.path.join(path, "ledger", LEDGER_NAME)):
-        if os.path.isfile(candidate):
-            return candidate
-    return path
+def read_files(path):
+    """The files of a ledger, by their names: those are numbers of 20 digits."""
+    if os.path.isfile(path):
+        names = [path]
+    else:
+        inner = os.path.join(path, "ledger")
+        directory = inner if os.path.isdir(inner) else path
+        names = [os.path.join(directory, name) for name in sorted(os.listdir(directory)) if name.endswith(".ledger")]
+    files = []
+    for name in names:
+        with open(name, "rb") as f:
+            files.append(f.read())
+    return files
 
 
 def main(arguments):
@@ -340,13 +429,12 @@ def main(arguments):
             print(f"{text}: {e}", file=sys.stderr)
             return 2
     try:
-        with open(find_ledger(arguments[0]), "rb") as f:
-            data = f.read()
+        files = read_files(arguments[0])
     except OSError as e:
         print(e, file=sys.stderr)
         return 2
     try:
-        ledger, rest = verify(data, vkey)
+        ledger, rest = verify(files, vkey)
     except Tampered as e:
         print(f"TAMPERED: {e}")
         return 1

@@ -23,7 +23,7 @@ enum { LEDGER_RESERVE = 256 << 10 };
 /* One that is begun, and has no name yet. */
 #define LEDGER_UNFINISHED "next"
 
-uint64_t ledger_file_size = 1 << 20;
+uint64_t ledger_file_size = 512 << 10;
 
 void ledger_name(uint64_t first, char ret[LEDGER_NAME_SIZE])
 {

@@ -51,8 +51,8 @@ struct verifier {
 	uint32_t dice;
 	struct segment_set segments;
 	struct segment_cursor *cursors; /* owned: one a segment */
-	struct batch *batches;		/* owned: of the commit at hand, where the ledger left roots out */
-	bool *made; /* owned: of these, which roots were made of what a segment has */
+	struct batch *batches; /* owned: of the commit at hand, where the ledger left roots out */
+	bool *made;	       /* owned: of these, which roots were made of what a segment has */
 	size_t batches_cap, made_cap;
 	struct batchroot root;
 	struct gaps gaps; /* of the batch at hand */

@@ -33,14 +33,14 @@ def mend(data, at):
 
 def refused(data, vkey, n_commits):
     try:
-        ledger, rest = v.verify(bytes(data), vkey)
+        ledger, rest = v.verify([bytes(data)], vkey)
     except v.Tampered:
         return True
     return ledger.tree.size < n_commits and any(rest)
 
 
 def check_changes(data, vkey):
-    n = v.verify(data, vkey)[0].tree.size
+    n = v.verify([data], vkey)[0].tree.size
     whole = len(data.rstrip(b"\0"))
     free = range(12 + 8, 12 + 12)  # flags of the header that need not be understood
     passed = []
@@ -58,14 +58,24 @@ def check_changes(data, vkey):
 
 with open(os.path.join(directory, "vkey")) as f:
     key = v.parse_vkey(f.read())
-with open(v.find_ledger(directory), "rb") as f:
-    made = f.read()
-ledger, rest = v.verify(made, key)
+made, = v.read_files(directory)
+ledger, rest = v.verify([made], key)
 if ledger.tree.size < 20 or ledger.key_first == 0 or any(rest):
     sys.exit("the ledger is not the one that was made")
 if not refused(made, (key[0], bytes(32)), 0) or not refused(made, ("bulla/" + 32 * "0", key[1]), 0):
     sys.exit("passed under another key")
 tried = check_changes(made, key)
+files = v.read_files(os.path.join(directory, "packed"))
+packed, rest = v.verify(files, key)
+if len(files) != 2 or v.PACKED not in [kind for kind, _ in v.frames(files[0])]:
+    sys.exit("nothing is packed")
+if packed.tree.root() != ledger.tree.root() or any(rest):
+    sys.exit("packed it says something else")
+for journal, other in zip(ledger.journals, packed.journals, strict=True):
+    if vars(journal) != vars(other):
+        sys.exit("packed it says something else of a journal")
+if not refused(files[0] + files[1], key, packed.tree.size) or not refused(files[1], key, 1):
+    sys.exit("passed without its beginning")
 with open(golden, "rb") as f:
     story = f.read()
 tried += check_changes(story, None)

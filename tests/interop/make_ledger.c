@@ -11,6 +11,8 @@
  *	record SIZE INDEX HASH...    inclusion proofs, all of them
  *	tree SIZE OLD HASH...        consistency proofs, all of them
  *	checkpoint SIZE TEXT         with \n for newlines
+ *
+ * and below `packed` the same ledger in two files, of which the first is packed.
  */
 
 #include <errno.h>
@@ -22,8 +24,10 @@
 #include <sys/stat.h>
 
 #include "base/clock.h"
+#include "base/io.h"
 #include "bulla/error.h"
 #include "seal/origin.h"
+#include "seal/packed.h"
 
 enum { LEAVES_MAX = 64 };
 
@@ -185,6 +189,129 @@ static void print_all(int dir, int ledger)
 	history_free(h);
 }
 
+/* A copy of the ledger in two files: the first packed, without any root of a batch; the second as it was sealed. */
+
+enum { PACKED = 10, JOURNALS_PACKED_MAX = 64 };
+
+struct packing {
+	struct commit_record c[PACKED];
+	struct ledger_items items[PACKED];
+	struct buf payload[PACKED]; /* what they point to */
+	struct hash root[PACKED];
+	size_t n;
+	struct buf file;
+	int dir;
+};
+
+static void put_frame(struct buf *to, uint32_t type, const void *payload, size_t n)
+{
+	uint8_t *at = buf_room(to, frame_space(n));
+
+	need(at ? 0 : -ENOMEM, "memory");
+	memcpy(at + FRAME_HEADER_SIZE, payload, n);
+	buf_add(to, frame_finish(at, type, (uint32_t) n));
+}
+
+static void begin_file(struct packing *p, uint64_t first)
+{
+	struct buf header = { 0 };
+
+	history_write_header(first, &header);
+	buf_clear(&p->file);
+	put_frame(&p->file, LEDGER_HEADER, header.data, header.len);
+	buf_done(&header);
+}
+
+static void end_file(struct packing *p, uint64_t first)
+{
+	char name[LEDGER_NAME_SIZE];
+
+	ledger_name(first, name);
+	need(io_replace_file(p->dir, name, p->file.data, p->file.len, 0600), name);
+}
+
+static int compare_ids(const void *a, const void *b, void *h)
+{
+	return id_compare(&history_journal(h, (uint32_t) * (const uint64_t *) a)->id,
+			  &history_journal(h, (uint32_t) * (const uint64_t *) b)->id);
+}
+
+static void put_block(struct packing *p, struct history *h)
+{
+	struct buf record = { 0 };
+	uint64_t handles[JOURNALS_PACKED_MAX];
+	size_t n = history_n_journals(h);
+
+	need(n <= JOURNALS_PACKED_MAX ? 0 : -E2BIG, "journals");
+	for (size_t i = 0; i < n; i++)
+		handles[i] = i;
+	if (p->n > 0) {
+		qsort_r(handles, n, sizeof *handles, compare_ids, h);
+		need(packed_write(p->c, p->n, handles, n, &record), "pack");
+		put_frame(&p->file, LEDGER_PACKED, record.data, record.len);
+	}
+	buf_done(&record);
+	p->n = 0;
+}
+
+static void take_commit(struct packing *p, const struct ledger_read *r)
+{
+	struct commit_record *c = &p->c[p->n];
+	struct buf *payload = &p->payload[p->n];
+
+	buf_clear(payload);
+	buf_append(payload, r->payload, r->size);
+	need(commit_record_read(payload->data, payload->len, true, &p->items[p->n], c),
+	     "take apart");
+	for (size_t i = 0; i < c->n_items; i++)
+		p->items[p->n].at[i].root = (struct hash){ 0 };
+	p->root[p->n] = r->commit.commit.batches_root;
+	c->batches_root = c->n_items > 0 ? p->root[p->n].b : NULL;
+	p->n++;
+}
+
+static void take_record(struct packing *p, struct history *h, const struct ledger_read *r)
+{
+	bool packed = r->type == LEDGER_COMMIT && history_size(h) < PACKED;
+
+	if (packed)
+		take_commit(p, r);
+	else
+		put_block(p, h);
+	if (r->type == LEDGER_COMMIT && history_size(h) == PACKED) {
+		end_file(p, 0);
+		begin_file(p, PACKED);
+	}
+	if (!packed)
+		put_frame(&p->file, r->type, r->payload, r->size);
+	if (r->type == LEDGER_COMMIT)
+		history_commit_sealed(h);
+}
+
+static void pack(int dir, int ledger)
+{
+	struct history *h = history_new();
+	struct packing p = { .dir = dir };
+	struct ledger_scan scan = { 0 };
+	struct ledger_read r;
+	struct ledger l;
+	int k;
+
+	begin_file(&p, 0);
+	need(ledger_begin(&l, ledger, O_RDONLY), "read");
+	while ((k = ledger_next(&l, h, HISTORY_CHECK_ALL, &scan, &r)) > 0)
+		take_record(&p, h, &r);
+	need(k, "read");
+	end_file(&p, PACKED);
+	ledger_close(&l);
+	history_free(h);
+	buf_done(&p.file);
+	for (size_t i = 0; i < PACKED; i++) {
+		ledger_items_done(&p.items[i]);
+		buf_done(&p.payload[i]);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	int dir, ledger;
@@ -196,5 +323,6 @@ int main(int argc, char **argv)
 	run(dir, ledger, 0, 7, false);
 	run(dir, ledger, 7, 21, true);
 	print_all(dir, ledger);
+	pack(open_dir(dir, "packed"), ledger);
 	return 0;
 }
