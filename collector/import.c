@@ -30,6 +30,7 @@
 #include "collector/import_feed.h"
 #include "collector/import_journals.h"
 #include "store/state.h"
+#include "store/tenant.h"
 
 enum {
 	STATUS_BAD_INPUT = 1,
@@ -41,6 +42,7 @@ enum {
 struct import {
 	enum import_format format;
 	const char *state_option;
+	struct tenant tenant; /* of the journals */
 	bool help;
 	struct state state;
 	struct import_journals *journals;
@@ -262,7 +264,7 @@ static int import_all(struct import *u, char *const *files)
 {
 	int r, closed;
 
-	r = import_journals_new(&u->journals, &u->state, &told_to_stop);
+	r = import_journals_new(&u->journals, &u->state, &u->tenant, &told_to_stop);
 	if (r < 0)
 		return r;
 	for (; *files && r >= 0 && !told_to_stop; files++)
@@ -294,6 +296,8 @@ static void usage(FILE *to)
 	      "      --format FORMAT  export, json (of journalctl -o), journal (a file of "
 	      "journald's)\n"
 	      "                       or auto, which looks (default)\n"
+	      "      --tenant NAME    whose logs these are from now on (_TENANT; default: "
+	      "default)\n"
 	      "      --state DIR      state directory (default: $BULLA_STATE or "
 	      "/var/lib/bulla)\n"
 	      "  -h, --help           show this\n"
@@ -320,10 +324,18 @@ static int parse_format(struct import *u, const char *text)
 	return log_usage("--format %s: export, json, journal or auto is wanted", text);
 }
 
+static int parse_tenant(struct import *u, const char *text)
+{
+	if (tenant_parse(text, strlen(text), &u->tenant) >= 0)
+		return 0;
+	return log_usage("--tenant %s: " TENANT_WANTED, text);
+}
+
 static int parse(struct import *u, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "format", required_argument, NULL, 'f' },
+		{ "tenant", required_argument, NULL, 'T' },
 		{ "state", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -334,6 +346,8 @@ static int parse(struct import *u, int argc, char **argv)
 	while (r >= 0 && (c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (c == 'f')
 			r = parse_format(u, optarg);
+		else if (c == 'T')
+			r = parse_tenant(u, optarg);
 		else if (c == 's')
 			u->state_option = optarg;
 		else if (c == 'h')
@@ -362,7 +376,8 @@ static int open_state(struct import *u)
 
 int main(int argc, char **argv)
 {
-	struct import u = { .state = { .root = -1, .seal = -1, .ledger = -1, .journals = -1 } };
+	struct import u = { .tenant = { TENANT_DEFAULT },
+			    .state = { .root = -1, .seal = -1, .ledger = -1, .journals = -1 } };
 	struct sigaction stop = { .sa_handler = on_stop };
 	int r;
 

@@ -41,6 +41,7 @@ struct cached_context {
 
 struct import_journals {
 	const struct state *state;
+	struct tenant tenant;
 	const volatile sig_atomic_t *stop;
 	struct sealer_link link;
 	int epoll;

@@ -61,7 +61,7 @@ static uint32_t journals_max(void)
 }
 
 int import_journals_new(struct import_journals **ret, const struct state *state,
-			const volatile sig_atomic_t *stop)
+			const struct tenant *tenant, const volatile sig_atomic_t *stop)
 {
 	struct import_journals *s = calloc(1, sizeof *s);
 	int r;
@@ -69,6 +69,7 @@ int import_journals_new(struct import_journals **ret, const struct state *state,
 	if (!s)
 		return -ENOMEM;
 	s->state = state;
+	s->tenant = *tenant;
 	s->stop = stop;
 	s->link = SEALER_LINK_NONE;
 	s->shared = -1;
@@ -214,7 +215,8 @@ int import_journals_fd(const struct import_journals *s)
 
 /* Journals. */
 
-static int make_identity(const struct import_source *source, struct buf *leaf, struct hash *ret)
+static int make_identity(const struct import_source *source, const struct tenant *tenant,
+			 struct buf *leaf, struct hash *ret)
 {
 	struct identity i = { 0 };
 	char uid[16], name[FIELD_NAME_MAX + 1];
@@ -223,7 +225,7 @@ static int make_identity(const struct import_source *source, struct buf *leaf, s
 	snprintf(uid, sizeof uid, "%u", (unsigned) getuid());
 	r = identity_add(&i, "_ATTRIBUTION", "import");
 	if (r >= 0)
-		r = identity_add(&i, "_TENANT", "default");
+		r = identity_add(&i, TENANT_FIELD, tenant->name);
 	if (r >= 0)
 		r = identity_add(&i, "_IMPORT_UID", uid);
 	for (uint32_t k = 0; k < source->n && r >= 0; k++) {
@@ -251,7 +253,7 @@ static int create(struct import_journals *s, struct import_journal *j,
 	randombytes_buf(seed, sizeof seed);
 	open->journal = j->id;
 	open->seed_commitment = seed_commitment(&j->id, seed);
-	r = make_identity(source, &leaf, &open->identity);
+	r = make_identity(source, &s->tenant, &leaf, &open->identity);
 	if (r >= 0)
 		r = host_describe(&host);
 	if (r < 0)

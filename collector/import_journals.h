@@ -19,13 +19,15 @@
 #include "base/attr.h"
 #include "collector/import_export.h"
 #include "store/state.h"
+#include "store/tenant.h"
 
 struct import_journals;
 
 /**
- * `state` is borrowed for good.  The first signal that sets `stop` ends waits for space; the second, as a count of 2, ends all.
+ * The journals will be `tenant`'s.  `state` is borrowed for good.  The first signal that sets `stop` ends waits for space; the second, as a count of 2, ends all.
  */
 _must_check_ int import_journals_new(struct import_journals **ret, const struct state *state,
+				     const struct tenant *tenant,
 				     const volatile sig_atomic_t *stop);
 struct import_journals *import_journals_free(struct import_journals *s);
 

@@ -32,6 +32,7 @@
 #include "store/recover.h"
 #include "store/state.h"
 #include "store/tail_writer.h"
+#include "store/tenant.h"
 
 enum {
 	STATUS_NO_JOURNAL = 125,
@@ -43,6 +44,7 @@ struct run {
 	struct holder holder;
 	struct identity identity;
 	const char *name, *image;
+	struct tenant tenant;
 	bool block; /* on a full disk: for ever */
 	uint64_t block_max_s;
 };
@@ -60,7 +62,7 @@ static int describe(struct run *u)
 
 	r = identity_add_host(i);
 	if (r >= 0)
-		r = identity_add(i, "_TENANT", "default");
+		r = identity_add(i, TENANT_FIELD, u->tenant.name);
 	if (r >= 0)
 		r = identity_add(i, "_ATTRIBUTION", "channel");
 	if (r >= 0 && container) {
@@ -177,6 +179,7 @@ static void usage(FILE *to)
 	      "  -i, --image IMAGE        image that it runs (_IMAGE_NAME)\n"
 	      "  -t, --identifier STRING  SYSLOG_IDENTIFIER; by default the name or the command\n"
 	      "  -F, --field NAME=VALUE   add a field to every entry\n"
+	      "      --tenant NAME        whose logs these are (_TENANT; default: default)\n"
 	      "  -p, --priority LEVEL     priority of lines on stdout (default: info)\n"
 	      "      --stderr-priority LEVEL\n"
 	      "                           priority of lines on stderr (default: err)\n"
@@ -206,6 +209,13 @@ static int add_field(struct run *u, const char *text)
 	memcpy(name, text, (size_t) (equals - text));
 	name[equals - text] = '\0';
 	return identity_add_bytes(&u->identity, name, equals + 1, strlen(equals + 1));
+}
+
+static int parse_tenant(struct run *u, const char *text)
+{
+	if (tenant_parse(text, strlen(text), &u->tenant) >= 0)
+		return 0;
+	return log_usage("--tenant %s: " TENANT_WANTED, text);
 }
 
 static int parse_level(const char *text, char *ret)
@@ -242,6 +252,13 @@ static int parse_block_max(struct run *u, const char *text)
 	return log_usage("--block-max %s: seconds are wanted, %d at most", text, BLOCK_S_MAX);
 }
 
+static int parse_setting(struct run *u, int c, const char *text)
+{
+	return c == 'w'	  ? parse_full(u, text)
+	       : c == 'b' ? parse_block_max(u, text)
+			  : parse_tenant(u, text);
+}
+
 /* @return 1: go on; 0: done; -EINVAL after a message. */
 static int parse(struct run *u, int argc, char **argv, const char **state, char priorities[3])
 {
@@ -250,6 +267,7 @@ static int parse(struct run *u, int argc, char **argv, const char **state, char 
 		{ "image", required_argument, NULL, 'i' },
 		{ "identifier", required_argument, NULL, 't' },
 		{ "field", required_argument, NULL, 'F' },
+		{ "tenant", required_argument, NULL, 'T' },
 		{ "priority", required_argument, NULL, 'p' },
 		{ "stderr-priority", required_argument, NULL, 'e' },
 		{ "level-prefix", no_argument, NULL, 'l' },
@@ -294,7 +312,8 @@ static int parse(struct run *u, int argc, char **argv, const char **state, char 
 			break;
 		case 'w':
 		case 'b':
-			r = c == 'w' ? parse_full(u, optarg) : parse_block_max(u, optarg);
+		case 'T':
+			r = parse_setting(u, c, optarg);
 			break;
 		case 's':
 			*state = optarg;
@@ -350,7 +369,7 @@ static int prepare(struct run *u, int argc, char **argv, char priorities[3])
 
 int main(int argc, char **argv)
 {
-	struct run u = { .block_max_s = BLOCK_S };
+	struct run u = { .tenant = { TENANT_DEFAULT }, .block_max_s = BLOCK_S };
 	char priorities[3] = "63";
 	int r, status;
 
