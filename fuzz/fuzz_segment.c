@@ -101,6 +101,7 @@ static void build(struct buf *file, struct rd r)
 	}
 	end_group(&g, &groups, &n_groups);
 	offset = file->len;
+	buf_append(file, "\7" TENANT_DEFAULT, 1 + STRLEN(TENANT_DEFAULT));
 	buf_append(file, "\1an origin's id..\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
 		   1 + ID_SIZE + 2 + 16);
 	for (int i = 0; i < 3; i++) {

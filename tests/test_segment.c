@@ -334,6 +334,32 @@ Test(segment, the_same_name_is_not_taken_twice)
 	cr_expect(eq(int, count_right(open(path, O_RDONLY | O_CLOEXEC)), 0));
 }
 
+/* A name that leads elsewhere is no name: it would become part of a file's. */
+Test(segment, a_footer_names_a_lawful_tenant)
+{
+	static const char *const names[] = { "web", "",	   "..",  "../../etc/cron.d/x",
+					     "a/b", "Web", "a\nb" };
+
+	for (size_t i = 0; i < ELEMENTS(names); i++) {
+		int fd, r = i == 0 ? 0 : BULLA_ECORRUPT;
+		struct segment_writer w;
+		struct segment s;
+		char path[4096];
+
+		snprintf(path, sizeof path, "%s/%zu.segment", tempdir(), i);
+		cr_assert(eq(int, segment_writer_open(&w, AT_FDCWD, path, 3), 0));
+		strcpy(w.tenant.name, names[i]);
+		cr_assert(eq(i64, segment_writer_origin(&w, &(struct id){ "one" }, 0), 0));
+		cr_assert(gt(i64, segment_writer_finish(&w), 0));
+		segment_writer_close(&w);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		cr_expect(eq(int, segment_open(&s, fd), r), "%s", names[i]);
+		if (r == 0)
+			cr_expect(eq(str, s.tenant.name, (char *) names[i]));
+		segment_close(&s);
+	}
+}
+
 /* What searchers are told. */
 
 static int check_index(const struct segment *s, uint32_t number, bool shorten)

@@ -8,7 +8,7 @@
  *	magic | u32 compatible | u32 incompatible flags | blocks | footer block | trailer
  *
  *	trailer  u64 offset of the footer | u32 stored | u32 raw size | u32 crc32c of what is stored | magic
- *	footer   varint n, n * (id of an origin | varint first | varint end of its commits | u64 time of the first
+ *	footer   varint length, tenant | varint n, n * (id of an origin | varint first | varint end of its commits | u64 time of the first
  *	         | u64 time of the last that has a batch here)
  *	         | 3 refs: journals, seeds, templates | varint n, n groups
  *	ref      varint offset | varint stored | varint raw | u32 crc32c of what is stored

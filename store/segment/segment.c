@@ -98,6 +98,14 @@ static int read_contexts(struct contexts *c, struct rd *r)
 	return r->bad ? BULLA_ECORRUPT : 0;
 }
 
+static int read_tenant(struct segment *s, struct rd *r)
+{
+	uint64_t n = rd_varint(r);
+	const uint8_t *name = rd_bytes(r, n);
+
+	return name && tenant_parse(name, n, &s->tenant) >= 0 ? 0 : BULLA_ECORRUPT;
+}
+
 static int read_origins(struct segment *s, struct rd *r)
 {
 	uint64_t n = rd_varint(r);
@@ -344,7 +352,9 @@ static int read_all(struct segment *s)
 	if (error < 0)
 		return error;
 	r = rd_of(footer, ref.raw);
-	error = read_origins(s, &r);
+	error = read_tenant(s, &r);
+	if (error >= 0)
+		error = read_origins(s, &r);
 	if (error >= 0)
 		error = read_tables(s, &r);
 	return error < 0 ? error : read_groups(s, &r);

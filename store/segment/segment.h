@@ -21,6 +21,7 @@
 #include "store/segment/messages.h"
 #include "store/segment/template_table.h"
 #include "store/tail_reader.h"
+#include "store/tenant.h"
 
 /** Whose commits there are. */
 struct segment_origin {
@@ -61,6 +62,7 @@ struct segment_lazy {
 struct segment {
 	int fd; /* owned */
 	uint64_t size;
+	struct tenant tenant; /* whose journals there should be; what their identities say counts */
 	struct segment_origin *origins; /* owned */
 	uint32_t n_origins;
 	struct segment_journal *journals; /* owned */

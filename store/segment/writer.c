@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "store/segment/writer.h"
+#include "store/segment/writer-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -37,7 +37,7 @@ int segment_writer_open(struct segment_writer *w, int dirfd, const char *name, i
 	static const uint8_t header[SEGMENT_HEADER_SIZE] = SEGMENT_MAGIC;
 	int r;
 
-	*w = (struct segment_writer){ .fd = -1, .level = level };
+	*w = (struct segment_writer){ .fd = -1, .level = level, .tenant = { TENANT_DEFAULT } };
 	w->zstd = ZSTD_createCCtx();
 	if (!w->zstd)
 		return -ENOMEM;
@@ -190,12 +190,7 @@ void segment_writer_drop_batch(struct segment_writer *w)
 
 /* Blocks. */
 
-struct stored {
-	uint64_t offset;
-	uint32_t stored, raw, crc;
-};
-
-static int write_block(struct segment_writer *w, const uint8_t *p, size_t n, struct stored *ret)
+int writer_block(struct segment_writer *w, const uint8_t *p, size_t n, struct stored *ret)
 {
 	size_t bound = ZSTD_compressBound(n), size;
 	const uint8_t *from = p;
@@ -228,7 +223,7 @@ static int group_block(struct segment_writer *w, enum block_kind kind, const uin
 
 	if (n == 0)
 		return 0;
-	r = write_block(w, p, n, &s);
+	r = writer_block(w, p, n, &s);
 	if (r < 0)
 		return r;
 	buf_char(directory, (char) kind);
@@ -446,7 +441,7 @@ static void describe_group(struct segment_writer *w, uint64_t offset, uint32_t n
 	buf_append(&w->groups, directory->data, directory->len);
 }
 
-static int write_group(struct segment_writer *w)
+int writer_group(struct segment_writer *w)
 {
 	_cleanup_buf_ struct buf directory = { 0 };
 	_cleanup_free_ uint64_t *column = NULL;
@@ -477,120 +472,5 @@ static int write_group(struct segment_writer *w)
 
 int segment_writer_end_commit(struct segment_writer *w)
 {
-	return w->n_rows >= GROUP_ROWS || w->bytes.len >= GROUP_BYTES ? write_group(w) : 0;
-}
-
-/* The end of the file. */
-
-static void put_journals(const struct segment_writer *w, struct buf *to)
-{
-	buf_varint(to, w->n_sources);
-	for (uint32_t i = 0; i < w->n_sources; i++) {
-		const struct segment_source *s = &w->sources[i];
-
-		buf_append(to, s->id.b, ID_SIZE);
-		buf_append(to, s->boot.b, ID_SIZE);
-		buf_varint(to, s->origin);
-		buf_varint(to, s->first_batch);
-		buf_varint(to, s->next_batch - s->first_batch);
-		buf_varint(to, s->first_seq);
-		buf_varint(to, s->next_seq - s->first_seq);
-		buf_varint(to, s->contexts->n);
-		for (uint32_t k = 0; k < s->contexts->n; k++) {
-			buf_varint(to, s->contexts->at[k].leaf_size);
-			buf_append(to, s->contexts->at[k].leaf, s->contexts->at[k].leaf_size);
-		}
-	}
-}
-
-/* Journal by journal; seeds are random, and compress to nothing less. */
-static void put_seeds(const struct segment_writer *w, struct buf *to)
-{
-	for (uint32_t i = 0; i < w->n_sources; i++) {
-		const struct seeds *s = w->sources[i].seeds;
-
-		buf_varint(to, s->n);
-		for (uint32_t k = 0; k < s->n; k++) {
-			buf_varint(to, s->at[k].first_batch);
-			buf_append(to, s->at[k].seed, SEED_SIZE);
-		}
-	}
-}
-
-static void put_templates(const struct segment_writer *w, struct buf *to)
-{
-	buf_varint(to, w->templates.n);
-	for (uint32_t i = 0; i < w->templates.n; i++)
-		buf_varint(to, templates_get(&w->templates, i).len);
-	buf_append(to, w->templates.keys.data, w->templates.keys.len);
-}
-
-static int write_table(struct segment_writer *w,
-		       void (*put)(const struct segment_writer *, struct buf *), struct buf *footer)
-{
-	struct stored s;
-	int r;
-
-	buf_clear(&w->raw);
-	put(w, &w->raw);
-	if (w->raw.bad)
-		return -ENOMEM;
-	r = write_block(w, w->raw.data, w->raw.len, &s);
-	buf_varint(footer, s.offset);
-	buf_varint(footer, s.stored);
-	buf_varint(footer, s.raw);
-	buf_append(footer, &s.crc, 4);
-	w->size_of[0] += s.stored;
-	return r;
-}
-
-static int write_trailer(struct segment_writer *w, const struct stored *footer)
-{
-	uint8_t trailer[SEGMENT_TRAILER_SIZE];
-	struct wr to = wr_of(trailer, sizeof trailer);
-
-	wr_u64(&to, footer->offset);
-	wr_u32(&to, footer->stored);
-	wr_u32(&to, footer->raw);
-	wr_u32(&to, footer->crc);
-	wr_bytes(&to, SEGMENT_MAGIC, 8);
-	w->offset += to.len;
-	return io_pwrite(w->fd, trailer, to.len, w->offset - to.len);
-}
-
-int64_t segment_writer_finish(struct segment_writer *w)
-{
-	_cleanup_buf_ struct buf footer = { 0 };
-	struct stored s;
-	uint64_t first;
-	int r;
-
-	r = write_group(w);
-	buf_varint(&footer, w->n_origins);
-	for (uint32_t i = 0; i < w->n_origins; i++) {
-		buf_append(&footer, w->origins[i].id.b, ID_SIZE);
-		buf_varint(&footer, w->origins[i].first);
-		buf_varint(&footer, w->origins[i].end);
-		first = MIN_OF(w->origins[i].time_first, w->origins[i].time_last);
-		buf_append(&footer, &first, 8);
-		buf_append(&footer, &w->origins[i].time_last, 8);
-	}
-	if (r >= 0)
-		r = write_table(w, put_journals, &footer);
-	if (r >= 0)
-		r = write_table(w, put_seeds, &footer);
-	if (r >= 0)
-		r = write_table(w, put_templates, &footer);
-	if (r < 0)
-		return r;
-	buf_varint(&footer, w->n_groups);
-	buf_append(&footer, w->groups.data, w->groups.len);
-	if (footer.bad)
-		return -ENOMEM;
-	r = write_block(w, footer.data, footer.len, &s);
-	if (r >= 0)
-		r = write_trailer(w, &s);
-	if (r >= 0 && fdatasync(w->fd) < 0)
-		r = -errno;
-	return r < 0 ? r : (int64_t) w->offset;
+	return w->n_rows >= GROUP_ROWS || w->bytes.len >= GROUP_BYTES ? writer_group(w) : 0;
 }

@@ -36,6 +36,7 @@ struct segment_writer {
 	int fd;	   /* owned */
 	int level; /* zstd's */
 	uint64_t offset;
+	struct tenant tenant;
 	struct segment_origin *origins; /* owned */
 	uint32_t n_origins;
 	struct segment_source *sources; /* owned */
@@ -61,6 +62,11 @@ struct segment_writer {
 _must_check_ int segment_writer_open(struct segment_writer *w, int dirfd, const char *name,
 				     int level);
 void segment_writer_close(struct segment_writer *w);
+/** Whose journals will come; without a word TENANT_DEFAULT's. */
+static inline void segment_writer_tenant(struct segment_writer *w, const struct tenant *t)
+{
+	w->tenant = *t;
+}
 /** Announce an origin; its commits from `first` on are to come.  @return its number, -ENOMEM, BULLA_ELIMIT. */
 _must_check_ int64_t segment_writer_origin(struct segment_writer *w, const struct id *id,
 					   uint64_t first);
