@@ -111,7 +111,9 @@ static void build(const struct bench *b, const struct pace *p, int dirfd, int le
 	};
 	struct plain plain = compress_plain(b, level);
 	struct segment_made made = { .size = 0 };
-	struct segment_builder_options o = { dirfd, 0, 0, level, note_made, &made };
+	struct segment_builder_options o = {
+		.dirfd = dirfd, .level = level, .made = note_made, .arg = &made
+	};
 	struct segment_builder *builder;
 	double n = (double) b->n, seals;
 	uint64_t cpu;
@@ -200,7 +202,9 @@ static void merging(const struct bench *b, const struct pace *p, int level)
 		.state = { .root = root, .seal = -1, .journals = p->journals, .ledger = p->ledger },
 		.limit = UINT64_MAX,
 	};
-	struct segment_builder_options o = { 0, 0, b->n / 20, 9, merge_some, &k };
+	struct segment_builder_options o = {
+		.entries_max = b->n / 20, .level = 9, .made = merge_some, .arg = &k
+	};
 	struct plain plain = compress_plain(b, level);
 	struct segment_builder *builder;
 	double n = (double) b->n, seals, size;

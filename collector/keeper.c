@@ -102,9 +102,10 @@ static int on_made(void *arg, const struct segment_made *m)
 		 (double) m->size / (double) MAX_OF(m->entries, (uint64_t) 1));
 	if (m->left_out > 0)
 		log_warning("%" PRIu64
-			    " batch%s of these commits stay in their tails: they are not "
-			    "what was sealed, or lie behind what is not; see bulla verify",
-			    m->left_out, m->left_out == 1 ? "" : "es");
+			    " batch%s of these commits %s not packed: no tail has them as they "
+			    "were sealed, or they lie behind such; see bulla verify",
+			    m->left_out, m->left_out == 1 ? "" : "es",
+			    m->left_out == 1 ? "is" : "are");
 	return 0;
 }
 
@@ -132,12 +133,13 @@ static bool is_no_space(int r)
 	return r == -ENOSPC || r == -EDQUOT;
 }
 
-/* Follow the ledger from commit `first` on. */
-static int begin(struct keeper *k, uint64_t first)
+/* Follow the ledger; what is not in these segments is packed, or nothing where there are none given. */
+static int begin(struct keeper *k, const struct segment_set *packed)
 {
 	struct segment_builder_options o = {
 		.dirfd = k->segments,
-		.first = first,
+		.packed = packed,
+		.idle = !packed,
 		.entries_max = SEGMENT_ENTRIES,
 		.level = k->level,
 		.made = on_made,
@@ -158,7 +160,6 @@ static void end(struct keeper *k)
 static int pack(struct keeper *k)
 {
 	struct segment_set set;
-	uint64_t first;
 	int r;
 
 	r = segment_set_open(&set, &k->state);
@@ -167,9 +168,8 @@ static int pack(struct keeper *k)
 	for (uint32_t i = 0; i < set.n; i++)
 		if (set.files[i].error < 0)
 			log_error_code(set.files[i].error, "segments/%s", set.files[i].name);
-	first = set.n > 0 ? set.files[set.n - 1].end : 0;
+	r = begin(k, &set);
 	segment_set_close(&set);
-	r = begin(k, first);
 	while (r >= 0) {
 		r = step(k);
 		if (r < 0 || k->once || told_to_stop)
@@ -183,7 +183,7 @@ static int pack(struct keeper *k)
 /* Without space nothing can be packed, but what is over the limits can go: one who packs nothing sees to that. */
 static int make_room(struct keeper *k)
 {
-	int r = begin(k, UINT64_MAX);
+	int r = begin(k, NULL);
 
 	if (r >= 0)
 		r = segment_builder_read(k->builder);

@@ -191,20 +191,46 @@ static int print_gaps(const struct status *s, const struct history *h)
 	return 0;
 }
 
-static void print_segments(const struct status *s)
+/* What files [first, end) hold. */
+static void print_files(const struct status *s, const char *of, uint32_t first, uint32_t end)
 {
 	uint64_t rows = 0, size = 0;
 	char bytes[16];
 
-	for (uint32_t i = 0; i < s->segments.n; i++) {
+	for (uint32_t i = first; i < end; i++) {
 		size += s->segments.files[i].segment.size;
 		for (uint32_t k = 0; k < s->segments.files[i].segment.n_groups; k++)
 			rows += s->segments.files[i].segment.groups[k].rows;
 	}
 	text_size(bytes, size);
+	printf("%s%" PRIu64 " entr%s in %u segment%s of %s\n", of, rows, rows == 1 ? "y" : "ies",
+	       end - first, plural(end - first), bytes);
+}
+
+/* Files come by tenant. */
+static void print_tenants(const struct status *s)
+{
+	const struct segment_set *set = &s->segments;
+	uint32_t end;
+
+	for (uint32_t i = 0; i < set->n; i = end) {
+		char of[TENANT_MAX + 16];
+
+		for (end = i + 1; end < set->n && tenant_compare(&set->files[i].tenant,
+								 &set->files[end].tenant) == 0;)
+			end++;
+		if (i == 0 && end == set->n)
+			return;
+		snprintf(of, sizeof of, "tenant    %s: ", set->files[i].tenant.name);
+		print_files(s, of, i, end);
+	}
+}
+
+static void print_segments(const struct status *s)
+{
 	if (s->segments.n > 0)
-		printf("packed    %" PRIu64 " entr%s in %u segment%s of %s\n", rows,
-		       rows == 1 ? "y" : "ies", s->segments.n, plural(s->segments.n), bytes);
+		print_files(s, "packed    ", 0, s->segments.n);
+	print_tenants(s);
 	if (s->segments.n_damaged > 0)
 		printf("damaged   %u segment%s; see bulla verify\n", s->segments.n_damaged,
 		       plural(s->segments.n_damaged));

@@ -162,10 +162,13 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 	const struct segment_origin *origin =
 		&v->segments.files[span->file].segment.origins[sj->origin];
 	const struct group_batch *b = &cursor->group.batches[number];
+	struct tenant tenant = tenant_of(&sj->contexts);
 
 	cursor->seen++;
 	if (sj->contexts.n == 0 || !hash_same(&sj->contexts.at[0].hash, &j->identity))
 		return "the identity is not the one that was sealed when the journal was opened";
+	if (tenant_compare(&tenant, &v->segments.files[span->file].tenant) != 0)
+		return "the journal is another tenant's than the segment";
 	if (b->commit != c->commit.number)
 		return "the batch is said to be of another commit";
 	if (c->commit.time_ns < origin->time_first || c->commit.time_ns > origin->time_last)

@@ -116,11 +116,12 @@ static struct field field(const char *name, const char *value)
 			       .value_len = (uint32_t) strlen(value) };
 }
 
-static size_t identity_leaf(const char *name, uint8_t *to, size_t size, struct hash *ret)
+static size_t identity_leaf(const char *name, const char *tenant, uint8_t *to, size_t size,
+			    struct hash *ret)
 {
-	struct field fields[] = { field("_ATTRIBUTION", "channel"),
-				  field("_CONTAINER_NAME", name) };
-	struct context c = { .fields = fields, .n_fields = ELEMENTS(fields) };
+	struct field fields[] = { field("_ATTRIBUTION", "channel"), field("_CONTAINER_NAME", name),
+				  field("_TENANT", tenant ? tenant : "") };
+	struct context c = { .fields = fields, .n_fields = tenant ? 3 : 2 };
 	struct wr w = wr_of(to, size);
 	int r;
 
@@ -152,7 +153,7 @@ size_t builder_open(struct builder *b, const char *name)
 	assert(b->n < BUILDER_JOURNALS_MAX);
 	randombytes_buf(j->id.b, ID_SIZE);
 	randombytes_buf(seed, sizeof seed);
-	size = identity_leaf(name, leaf, sizeof leaf, &open.identity);
+	size = identity_leaf(name, b->tenant, leaf, sizeof leaf, &open.identity);
 	open.journal = j->id;
 	open.seed_commitment = seed_commitment(&j->id, seed);
 	r = tail_create(b->state.journals, &j->id, &b->boot, leaf, size, seed);

@@ -22,7 +22,7 @@
 #include "store/tail_writer.h"
 #include "store/verify.h"
 
-enum { BUILDER_JOURNALS_MAX = 256 };
+enum { BUILDER_JOURNALS_MAX = 320 };
 
 struct builder {
 	char path[512];
@@ -32,6 +32,8 @@ struct builder {
 	struct id boot;
 	uint64_t now_ns; /* moves with everything that is done */
 	uint64_t dice;
+	const char *
+		tenant; /* of journals that are opened from now on; NULL: their identity says nothing */
 	struct builder_journal {
 		struct id id;
 		struct tail_writer tail; /* fd -1 while nobody writes */

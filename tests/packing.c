@@ -30,10 +30,10 @@ uint64_t pack_segments(const struct builder *b, uint64_t entries_max, bool all)
 	struct segment_set set;
 
 	cr_assert(eq(int, segment_set_open(&set, &b->state), 0));
-	o.first = set.n > 0 ? set.files[set.n - 1].end : 0;
-	segment_set_close(&set);
+	o.packed = &set;
 	o.dirfd = open_segments(b);
 	cr_assert(eq(int, segment_builder_new(&s, &b->state, &o), 0));
+	segment_set_close(&set);
 	cr_assert(eq(int, segment_builder_read(s), 0));
 	if (all)
 		cr_assert(eq(int, segment_builder_finish(s), 0));

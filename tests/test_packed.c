@@ -32,12 +32,14 @@
 
 Suite(packed);
 
-/* A host: journals that overlap, one that goes on, one that a crash ended. */
-static void make_host(struct builder *b, const char *path)
+/* A host: journals that overlap, one that goes on, one that a crash ended; the later ones may be another tenant's. */
+static void make_host(struct builder *b, const char *path, const char *tenant)
 {
 	builder_init(b, path, (struct kes_params){ 2, 4 });
-	for (size_t j = 0; j < 4; j++)
+	for (size_t j = 0; j < 4; j++) {
+		b->tenant = j < 2 ? NULL : tenant;
 		builder_open(b, j % 2 ? "web" : "db");
+	}
 	for (size_t i = 0; i < 25; i++) {
 		char text[80];
 
@@ -133,13 +135,18 @@ static void compare(const struct state *a, const struct state *b, const char *wh
 static struct builder host;
 static char path[512], copy[600];
 
-static void make_both(struct state *ret)
+static void make_both_for(struct state *ret, const char *tenant)
 {
 	snprintf(path, sizeof path, "%s/host", tempdir());
-	make_host(&host, path);
+	make_host(&host, path, tenant);
 	snprintf(copy, sizeof copy, "%s-copy", path);
 	builder_copy(path, copy);
 	cr_assert(eq(int, state_open(ret, copy, false), 0));
+}
+
+static void make_both(struct state *ret)
+{
+	make_both_for(ret, NULL);
 }
 
 static void check_verified(enum verdict worst)
@@ -234,6 +241,23 @@ Test(packed, merged_it_answers_as_before)
 	cr_expect(eq(int, merge_segments(&host, 0, 1), 1));
 	check_verified(VERDICT_NOTE);
 	compare(&before, &host.state, "made anew");
+	state_close(&before);
+	builder_done(&host);
+}
+
+Test(packed, tenants_change_nothing)
+{
+	struct state before;
+
+	make_both_for(&before, "web");
+	compare(&before, &host.state, "in tails");
+	pack_segments(&host, 60, false);
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "half packed");
+	pack_segments(&host, 0, true);
+	cr_expect(gt(u32, count_segments(&host), 3));
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "packed");
 	state_close(&before);
 	builder_done(&host);
 }
@@ -361,7 +385,7 @@ Test(packed, what_was_not_pruned_is_missed)
 	builder_prune(&host, 1, 3);
 	for (uint32_t i = count_segments(&host); i-- > 0;) {
 		struct segment_set set;
-		char file[700];
+		char file[800];
 
 		cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
 		snprintf(file, sizeof file, "%s/segments/%s", path, set.files[i].name);
@@ -405,7 +429,7 @@ static uint64_t hollow_out(const struct builder *b, uint64_t batches)
 
 static uint64_t blocks_of(const struct builder *b, size_t journal)
 {
-	char name[64], file[700];
+	char name[64], file[800];
 	struct stat st;
 
 	builder_tail(b, journal, name);
@@ -534,7 +558,7 @@ Test(packed, what_is_hollowed_out_must_be_packed)
 	struct segment_set set;
 	struct state before;
 	struct vkey pin;
-	char file[700];
+	char file[800];
 
 	make_hollow(&before);
 	state_close(&before);
@@ -601,7 +625,7 @@ Test(packed, a_newer_segment_is_left_alone)
 	uint32_t first = 0, n = 0;
 	struct segment_set set;
 	struct state copied;
-	char file[700];
+	char file[800];
 	int dirfd, fd;
 
 	make_both(&copied);
@@ -655,7 +679,7 @@ Test(packed, a_bit_that_is_changed_in_a_segment_is_found)
 	struct state before;
 	struct verified v = { 0 };
 	struct stat st;
-	char file[700];
+	char file[800];
 
 	make_both(&before);
 	state_close(&before);
@@ -690,7 +714,7 @@ Test(packed, a_bit_that_is_changed_in_a_segment_is_found)
 /* A segment of another host's, under a name that fits. */
 Test(packed, a_foreign_segment_is_found)
 {
-	char other[600], from[700], to[700];
+	char other[600], from[800], to[800];
 	struct segment_set set;
 	struct builder b;
 	struct vkey pin;
@@ -702,7 +726,7 @@ Test(packed, a_foreign_segment_is_found)
 	pack_segments(&host, 0, true);
 	pin = builder_pin(&host);
 	snprintf(other, sizeof other, "%s/other", tempdir());
-	make_host(&b, other);
+	make_host(&b, other, NULL);
 	pack_segments(&b, 0, true);
 	cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
 	snprintf(to, sizeof to, "%s/segments/%s", path, set.files[0].name);

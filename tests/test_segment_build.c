@@ -144,12 +144,15 @@ static const char *segments_path(void)
 	return path;
 }
 
-/* Make segments of all that is sealed from `first` on. */
-static void build(const struct state *state, uint64_t first, uint64_t entries_max,
-		  struct all_made *all)
+/* Make segments of all that is sealed. */
+static void build(const struct state *state, uint64_t entries_max, struct all_made *all)
 {
 	int dirfd = open(segments_path(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct segment_builder_options o = { dirfd, first, entries_max, 3, note_made, all };
+	struct segment_builder_options o = { .dirfd = dirfd,
+					     .entries_max = entries_max,
+					     .level = 3,
+					     .made = note_made,
+					     .arg = all };
 	struct segment_builder *b;
 
 	*all = (struct all_made){ 0 };
@@ -163,7 +166,7 @@ static void build(const struct state *state, uint64_t first, uint64_t entries_ma
 static void check_made(const struct all_made *all, struct sealed *s)
 {
 	for (size_t i = 0; i < all->n; i++) {
-		char path[700];
+		char path[800];
 
 		snprintf(path, sizeof path, "%s/%s", segments_path(), all->at[i].name);
 		check_segment(path, s);
@@ -178,7 +181,7 @@ Test(segment_build, a_segment_holds_what_was_sealed)
 
 	make_state(&b);
 	s = read_sealed(&b.state);
-	build(&b.state, 0, 0, &all);
+	build(&b.state, 0, &all);
 	check_made(&all, s);
 	cr_assert(eq(sz, all.n, 1));
 	cr_expect(eq(u64, all.at[0].batches, s->n));
@@ -200,7 +203,7 @@ Test(segment_build, segments_of_adjoining_commits_hold_all_between_them)
 
 	make_state(&b);
 	s = read_sealed(&b.state);
-	build(&b.state, 0, 100, &all);
+	build(&b.state, 100, &all);
 	cr_assert(gt(sz, all.n, 3));
 	check_made(&all, s);
 	for (size_t i = 0; i < all.n; i++) {
@@ -243,9 +246,9 @@ Test(segment_build, of_segments_that_overlap_the_longest_counts)
 	struct builder b;
 
 	make_state(&b);
-	build(&b.state, 0, 100, &parts);
+	build(&b.state, 100, &parts);
 	cr_assert(eq(int, segment_set_open(&set, &b.state), 0));
-	build(&b.state, 0, 0, &whole);
+	build(&b.state, 0, &whole);
 	cr_expect(segment_set_is_stale(&set, &b.state));
 	segment_set_close(&set);
 	cr_assert(eq(int, segment_set_open(&set, &b.state), 0));
@@ -287,7 +290,7 @@ Test(segment_build, what_is_damaged_is_not_carried_on)
 	struct all_made all;
 	struct builder b;
 	struct sealed *s;
-	char tail[64], file[700];
+	char tail[64], file[800];
 	size_t whole, seen = 0;
 
 	make_state(&b);
@@ -295,7 +298,7 @@ Test(segment_build, what_is_damaged_is_not_carried_on)
 	snprintf(file, sizeof file, "%s/%s", state_path_name, tail);
 	damage_rows(file, 3);
 	s = read_sealed(&b.state);
-	build(&b.state, 0, 0, &all);
+	build(&b.state, 0, &all);
 	check_made(&all, s);
 	cr_assert(eq(sz, all.n, 1));
 	cr_expect(gt(u64, all.at[0].left_out, 0));
@@ -306,7 +309,7 @@ Test(segment_build, what_is_damaged_is_not_carried_on)
 	/* In smaller segments what lies behind the damage is taken again. */
 	whole = all.at[0].batches;
 	memset(s->seen, 0, sizeof s->seen);
-	build(&b.state, 0, 100, &all);
+	build(&b.state, 100, &all);
 	check_made(&all, s);
 	seen = 0;
 	for (size_t i = 0; i < s->n; i++)
@@ -322,14 +325,14 @@ Test(segment_build, a_missing_tail_is_left_out)
 	struct all_made all;
 	struct builder b;
 	struct sealed *s;
-	char tail[64], file[700];
+	char tail[64], file[800];
 
 	make_state(&b);
 	builder_tail(&b, 0, tail);
 	snprintf(file, sizeof file, "%s/%s", state_path_name, tail);
 	cr_assert(eq(int, unlink(file), 0));
 	s = read_sealed(&b.state);
-	build(&b.state, 0, 0, &all);
+	build(&b.state, 0, &all);
 	check_made(&all, s);
 	cr_assert(eq(sz, all.n, 1));
 	cr_expect(eq(u32, all.at[0].journals, 3));
@@ -344,10 +347,10 @@ Test(segment_build, a_segment_that_gives_back_something_else_is_found)
 	struct sealed_batch none = { 0 };
 	struct all_made all;
 	struct builder b;
-	char path[700];
+	char path[800];
 
 	make_state(&b);
-	build(&b.state, 0, 0, &all);
+	build(&b.state, 0, &all);
 	snprintf(path, sizeof path, "%s/%s", segments_path(), all.at[0].name);
 	cr_expect(eq(int, segment_check(AT_FDCWD, path, &none, 0), BULLA_ECORRUPT));
 	flip(path, 500);

@@ -1,5 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/**
+ * The ledger is gone along once, and with it the tail of each journal that has batches to be packed.  Which those are is known by
+ * tenant: a commit whose tenant has a segment for it is done with, and so is what was pruned before.
+ *
+ * A commit's batches are taken tenant by tenant.  So any segment at hand but the one that is written to may be ended in between,
+ * where there are more tenants than one can have at hand.
+ */
+
 #include "store/segment/build.h"
 
 #include <errno.h>
@@ -16,18 +24,16 @@
 #include "seal/history.h"
 #include "seal/ledger.h"
 #include "store/batchroot.h"
-#include "store/segment/check.h"
-#include "store/segment/writer.h"
-#include "store/tail_reader.h"
+#include "store/segment/coverage.h"
+#include "store/segment/hand.h"
+#include "store/segment/tails.h"
 
-enum { OPEN_MAX = 256 };
+enum { STAGED_MAX = 64 << 20 /* bytes of rows, in all segments at hand */ };
 
-/* A tail being read, as far as its batches have come.  Its file is closed between batches where there are many. */
-struct reading {
-	struct tail_reader tail;
-	bool begun;
-	bool left_out;	/* of the segment at hand */
-	int64_t number; /* in the segment at hand; -1 before its first batch there */
+/* A batch to be packed. */
+struct task {
+	const struct covered *tenant;
+	uint32_t batch;
 };
 
 struct segment_builder {
@@ -36,153 +42,175 @@ struct segment_builder {
 	struct history *history;
 	struct ledger ledger;
 	struct ledger_scan scan;
-	struct reading **readings; /* owned, by handle */
-	uint32_t cap, n_open;
+	struct packed_tails tails;
 	struct field *fields; /* owned, FIELDS_MAX */
 	struct buf raw;
 	struct batchroot root;
 	struct id origin;
 	int error;
-	/* The segment at hand. */
-	struct segment_writer writer; /* fd -1 before its first batch */
-	struct segment_made made;
-	struct sealed_batch *sealed; /* owned: its batches */
-	size_t sealed_cap;
-	uint64_t since_ns; /* time of its first commit with a batch */
+	struct coverage coverage;
+	uint64_t end;	    /* commits before this are done with */
+	uint64_t lost;	    /* batches of nobody knows whom, to be told with the next segment */
+	struct task *tasks; /* owned: of the commit at hand */
+	size_t n_tasks, tasks_cap;
+	struct segment_hand *hands[HANDS_MAX]; /* owned; NULL: none */
+	unsigned n_hands;
 };
 
-/* Tails. */
+/* Journals. */
 
-static struct reading *reading_of(struct segment_builder *b, uint32_t handle)
+/* Whether an error is the tail's, and no reason to stop. */
+static bool is_damage(int r)
 {
-	if (handle >= b->cap) {
-		uint32_t cap = MAX_OF(2 * b->cap, handle + 16);
-		struct reading **more = reallocarray(b->readings, cap, sizeof(struct reading *));
-
-		if (!more)
-			return NULL;
-		memset(more + b->cap, 0, (cap - b->cap) * sizeof(struct reading *));
-		b->readings = more;
-		b->cap = cap;
-	}
-	if (!b->readings[handle]) {
-		b->readings[handle] = calloc(1, sizeof **b->readings);
-		if (b->readings[handle]) {
-			b->readings[handle]->tail.fd = -1;
-			b->readings[handle]->number = -1;
-		}
-	}
-	return b->readings[handle];
+	return (r <= BULLA_ETRUNCATED && r != BULLA_ELIMIT) || r == -EIO || r == -ENOENT ||
+	       r == -ELOOP || r == -EISDIR || r == -ENXIO;
 }
 
-static void reading_free(struct segment_builder *b, uint32_t handle)
+/* @return 0, also where nobody says whose it is. */
+static int find_tenant(struct segment_builder *b, struct packed_journal *k,
+		       const struct ledger_journal *j)
 {
-	struct reading *r = b->readings[handle];
-
-	if (r && r->tail.fd >= 0)
-		b->n_open--;
-	if (r && r->begun)
-		tail_reader_close(&r->tail);
-	free(r);
-	b->readings[handle] = NULL;
-}
-
-/* Close the files that are open; each goes on from where it was. */
-static void park_all(struct segment_builder *b)
-{
-	for (uint32_t i = 0; i < b->cap; i++)
-		if (b->readings[i] && b->readings[i]->tail.fd >= 0)
-			tail_reader_park(&b->readings[i]->tail);
-	b->n_open = 0;
-}
-
-static int open_tail(struct segment_builder *b, struct reading *r, const struct ledger_journal *j)
-{
-	char name[TAIL_NAME_SIZE];
-	int k;
-
-	if (r->tail.fd >= 0)
-		return 0;
-	if (b->n_open >= OPEN_MAX)
-		park_all(b);
-	tail_name(&j->id, name);
-	k = r->begun ? tail_reader_unpark(&r->tail, b->state->journals, name)
-		     : tail_reader_open(&r->tail, b->state->journals, name);
-	if (k < 0)
-		return k;
-	r->begun = true;
-	b->n_open++;
-	return 0;
-}
-
-/* The segment at hand. */
-
-static int begin_segment(struct segment_builder *b, uint64_t time_ns)
-{
-	int64_t n;
+	struct tenant t;
 	int r;
 
-	if (b->writer.fd >= 0)
+	if (k->tenant || k->gone)
 		return 0;
-	/* One that was not finished is of no use. */
-	if (unlinkat(b->options.dirfd, SEGMENT_UNFINISHED, 0) < 0 && errno != ENOENT)
-		return -errno;
-	r = segment_writer_open(&b->writer, b->options.dirfd, SEGMENT_UNFINISHED, b->options.level);
+	r = packed_tail_tenant(&b->tails, j, &t);
+	k->gone = r < 0 && is_damage(r);
 	if (r < 0)
-		return r;
-	n = segment_writer_origin(&b->writer, &b->origin, b->made.first);
-	b->since_ns = time_ns;
-	return n < 0 ? (int) n : 0;
+		return k->gone ? 0 : r;
+	k->tenant = coverage_of(&b->coverage, &t);
+	return k->tenant ? 0 : -ENOMEM;
 }
+
+/* Segments at hand. */
 
 /* What is known of tails goes on, but for those that are done, or whose damage stands in the way. */
-static void next_segment(struct segment_builder *b)
+static void let_go(struct segment_builder *b, unsigned i)
 {
-	segment_writer_close(&b->writer);
-	b->made = (struct segment_made){ .first = b->made.end, .end = b->made.end };
-	for (uint32_t i = 0; i < b->cap; i++) {
-		struct reading *r = b->readings[i];
+	struct covered *of = b->hands[i]->of;
 
-		if (r && (r->left_out || history_journal(b->history, i)->closed))
-			reading_free(b, i);
-		else if (r)
-			r->number = -1;
+	for (uint32_t k = 0; k < b->tails.n; k++) {
+		struct packed_journal *known = &b->tails.at[k];
+
+		known->gone = false;
+		if (known->tenant != of || !known->tail)
+			continue;
+		if (known->tail->left_out || history_journal(b->history, k)->closed)
+			packed_tail_close(&b->tails, known);
+		else
+			known->tail->number = -1;
 	}
+	of->hand = NULL;
+	b->hands[i] = hand_free(b->hands[i]);
+	b->n_hands--;
 }
 
-static int finish_segment(struct segment_builder *b)
+static int end_hand(struct segment_builder *b, unsigned i)
 {
-	struct segment_made *m = &b->made;
-	int64_t size;
-	int r;
+	struct segment_hand *h = b->hands[i];
+	int r = 0;
 
-	segment_writer_covers(&b->writer, 0, m->end);
-	size = segment_writer_finish(&b->writer);
-	if (size < 0)
-		return (int) size;
-	m->size = (uint64_t) size;
-	r = segment_check(b->options.dirfd, SEGMENT_UNFINISHED, b->sealed, m->batches);
-	if (r < 0)
-		return r;
-	segment_name(m->first, m->end, m->name);
-	if (renameat(b->options.dirfd, SEGMENT_UNFINISHED, b->options.dirfd, m->name) < 0)
-		return -errno;
-	r = io_sync_dir(b->options.dirfd);
-	if (r >= 0 && b->options.made)
-		r = b->options.made(b->options.arg, m);
-	next_segment(b);
+	if (h->made.batches > 0) {
+		h->made.left_out += b->lost;
+		b->lost = 0;
+		r = hand_finish(h, MAX_OF(b->end, h->made.end));
+		if (r >= 0)
+			h->of->from = h->made.end;
+		if (r >= 0 && b->options.made)
+			r = b->options.made(b->options.arg, &h->made);
+	}
+	let_go(b, i);
 	return r;
 }
 
 int segment_builder_finish(struct segment_builder *b)
 {
-	return b->made.batches > 0 ? finish_segment(b) : 0;
+	int r = 0;
+
+	for (unsigned i = 0; r >= 0 && i < HANDS_MAX; i++)
+		if (b->hands[i] && b->hands[i]->made.batches > 0)
+			r = end_hand(b, i);
+	return r;
+}
+
+/* The one that is worth ending most. */
+static unsigned largest_hand(const struct segment_builder *b)
+{
+	unsigned largest = 0;
+
+	for (unsigned i = 1; i < HANDS_MAX; i++)
+		if (b->hands[i] && (!b->hands[largest] ||
+				    b->hands[i]->made.entries > b->hands[largest]->made.entries))
+			largest = i;
+	return largest;
+}
+
+static int begin_hand(struct segment_builder *b, struct covered *of, uint64_t time_ns)
+{
+	unsigned i = 0;
+	int r = 0;
+
+	if (of->hand)
+		return 0;
+	if (b->n_hands == HANDS_MAX)
+		r = end_hand(b, largest_hand(b));
+	while (i < HANDS_MAX && b->hands[i])
+		i++;
+	if (r >= 0)
+		r = hand_new(&b->hands[i], of, i, b->options.dirfd, b->options.level, &b->origin,
+			     time_ns);
+	if (r < 0)
+		return r;
+	of->hand = b->hands[i];
+	b->n_hands++;
+	return 0;
+}
+
+/* Those of another day, and those that come to what segments have already. */
+static int end_due(struct segment_builder *b, const struct commit *c)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r >= 0 && b->n_hands > 0 && i < HANDS_MAX; i++) {
+		struct segment_hand *h = b->hands[i];
+
+		if (h && (segment_day(h->since_ns) != segment_day(c->time_ns) ||
+			  covered_has(h->of, c->number)))
+			r = end_hand(b, i);
+	}
+	return r;
+}
+
+/* With many at hand each keeps less. */
+static int bound_staged(struct segment_builder *b)
+{
+	int r = 0;
+
+	while (r >= 0 && b->n_hands > 1) {
+		struct segment_writer *largest = NULL;
+		size_t all = 0;
+
+		for (unsigned i = 0; i < HANDS_MAX; i++) {
+			struct segment_writer *w = b->hands[i] ? &b->hands[i]->writer : NULL;
+
+			all += w ? segment_writer_staged(w) : 0;
+			if (w &&
+			    (!largest || segment_writer_staged(w) > segment_writer_staged(largest)))
+				largest = w;
+		}
+		if (all <= STAGED_MAX)
+			return 0;
+		r = segment_writer_flush(largest);
+		segment_writer_relax(largest);
+	}
+	return r;
 }
 
 /* Batches. */
 
 /* The segment is told of a journal when its first batch comes: by then its identity has been read. */
-static int announce(struct segment_builder *b, struct reading *r, const struct ledger_journal *j,
+static int announce(struct segment_hand *h, struct packed_tail *r, const struct ledger_journal *j,
 		    const struct batch *batch)
 {
 	struct segment_source source = {
@@ -199,13 +227,13 @@ static int announce(struct segment_builder *b, struct reading *r, const struct l
 	if (!id_equal(&r->tail.header.journal, &j->id) || r->tail.contexts.n == 0 ||
 	    !hash_same(&r->tail.contexts.at[0].hash, &j->identity))
 		return BULLA_ETAMPERED;
-	r->number = segment_writer_journal(&b->writer, &source);
-	b->made.journals += r->number >= 0;
+	r->number = segment_writer_journal(&h->writer, &source);
+	h->made.journals += r->number >= 0;
 	return r->number < 0 ? (int) r->number : 0;
 }
 
-static int begin_batch(struct segment_builder *b, struct reading *r, const struct sealed_commit *c,
-		       uint32_t i)
+static int begin_batch(struct segment_builder *b, struct segment_hand *h, struct packed_tail *r,
+		       const struct sealed_commit *c, uint32_t i)
 {
 	const struct batch *batch = &c->batches[i];
 	const uint8_t *seed = seeds_of(&r->tail.seeds, batch->batch_no);
@@ -213,15 +241,16 @@ static int begin_batch(struct segment_builder *b, struct reading *r, const struc
 
 	if (!seed)
 		return BULLA_ETAMPERED;
-	k = announce(b, r, history_journal(b->history, c->handles[i]), batch);
+	k = announce(h, r, history_journal(b->history, c->handles[i]), batch);
 	if (k < 0)
 		return k;
 	batchroot_begin(&b->root, seed, batch->batch_no, batch->recovered);
-	return segment_writer_batch(&b->writer, (uint32_t) r->number, c->commit.number,
+	return segment_writer_batch(&h->writer, (uint32_t) r->number, c->commit.number,
 				    batch->recovered ? BATCH_RECOVERED : 0, batch->mono_offset);
 }
 
-static int take_rows(struct segment_builder *b, struct reading *r, const struct tail_rows *rows)
+static int take_rows(struct segment_builder *b, struct segment_hand *h, struct packed_tail *r,
+		     const struct tail_rows *rows)
 {
 	struct row_state state = { 0 };
 	uint32_t context;
@@ -239,55 +268,32 @@ static int take_rows(struct segment_builder *b, struct reading *r, const struct 
 		e.context = r->tail.contexts.at[context].hash;
 		k = batchroot_add(&b->root, &e);
 		if (k >= 0)
-			k = segment_writer_add(&b->writer, &e, context);
+			k = segment_writer_add(&h->writer, &e, context);
 		if (k < 0)
 			return k;
 	}
 	return k;
 }
 
-/* The next frame of rows that do not come before `first_seq`: what is before is in other segments, or damaged. */
-static int next_rows(struct reading *r, uint64_t first_seq, struct tail_rows *ret)
-{
-	struct tail_item item;
-	int k;
-
-	for (;;) {
-		k = tail_reader_next(&r->tail, &item);
-		if (k == 0)
-			return BULLA_ETRUNCATED;
-		if (k < 0 && k > BULLA_ETRUNCATED)
-			return k;
-		if (k < 0 && tail_reader_resync(&r->tail) <= 0)
-			return BULLA_ETAMPERED;
-		if (k < 0)
-			continue;
-		if (item.type != TAIL_ROWS || item.rows.first_seq < first_seq)
-			continue;
-		*ret = item.rows;
-		return item.rows.first_seq == first_seq ? 0 : BULLA_ETAMPERED;
-	}
-}
-
 /* `*ret_begun` tells whether the writer has a batch at hand. */
-static int read_rows(struct segment_builder *b, struct reading *r, const struct sealed_commit *c,
-		     uint32_t i, bool *ret_begun)
+static int read_rows(struct segment_builder *b, struct segment_hand *h, struct packed_tail *r,
+		     const struct sealed_commit *c, uint32_t i, bool *ret_begun)
 {
 	const struct batch *batch = &c->batches[i];
 	uint64_t n = 0;
 
 	while (n < batch->entries) {
 		struct tail_rows rows;
-		int k = next_rows(r, batch->first_seq + n, &rows);
+		int k = packed_tail_next(r, batch->first_seq + n, &rows);
 
 		if (k >= 0 && n == 0) {
-			k = begin_batch(b, r, c, i);
+			k = begin_batch(b, h, r, c, i);
 			*ret_begun = k >= 0;
 		}
 		if (k >= 0 && rows.count > batch->entries - n)
 			k = BULLA_ETAMPERED;
 		if (k >= 0)
-			k = take_rows(b, r, &rows);
+			k = take_rows(b, h, r, &rows);
 		if (k < 0)
 			return k;
 		n += rows.count;
@@ -304,55 +310,119 @@ static int check_root(struct segment_builder *b, const struct batch *batch)
 		       : BULLA_ETAMPERED;
 }
 
-/* What the segment has to give back. */
-static int remember(struct segment_builder *b, const struct reading *r, const struct batch *batch)
-{
-	if (!room_for(&b->sealed, b->made.batches, &b->sealed_cap, sizeof *b->sealed))
-		return -ENOMEM;
-	b->sealed[b->made.batches++] = (struct sealed_batch){
-		(uint32_t) r->number,
-		batch->batch_no,
-		batch_leaf_hash(batch),
-	};
-	b->made.entries += batch->entries;
-	return 0;
-}
-
-/* Whether an error is the tail's, and no reason to stop. */
-static bool is_damage(int r)
-{
-	return (r <= BULLA_ETRUNCATED && r != BULLA_ELIMIT) || r == -EIO || r == -ENOENT ||
-	       r == -ELOOP || r == -EISDIR || r == -ENXIO;
-}
-
-static int take_batch(struct segment_builder *b, const struct sealed_commit *c, uint32_t i)
+static int take_batch(struct segment_builder *b, struct segment_hand *h,
+		      const struct sealed_commit *c, uint32_t i)
 {
 	const struct ledger_journal *j = history_journal(b->history, c->handles[i]);
-	struct reading *r = reading_of(b, c->handles[i]);
+	struct packed_tail *r;
 	bool begun = false;
 	int k;
 
+	k = packed_tail_open(&b->tails, &b->tails.at[c->handles[i]], j, &r);
 	if (!r)
-		return -ENOMEM;
+		return k;
 	if (r->left_out) {
-		b->made.left_out++;
+		h->made.left_out++;
 		return 0;
 	}
-	k = begin_segment(b, c->commit.time_ns);
-	if (k < 0)
-		return k;
-	k = open_tail(b, r, j);
+	/* A root that the ledger left to a segment went with it: what the tail has could be anything. */
 	if (k >= 0)
-		k = read_rows(b, r, c, i, &begun);
+		k = root_is_absent(&c->batches[i].root) ? -ENODATA
+							: read_rows(b, h, r, c, i, &begun);
 	if (k >= 0)
 		k = check_root(b, &c->batches[i]);
 	if (k >= 0)
-		return remember(b, r, &c->batches[i]);
+		return hand_remember(h, (uint32_t) r->number, &c->batches[i], c->commit.time_ns);
 	if (begun)
-		segment_writer_drop_batch(&b->writer);
-	r->left_out = true;
-	b->made.left_out++;
-	return is_damage(k) ? 0 : k;
+		segment_writer_drop_batch(&h->writer);
+	/* What lies behind one that is not to be had can be the first of a journal. */
+	r->left_out = k != -ENODATA || r->number >= 0;
+	h->made.left_out++;
+	return k == -ENODATA || is_damage(k) ? 0 : k;
+}
+
+/* Take what one tenant has of a commit. */
+static int take_tenant(struct segment_builder *b, const struct sealed_commit *c,
+		       const struct task *tasks, size_t n)
+{
+	struct covered *of = b->tails.at[c->handles[tasks->batch]].tenant;
+	int r = begin_hand(b, of, c->commit.time_ns);
+	struct segment_hand *h = of->hand;
+
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		r = take_batch(b, h, c, tasks[i].batch);
+	if (r >= 0)
+		r = segment_writer_end_commit(&h->writer);
+	if (r < 0)
+		return r;
+	h->made.end = c->commit.number + 1;
+	if (b->n_hands > 1 && segment_writer_staged(&h->writer) == 0)
+		segment_writer_relax(&h->writer);
+	return 0;
+}
+
+/* A batch is to be packed, unless it is packed or pruned; or nobody says whose it is. */
+static int add_task(struct segment_builder *b, const struct sealed_commit *c, uint32_t i)
+{
+	struct packed_journal *k = packed_journal_of(&b->tails, c->handles[i]);
+	int r;
+
+	if (!k)
+		return -ENOMEM;
+	if (c->batches[i].batch_no < k->pruned)
+		return 0;
+	r = find_tenant(b, k, history_journal(b->history, c->handles[i]));
+	if (r < 0)
+		return r;
+	if (!k->tenant) {
+		/* Once it was packed nobody needs its tail. */
+		b->lost += c->commit.number >= b->coverage.end;
+		return 0;
+	}
+	if (covered_has(k->tenant, c->commit.number))
+		return 0;
+	if (!room_for(&b->tasks, b->n_tasks, &b->tasks_cap, sizeof *b->tasks))
+		return -ENOMEM;
+	b->tasks[b->n_tasks++] = (struct task){ k->tenant, i };
+	return 0;
+}
+
+static int compare_tasks(const void *a, const void *b)
+{
+	const struct task *x = a, *y = b;
+	int c = tenant_compare(&x->tenant->tenant, &y->tenant->tenant);
+
+	return c != 0 ? c : (x->batch > y->batch) - (x->batch < y->batch);
+}
+
+static int take_batches(struct segment_builder *b, const struct sealed_commit *c)
+{
+	size_t from = 0, end;
+	int r = 0;
+
+	b->n_tasks = 0;
+	for (uint32_t i = 0; r >= 0 && i < c->commit.n_batches; i++)
+		r = add_task(b, c, i);
+	if (b->n_tasks > 1 && b->coverage.n > 1)
+		qsort(b->tasks, b->n_tasks, sizeof *b->tasks, compare_tasks);
+	for (; r >= 0 && from < b->n_tasks; from = end) {
+		for (end = from + 1;
+		     end < b->n_tasks && b->tasks[end].tenant == b->tasks[from].tenant;)
+			end++;
+		r = take_tenant(b, c, b->tasks + from, end - from);
+	}
+	return r;
+}
+
+static int end_full(struct segment_builder *b)
+{
+	uint64_t full = b->options.entries_max > 0 ? b->options.entries_max : UINT64_MAX;
+	int r = 0;
+
+	for (unsigned i = 0; r >= 0 && i < HANDS_MAX; i++)
+		if (b->hands[i] && b->hands[i]->made.entries >= full)
+			r = end_hand(b, i);
+	return r;
 }
 
 static int take_commit(void *arg, const struct sealed_commit *c)
@@ -361,19 +431,16 @@ static int take_commit(void *arg, const struct sealed_commit *c)
 
 	if (c->commit.number == 0)
 		memcpy(b->origin.b, c->leaf.b, ID_SIZE);
-	if (c->commit.number < b->options.first)
+	if (b->options.idle)
 		return 0;
-	for (uint32_t i = 0; b->error >= 0 && i < c->commit.n_batches; i++)
-		b->error = take_batch(b, c, i);
-	b->made.end = c->commit.number + 1;
-	if (b->error >= 0 && b->made.batches > 0) {
-		if (c->commit.n_batches > 0)
-			segment_writer_when(&b->writer, 0, c->commit.time_ns);
-		b->error = segment_writer_end_commit(&b->writer);
-	}
-	if (b->error >= 0 && b->options.entries_max > 0 &&
-	    b->made.entries >= b->options.entries_max)
-		b->error = finish_segment(b);
+	b->error = end_due(b, &c->commit);
+	if (b->error >= 0)
+		b->error = take_batches(b, c);
+	b->end = c->commit.number + 1;
+	if (b->error >= 0)
+		b->error = end_full(b);
+	if (b->error >= 0)
+		b->error = bound_staged(b);
 	return b->error;
 }
 
@@ -383,17 +450,24 @@ int segment_builder_new(struct segment_builder **ret, const struct state *s,
 			const struct segment_builder_options *o)
 {
 	_cleanup_(segment_builder_freep) struct segment_builder *b = calloc(1, sizeof *b);
+	int r;
 
 	if (!b)
 		return -ENOMEM;
 	b->state = s;
+	b->tails.state = s;
 	b->options = *o;
-	b->ledger.fd = b->writer.fd = -1;
-	b->made.first = b->made.end = o->first;
+	b->options.packed = NULL;
+	b->ledger.fd = -1;
 	b->history = history_new();
 	b->fields = reallocarray(NULL, FIELDS_MAX, sizeof *b->fields);
 	if (!b->history || !b->fields)
 		return -ENOMEM;
+	r = o->packed ? coverage_take(&b->coverage, o->packed) : 0;
+	if (r >= 0)
+		r = hands_sweep(o->dirfd);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(b);
 	return 0;
 }
@@ -402,14 +476,11 @@ struct segment_builder *segment_builder_free(struct segment_builder *b)
 {
 	if (!b)
 		return NULL;
-	for (uint32_t i = 0; i < b->cap; i++)
-		reading_free(b, i);
-	if (b->writer.fd >= 0) {
-		segment_writer_close(&b->writer);
-		unlinkat(b->options.dirfd, SEGMENT_UNFINISHED, 0);
-	}
-	free(b->readings);
-	free(b->sealed);
+	for (unsigned i = 0; i < HANDS_MAX; i++)
+		hand_free(b->hands[i]);
+	packed_tails_done(&b->tails);
+	coverage_done(&b->coverage);
+	free(b->tasks);
 	free(b->fields);
 	buf_done(&b->raw);
 	batchroot_done(&b->root);
@@ -417,6 +488,29 @@ struct segment_builder *segment_builder_free(struct segment_builder *b)
 	history_free(b->history);
 	free(b);
 	return NULL;
+}
+
+/* What the ledger will say that is gone.  Where it cannot be read that is said by who reads it to pack. */
+static int note_pruned(struct segment_builder *b)
+{
+	_cleanup_(history_freep) struct history *h = history_new();
+	struct ledger l = { .fd = -1 };
+	struct ledger_scan scan = { 0 };
+	int r = h ? ledger_open(&l, b->state->ledger, O_RDONLY, h, HISTORY_SKIP_SIGNATURE, NULL,
+				NULL, &scan)
+		  : -ENOMEM;
+
+	ledger_close(&l);
+	for (uint32_t i = 0; r != -ENOMEM && i < history_n_journals(h); i++) {
+		struct packed_journal *k =
+			history_journal(h, i)->pruned ? packed_journal_of(&b->tails, i) : NULL;
+
+		if (k)
+			k->pruned = history_journal(h, i)->pruned_batches;
+		else if (history_journal(h, i)->pruned)
+			r = -ENOMEM;
+	}
+	return r == -ENOMEM ? r : 0;
 }
 
 int segment_builder_read(struct segment_builder *b)
@@ -427,6 +521,9 @@ int segment_builder_read(struct segment_builder *b)
 		r = ledger_begin(&b->ledger, b->state->ledger, O_RDONLY);
 		if (r < 0)
 			return r == -ENOENT ? 0 : r;
+		r = note_pruned(b);
+		if (r < 0)
+			return r;
 	}
 	r = ledger_catch_up(&b->ledger, b->history, HISTORY_CHECK_ALL, take_commit, b, &b->scan);
 	return b->error < 0 ? b->error : r;
@@ -434,8 +531,15 @@ int segment_builder_read(struct segment_builder *b)
 
 uint64_t segment_builder_pending(const struct segment_builder *b, uint64_t *ret_since_ns)
 {
-	*ret_since_ns = b->since_ns;
-	return b->made.entries;
+	uint64_t entries = 0;
+
+	*ret_since_ns = UINT64_MAX;
+	for (unsigned i = 0; i < HANDS_MAX; i++)
+		if (b->hands[i] && b->hands[i]->made.batches > 0) {
+			entries += b->hands[i]->made.entries;
+			*ret_since_ns = MIN_OF(*ret_since_ns, b->hands[i]->since_ns);
+		}
+	return entries;
 }
 
 const struct history *segment_builder_history(const struct segment_builder *b)

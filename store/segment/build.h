@@ -8,6 +8,9 @@
  * Only batches whose content has the root that was sealed are taken: what is damaged in a tail is not carried on as if it
  * were whole.  From such a batch on its journal is left out of the segment at hand, and stays in its tail; the next segment
  * goes on with it.
+ *
+ * Each tenant has its own segments, and a segment at hand while it has entries that are in none.  A segment ends with the day
+ * of its commits, so that it is old as a whole.
  */
 
 #include <stdint.h>
@@ -18,10 +21,12 @@
 
 /** A segment that is there: its file and its name are durable. */
 struct segment_made {
+	struct tenant tenant;
 	char name[SEGMENT_NAME_SIZE];
 	uint64_t first, end; /* commits [first, end) */
 	uint64_t size, batches, entries;
-	uint64_t left_out; /* batches that are not what was sealed, or lie behind such a one */
+	uint64_t
+		left_out; /* batches that no tail has as they were sealed, or that lie behind such a one */
 	uint32_t journals;
 };
 
@@ -29,8 +34,10 @@ struct segment_made {
 typedef int (*segment_made_fn)(void *arg, const struct segment_made *m);
 
 struct segment_builder_options {
-	int dirfd;	      /* where segments go; borrowed */
-	uint64_t first;	      /* commit to begin with: what is before it is in segments */
+	int dirfd; /* where segments go; borrowed */
+	const struct segment_set *
+		packed; /* what is in these segments is not packed again; NULL: nothing.  For segment_builder_new() alone */
+	bool idle;	      /* only follow the ledger */
 	uint64_t entries_max; /* a segment ends with the commit that brings it there; 0: never */
 	int level;	      /* zstd's */
 	segment_made_fn made; /* called with each; or NULL */
@@ -52,7 +59,7 @@ static inline void segment_builder_freep(struct segment_builder **b)
  * @return 0; an error of ledger_open(), of the disk, of `made`, -ENOMEM: the builder is of no more use then.
  */
 _must_check_ int segment_builder_read(struct segment_builder *b);
-/** End the segment at hand, if any entry has come.  Errors as segment_builder_read(). */
+/** End the segments at hand in which any entry has come.  Errors as segment_builder_read(). */
 _must_check_ int segment_builder_finish(struct segment_builder *b);
 /** Entries that are in no segment yet, and when the first of their commits was, by the ledger. */
 uint64_t segment_builder_pending(const struct segment_builder *b, uint64_t *ret_since_ns);

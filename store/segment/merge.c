@@ -68,6 +68,7 @@ static int64_t journal_of(struct merge *m, const struct segment_journal *j,
 {
 	const struct segment_journal *whole;
 	struct segment_source source;
+	struct tenant tenant;
 	const struct segment_span *span, *last;
 	int64_t *number;
 	uint32_t n;
@@ -81,6 +82,9 @@ static int64_t journal_of(struct merge *m, const struct segment_journal *j,
 	if (!last)
 		return BULLA_ECORRUPT;
 	whole = &m->set->files[last->file].segment.journals[last->number];
+	tenant = tenant_of(&whole->contexts);
+	if (tenant_compare(&tenant, &m->made.tenant) != 0)
+		return BULLA_ECORRUPT;
 	source = (struct segment_source){
 		.id = j->id,
 		.boot = j->boot,
@@ -212,6 +216,8 @@ static int begin(struct merge *m)
 	for (uint32_t i = m->first; i < m->end; i++)
 		if (files[i].error < 0)
 			return files[i].error;
+		else if (tenant_compare(&files[i].tenant, &files[m->first].tenant) != 0)
+			return -EINVAL;
 	m->number = reallocarray(NULL, m->set->n_spans + 1u, sizeof *m->number);
 	m->fields = reallocarray(NULL, FIELDS_MAX, sizeof *m->fields);
 	if (!m->number || !m->fields)
@@ -224,6 +230,8 @@ static int begin(struct merge *m)
 				m->options->level);
 	if (r < 0)
 		return r;
+	segment_writer_tenant(&m->writer, &files[m->first].tenant);
+	m->made.tenant = files[m->first].tenant;
 	m->made.first = files[m->first].first;
 	m->made.end = files[m->end - 1].end;
 	n = segment_writer_origin(&m->writer, &files[m->first].segment.origins[0].id,
@@ -237,7 +245,7 @@ static int replace_files(struct merge *m)
 	struct segment_made *made = &m->made;
 	int r;
 
-	segment_name(made->first, made->end, made->name);
+	segment_name(&made->tenant, made->first, made->end, made->name);
 	if (made->batches > 0 && renameat(m->options->dirfd, SEGMENT_UNFINISHED_MERGE,
 					  m->options->dirfd, made->name) < 0)
 		return -errno;

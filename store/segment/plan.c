@@ -22,11 +22,6 @@ static uint64_t entries_of(const struct segment_file *f)
 	return n;
 }
 
-static uint64_t day_of(uint64_t time_ns)
-{
-	return time_ns / NS_PER_S / DAY_S;
-}
-
 /* Four times as many entries are one tier more. */
 static unsigned tier_of(uint64_t entries)
 {
@@ -41,8 +36,8 @@ static unsigned tier_of(uint64_t entries)
 static bool is_of_day(const struct segment_file *f, uint64_t day)
 {
 	return f->error == 0 && f->segment.n_origins == 1 &&
-	       day_of(f->segment.origins[0].time_first) == day &&
-	       day_of(f->segment.origins[0].time_last) == day;
+	       segment_day(f->segment.origins[0].time_first) == day &&
+	       segment_day(f->segment.origins[0].time_last) == day;
 }
 
 /* Files that follow each other. */
@@ -51,7 +46,7 @@ struct stretch {
 	uint64_t entries, largest;
 };
 
-/* So many files from one on are of its day, and of its tier or below. */
+/* So many files from one on are of its tenant and day, and of its tier or below. */
 static struct stretch find_alike(const struct segment_set *set, uint32_t first, uint64_t day,
 				 unsigned tier, uint64_t entries_max)
 {
@@ -60,6 +55,8 @@ static struct stretch find_alike(const struct segment_set *set, uint32_t first, 
 	for (; first + s.n < set->n && is_of_day(&set->files[first + s.n], day); s.n++) {
 		uint64_t entries = entries_of(&set->files[first + s.n]);
 
+		if (tenant_compare(&set->files[first].tenant, &set->files[first + s.n].tenant) != 0)
+			break;
 		if (tier_of(entries) > tier || s.entries + entries > entries_max)
 			break;
 		s.entries += entries;
@@ -79,7 +76,7 @@ bool plan_merge(const struct segment_set *set, uint64_t now_ns, uint64_t entries
 
 		if (f->error < 0)
 			continue;
-		day = day_of(f->segment.origins[0].time_first);
+		day = segment_day(f->segment.origins[0].time_first);
 		over = now_ns > ((day + 1) * DAY_S + GRACE_S) * NS_PER_S;
 		s = find_alike(set, i, day, over ? UINT32_MAX : tier_of(entries_of(f)),
 			       entries_max);

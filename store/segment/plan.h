@@ -5,7 +5,7 @@
 /**
  * What to merge and what to let go.  Nothing here touches a file.
  *
- * Segments of one day are merged when there are several of about a size, and what is left when the day is over: so each entry
+ * Segments of one tenant and day are merged when there are several of about a size, and what is left when that day is over: so each entry
  * is written again a few times at most, and a segment is old as a whole.
  *
  * What goes first when space is short is decided by *source*: all journals of one tenant whose identity names one unit, or

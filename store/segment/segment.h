@@ -31,6 +31,12 @@ struct segment_origin {
 	uint64_t time_first, time_last; /* of its commits that have a batch here */
 };
 
+/** The day of a commit, of which a segment has but one. */
+static inline uint64_t segment_day(uint64_t time_ns)
+{
+	return time_ns / (UINT64_C(24) * 60 * 60 * 1000000000);
+}
+
 struct segment_journal {
 	struct id id, boot;
 	uint32_t origin;	       /* of the segment */

@@ -20,9 +20,10 @@ enum { DIGITS = 20, SETTLED_S = 2, OPEN_TRIES = 10 };
 
 /* Names. */
 
-void segment_name(uint64_t first, uint64_t end, char ret[SEGMENT_NAME_SIZE])
+void segment_name(const struct tenant *t, uint64_t first, uint64_t end, char ret[SEGMENT_NAME_SIZE])
 {
-	snprintf(ret, SEGMENT_NAME_SIZE, "%020" PRIu64 "-%020" PRIu64 SEGMENT_SUFFIX, first, end);
+	snprintf(ret, SEGMENT_NAME_SIZE, "%020" PRIu64 "-%020" PRIu64 ".%s" SEGMENT_SUFFIX, first,
+		 end, t->name);
 }
 
 static int parse_digits(const char *p, uint64_t *ret)
@@ -38,14 +39,17 @@ static int parse_digits(const char *p, uint64_t *ret)
 	return 0;
 }
 
-int segment_name_parse(const char *name, uint64_t *ret_first, uint64_t *ret_end)
+int segment_name_parse(const char *name, struct tenant *ret_tenant, uint64_t *ret_first,
+		       uint64_t *ret_end)
 {
-	if (strlen(name) != SEGMENT_NAME_SIZE - 1 || name[DIGITS] != '-' ||
-	    strcmp(name + 2 * DIGITS + 1, SEGMENT_SUFFIX) != 0 ||
-	    parse_digits(name, ret_first) < 0 || parse_digits(name + DIGITS + 1, ret_end) < 0 ||
-	    *ret_first >= *ret_end)
+	enum { BEFORE = DIGITS + 1 + DIGITS + 1, BEHIND = STRLEN(SEGMENT_SUFFIX) };
+	size_t n = strlen(name);
+
+	if (n < BEFORE + BEHIND || name[DIGITS] != '-' || name[BEFORE - 1] != '.' ||
+	    strcmp(name + n - BEHIND, SEGMENT_SUFFIX) != 0 || parse_digits(name, ret_first) < 0 ||
+	    parse_digits(name + DIGITS + 1, ret_end) < 0 || *ret_first >= *ret_end)
 		return -EINVAL;
-	return 0;
+	return tenant_parse(name + BEFORE, n - BEFORE - BEHIND, ret_tenant);
 }
 
 /* The directory. */
@@ -53,7 +57,10 @@ int segment_name_parse(const char *name, uint64_t *ret_first, uint64_t *ret_end)
 static int compare_files(const void *a, const void *b)
 {
 	const struct segment_file *x = a, *y = b;
+	int c = tenant_compare(&x->tenant, &y->tenant);
 
+	if (c != 0)
+		return c;
 	if (x->first != y->first)
 		return x->first > y->first ? 1 : -1;
 	return (x->end < y->end) - (x->end > y->end);
@@ -63,7 +70,7 @@ static int add_file(struct segment_set *s, uint32_t *cap, const char *name)
 {
 	struct segment_file f = { .segment = { .fd = -1 }, .error = -ENOENT };
 
-	if (segment_name_parse(name, &f.first, &f.end) < 0)
+	if (segment_name_parse(name, &f.tenant, &f.first, &f.end) < 0)
 		return 0;
 	if (s->n == *cap) {
 		struct segment_file *more;
@@ -74,25 +81,27 @@ static int add_file(struct segment_set *s, uint32_t *cap, const char *name)
 			return -ENOMEM;
 		s->files = more;
 	}
-	memcpy(f.name, name, sizeof f.name);
+	strcpy(f.name, name);
 	s->files[s->n++] = f;
 	return 0;
 }
 
-/* By commits, and without those that another one contains. */
+static bool contains(const struct segment_file *a, const struct segment_file *b)
+{
+	return a->first <= b->first && b->end <= a->end &&
+	       tenant_compare(&a->tenant, &b->tenant) == 0;
+}
+
+/* By tenant and commits, and without those that another one contains. */
 static void choose(struct segment_set *s)
 {
-	uint64_t end = 0;
 	uint32_t kept = 0;
 
 	if (s->n > 1)
 		qsort(s->files, s->n, sizeof *s->files, compare_files);
-	for (uint32_t i = 0; i < s->n; i++) {
-		if (s->files[i].end <= end)
-			continue;
-		end = s->files[i].end;
-		s->files[kept++] = s->files[i];
-	}
+	for (uint32_t i = 0; i < s->n; i++)
+		if (kept == 0 || !contains(&s->files[kept - 1], &s->files[i]))
+			s->files[kept++] = s->files[i];
 	s->n = kept;
 }
 
@@ -168,7 +177,8 @@ static int open_file(struct segment_file *f, int dirfd)
 		return r;
 	/* On a host there is one origin. */
 	if (f->segment.n_origins == 1 && f->segment.origins[0].first == f->first &&
-	    f->segment.origins[0].end == f->end)
+	    f->segment.origins[0].end == f->end &&
+	    tenant_compare(&f->segment.tenant, &f->tenant) == 0)
 		return 0;
 	segment_close(&f->segment);
 	return BULLA_ECORRUPT;
@@ -324,8 +334,8 @@ int segment_set_sweep(const struct segment_set *s, int dirfd)
 		for (uint32_t k = 0; r >= 0 && k < s->n; k++) {
 			const struct segment_file *f = &all.files[i], *by = &s->files[k];
 
-			if (by->error == 0 && by->first <= f->first && f->end <= by->end &&
-			    strcmp(by->name, f->name) != 0 && unlinkat(dirfd, f->name, 0) < 0)
+			if (by->error == 0 && contains(by, f) && strcmp(by->name, f->name) != 0 &&
+			    unlinkat(dirfd, f->name, 0) < 0)
 				r = -errno;
 		}
 	free(all.files);

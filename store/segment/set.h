@@ -3,10 +3,10 @@
 #define BULLA_STORE_SEGMENT_SET_H
 
 /**
- * The segments of a state directory: `segments/<first commit>-<end>.segment`, both as 20 digits.
+ * The segments of a state directory: `segments/<first commit>-<end>.<tenant>.segment`, commits as 20 digits.
  *
- * There is no list of them but their names.  One that is made out of others takes their place by being there: of two whose
- * commits overlap the longer one counts, and what it contains is on its way out.
+ * There is no list of them but their names.  One that is made out of others takes their place by being there: of two of one
+ * tenant whose commits overlap the longer one counts, and what it contains is on its way out.
  */
 
 #include <stdbool.h>
@@ -19,16 +19,19 @@
 
 /** Where they are, below the state directory, and files on their way to become one. */
 #define SEGMENTS_DIR		 "segments"
-#define SEGMENT_UNFINISHED	 "unfinished"
+#define SEGMENT_UNFINISHED	 "unfinished-" /* and a number */
 #define SEGMENT_UNFINISHED_MERGE "unfinished-merge"
 
-enum { SEGMENT_NAME_SIZE = 20 + 1 + 20 + sizeof SEGMENT_SUFFIX };
+enum { SEGMENT_NAME_SIZE = 20 + 1 + 20 + 1 + TENANT_MAX + sizeof SEGMENT_SUFFIX };
 
-void segment_name(uint64_t first, uint64_t end, char ret[SEGMENT_NAME_SIZE]);
+void segment_name(const struct tenant *t, uint64_t first, uint64_t end,
+		  char ret[SEGMENT_NAME_SIZE]);
 /** Parse such a name.  @return 0 or -EINVAL. */
-_must_check_ int segment_name_parse(const char *name, uint64_t *ret_first, uint64_t *ret_end);
+_must_check_ int segment_name_parse(const char *name, struct tenant *ret_tenant,
+				    uint64_t *ret_first, uint64_t *ret_end);
 
 struct segment_file {
+	struct tenant tenant;
 	uint64_t first, end; /* commits */
 	char name[SEGMENT_NAME_SIZE];
 	struct segment segment;
@@ -43,7 +46,7 @@ struct segment_span {
 };
 
 struct segment_set {
-	struct segment_file *files; /* owned; by commits */
+	struct segment_file *files; /* owned; by tenant, then commits */
 	uint32_t n;
 	uint32_t n_damaged; /* files that are no segments, or not those that their names say */
 	struct segment_span *spans; /* owned; by journal, then seq */

@@ -38,9 +38,6 @@ int segment_writer_open(struct segment_writer *w, int dirfd, const char *name, i
 	int r;
 
 	*w = (struct segment_writer){ .fd = -1, .level = level, .tenant = { TENANT_DEFAULT } };
-	w->zstd = ZSTD_createCCtx();
-	if (!w->zstd)
-		return -ENOMEM;
 	w->fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
 	r = w->fd < 0 ? -errno : io_pwrite(w->fd, header, sizeof header, 0);
 	if (r < 0)
@@ -49,18 +46,24 @@ int segment_writer_open(struct segment_writer *w, int dirfd, const char *name, i
 	return r;
 }
 
-void segment_writer_close(struct segment_writer *w)
+void segment_writer_relax(struct segment_writer *w)
 {
-	close_fd(&w->fd);
 	ZSTD_freeCCtx(w->zstd);
-	templates_done(&w->templates);
+	w->zstd = NULL;
 	messages_done(&w->messages);
 	message_blocks_done(&w->blocks);
 	ints_scratch_done(&w->scratch);
-	buf_done(&w->groups);
-	buf_done(&w->bytes);
 	buf_done(&w->raw);
 	buf_done(&w->stored);
+}
+
+void segment_writer_close(struct segment_writer *w)
+{
+	close_fd(&w->fd);
+	segment_writer_relax(w);
+	templates_done(&w->templates);
+	buf_done(&w->groups);
+	buf_done(&w->bytes);
 	free(w->origins);
 	free(w->sources);
 	free(w->batches);
@@ -199,7 +202,9 @@ int writer_block(struct segment_writer *w, const uint8_t *p, size_t n, struct st
 	if (n > BLOCK_SIZE_MAX)
 		return BULLA_ELIMIT;
 	buf_clear(&w->stored);
-	if (!buf_room(&w->stored, bound))
+	if (!w->zstd)
+		w->zstd = ZSTD_createCCtx();
+	if (!w->zstd || !buf_room(&w->stored, bound))
 		return -ENOMEM;
 	size = ZSTD_compressCCtx(w->zstd, w->stored.data, bound, p, n, w->level);
 	if (ZSTD_isError(size))
@@ -468,6 +473,16 @@ int writer_group(struct segment_writer *w)
 	w->n_rows = w->n_batches = 0;
 	buf_clear(&w->bytes);
 	return directory.bad || w->groups.bad ? -ENOMEM : 0;
+}
+
+size_t segment_writer_staged(const struct segment_writer *w)
+{
+	return w->bytes.len + w->n_rows * sizeof *w->rows;
+}
+
+int segment_writer_flush(struct segment_writer *w)
+{
+	return writer_group(w);
 }
 
 int segment_writer_end_commit(struct segment_writer *w)
