@@ -296,8 +296,7 @@ static int pack_ledger(struct upkeep *u)
 
 	if (r < 0)
 		return r;
-	r = roots_pack(u->roots, &set, history_of(u), set.n > 0 ? set.files[set.n - 1].end : 0,
-		       &packed);
+	r = roots_pack(u->roots, &set, history_of(u), segment_builder_packed(u->builder), &packed);
 	segment_set_close(&set);
 	text_size(before, packed.bytes_before);
 	text_size(after, packed.bytes);

@@ -112,11 +112,13 @@ static unsigned zeroes_of(uint64_t v, unsigned order)
 
 static void put_number(struct bit_writer *w, uint64_t v, unsigned order)
 {
-	unsigned zeroes = zeroes_of(v, order);
-	uint64_t base = zeroes == 64 ? UINT64_MAX : ((UINT64_C(1) << zeroes) - 1) << order;
+	unsigned zeroes;
+	uint64_t base;
 
 	if (order == ALL_ZERO)
 		return;
+	zeroes = zeroes_of(v, order);
+	base = zeroes == 64 ? UINT64_MAX : ((UINT64_C(1) << zeroes) - 1) << order;
 	put(w, 0, zeroes);
 	put(w, 1, 1);
 	put(w, v - base, zeroes + order);

@@ -542,6 +542,16 @@ uint64_t segment_builder_pending(const struct segment_builder *b, uint64_t *ret_
 	return entries;
 }
 
+uint64_t segment_builder_packed(const struct segment_builder *b)
+{
+	uint64_t end = b->options.idle ? 0 : b->end;
+
+	for (unsigned i = 0; i < HANDS_MAX; i++)
+		if (b->hands[i])
+			end = MIN_OF(end, b->hands[i]->made.first);
+	return end;
+}
+
 const struct history *segment_builder_history(const struct segment_builder *b)
 {
 	return b->history;

@@ -63,6 +63,8 @@ _must_check_ int segment_builder_read(struct segment_builder *b);
 _must_check_ int segment_builder_finish(struct segment_builder *b);
 /** Entries that are in no segment yet, and when the first of their commits was, by the ledger. */
 uint64_t segment_builder_pending(const struct segment_builder *b, uint64_t *ret_since_ns);
+/** Commits before this one are in segments, as far as they ever will be. */
+uint64_t segment_builder_packed(const struct segment_builder *b);
 /** What the ledger says, as far as it was read. */
 const struct history *segment_builder_history(const struct segment_builder *b);
 
