@@ -160,6 +160,7 @@ void ledger_rotate(struct ledger *l, uint64_t next)
 	if (begin_file(&other, next) < 0 ||
 	    renameat(l->dirfd, LEDGER_UNFINISHED, l->dirfd, name) < 0) {
 		ledger_close(&other);
+		unlinkat(l->dirfd, LEDGER_UNFINISHED, 0);
 		return;
 	}
 	other.unsynced = true;

@@ -182,6 +182,17 @@ static int flush(struct block *b, const struct history *h, struct buf *to)
 	return r;
 }
 
+/* It is whose the old one was. */
+static int like_old_one(const struct state *s, const char *name, int fd)
+{
+	struct stat st;
+
+	if (fstatat(s->ledger, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    fchown(fd, st.st_uid, st.st_gid) < 0 || fchmod(fd, st.st_mode & 0777) < 0)
+		return -errno;
+	return 0;
+}
+
 /* A file takes the place of the one of that name. */
 static int replace_file(const struct state *s, const char *name, const struct buf *content)
 {
@@ -191,10 +202,12 @@ static int replace_file(const struct state *s, const char *name, const struct bu
 	if (unlinkat(s->ledger, LEDGER_REWRITTEN, 0) < 0 && errno != ENOENT)
 		return -errno;
 	fd = openat(s->ledger, LEDGER_REWRITTEN,
-		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
+		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return -errno;
-	r = io_write(fd, content->data, content->len);
+	r = like_old_one(s, name, fd);
+	if (r >= 0)
+		r = io_write(fd, content->data, content->len);
 	if (r >= 0)
 		r = io_sync(fd);
 	if (r >= 0 && renameat(s->ledger, LEDGER_REWRITTEN, s->ledger, name) < 0)
