@@ -202,12 +202,14 @@ static int find_candidates(struct run *run)
 	run->opener.judgements = calloc((size_t) c->n + 1, sizeof *run->opener.judgements);
 	run->opener.searched = calloc((size_t) n_segments(c) + 1, sizeof *run->opener.searched);
 	if (!run->candidates || !run->opener.judgements || !run->opener.searched)
-		return -ENOMEM;
+		r = -ENOMEM;
 	for (uint32_t i = 0; r >= 0 && i < c->n; i++) {
 		r = judgement_init(&run->opener.judgements[i], c->journals[i].contexts->n);
 		if (r >= 0)
 			find_in_journal(run, i);
 	}
+	if (c->copied)
+		c->copied(c->arg);
 	for (uint32_t i = 0; r >= 0 && i < n_segments(c); i++) {
 		r = searched_init(&run->opener.searched[i], &c->segments->files[i].segment,
 				  run->query);
@@ -411,8 +413,6 @@ int query_tally(const struct catalog *c, const struct query *q, const struct tal
 
 	*ret_stats = (struct query_stats){ 0 };
 	r = find_candidates(&run);
-	if (c->copied)
-		c->copied(c->arg);
 	while (r >= 0 && run.next < run.n)
 		r = open_next(&run, drain, &run);
 	run_done(&run);
@@ -429,8 +429,6 @@ int query_run(const struct catalog *c, const struct query *q, query_row_fn row, 
 
 	*ret_stats = (struct query_stats){ 0 };
 	r = find_candidates(&run);
-	if (c->copied)
-		c->copied(c->arg);
 	if (r >= 0 && (!q->newest || q->reverse))
 		r = merge(&run, q->reverse, count, &k);
 	else if (r >= 0) {
