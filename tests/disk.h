@@ -6,7 +6,7 @@
  * A disk that stops, fails, tears and forgets.
  *
  * Linked into a test, this module takes the place of the C library's calls that change files (pwrite, ftruncate,
- * fallocate, openat that creates, linkat, unlinkat, renameat2, fdatasync, fsync).  Each is a *step*, counted from 0.  It
+ * fallocate, openat that creates, linkat, unlinkat, renameat, renameat2, fdatasync, fsync).  Each is a *step*, counted from 0.  It
  * keeps what was there before for everything that was not synced, so that a power cut can take it back.
  */
 
