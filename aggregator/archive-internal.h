@@ -2,16 +2,24 @@
 #ifndef BULLA_AGGREGATOR_ARCHIVE_INTERNAL_H
 #define BULLA_AGGREGATOR_ARCHIVE_INTERNAL_H
 
-/** Shared by archive.c (what is held), archive_put.c (what comes in) and archive_follow.c (who is shown it at once). */
+/**
+ * Shared by archive.c (what is held), archive_put.c (what comes in), archive_follow.c (who is shown it at once),
+ * archive_segments.c (what is packed), archive_view.c (who reads what) and compactor.c (who packs).
+ */
 
 #include "aggregator/archive.h"
+#include "aggregator/compact.h"
+#include "aggregator/spans.h"
+#include "store/segment/set.h"
 
 enum {
 	LIVE_MAX = 1024, /* pieces of unsealed rows that wait for followers */
 	LIVE_BYTES_MAX = 32 << 20,
 	LIVE_JOURNALS_MAX = 4096, /* of one origin, that nothing sealed has come of yet */
 	ORIGINS_MAX = 1 << 16,
-	FORKS_KEPT = 8, /* of one origin */
+	FORKS_KEPT = 8,		/* of one origin */
+	ARRIVALS_MAX = 1 << 20, /* that wait for the slowest follower */
+	HELD_NAME_SIZE = 64,
 };
 
 struct held_origin {
@@ -36,15 +44,17 @@ struct held_journal {
 	struct id id;
 	struct id boot;
 	const struct contexts *contexts; /* newest published */
-	struct rows_index rows;
-	uint64_t next_seq; /* behind the last row that is held */
-	bool live_only;	   /* rows have come, but none that were sealed */
+	struct rows_index rows;		 /* of what is in no segment */
+	struct spans packed;		 /* entries that segments have */
+	uint32_t n_coming;		 /* spans that there is to be room for */
+	uint64_t next_seq;		 /* behind the last row that is held */
+	bool live_only;			 /* rows have come, but none that were sealed */
 };
 
-/** Rows that have been indexed, in the order of their arrival. */
+/** Rows that have come while somebody follows. */
 struct arrival {
 	uint32_t journal;
-	uint32_t row; /* in its rows index */
+	struct rows_ref rows;
 };
 
 /** A piece of unsealed rows of one journal. */
@@ -58,11 +68,44 @@ struct live_piece {
 	size_t size; /* with the contexts */
 };
 
-/** An object of a lane that has been read. */
+/** An object of a lane, or the rest of one. */
 struct held_object {
-	struct lane *lane;
+	struct lane *lane; /* NULL: it is gone */
 	uint64_t seq;
-	int fd;
+	bool rest;
+	bool packed;	 /* its rest has taken its place; readers may have it in use still */
+	bool left_alone; /* it cannot be packed */
+	int fd;		 /* -1 before it is read */
+	uint64_t taken;	 /* bytes of it that count */
+	uint64_t lost;	 /* entries that are neither here nor in a segment, as they should */
+	struct compact_batch
+		*batches; /* owned: what is in no segment; `journal` is the archive's number */
+	size_t n_batches, batches_cap;
+};
+
+/** A segment that counts. */
+struct held_segment {
+	unsigned lane;
+	char name[HELD_NAME_SIZE];
+	uint64_t first, end; /* objects whose batches it has, and perhaps others have, too */
+	uint64_t entries;
+	struct segment segment;
+};
+
+/**
+ * The segments of a moment, and rows of objects of that moment.  Who reads has a view in use.  What goes when the next one
+ * comes is freed once neither this nor an older one is in use.
+ */
+struct view {
+	struct view *newer;
+	unsigned users;
+	struct held_segment **held; /* owned array */
+	struct segment_set
+		segments; /* the same, for queries; without spans: rows that are packed are not indexed */
+	struct segment_span no_spans[1];
+	struct held_segment **gone; /* owned */
+	size_t n_gone;
+	int64_t gone_object; /* -1: none */
 };
 
 struct archive {
@@ -82,10 +125,14 @@ struct archive {
 	uint8_t hash_key[16]; /* whoever sends chooses the ids */
 	struct held_object *objects;
 	uint32_t n_objects, objects_cap;
-	struct arrival *arrivals;
-	uint64_t n_arrivals;
+	int segments[LANES]; /* directories; -1 before the first segment */
+	struct view *oldest, *newest;
+	uint32_t n_damaged;	  /* segment files that cannot be used */
+	struct arrival *arrivals; /* those from `first_arrival` on */
+	uint64_t first_arrival, n_arrivals;
 	size_t arrivals_cap;
-	struct live_piece *live[LIVE_MAX]; /* ring by number */
+	struct archive_follower *followers; /* list */
+	struct live_piece *live[LIVE_MAX];  /* ring by number */
 	uint64_t live_first, live_next;
 	size_t live_bytes;
 	unsigned n_followers;
@@ -103,6 +150,49 @@ _must_check_ int archive_read_rows(struct archive *a, const struct rows_ref *ref
 /** @return an origin, or NULL.  Called with the lock held. */
 struct held_origin *archive_origin(struct archive *a, const struct id *id);
 struct held_origin *held_origin_free(struct held_origin *o);
+/** Number of an object, which is made known if it was not.  Called with the lock held.  @return -ENOMEM. */
+_must_check_ int64_t archive_object(struct archive *a, struct lane *l, uint64_t seq, bool rest);
+/** Begin to follow behind what is held now.  Called with the lock held.  @return 0 or -ENOMEM. */
+_must_check_ int archive_follow_from_here(struct archive_follower *f);
+/** Keep for followers what has come.  Called with the lock held. */
+_must_check_ int archive_arrived(struct archive *a, uint32_t journal, const struct rows_ref *rows);
+
+/** The view of now, in use.  Called with the lock held. */
+struct view *archive_pin(struct archive *a);
+void archive_unpin(struct archive *a, struct view *v);
+/** What changes from one view to the next. */
+struct change {
+	struct held_segment *const *more, *const *less;
+	size_t n_more, n_less;
+	int64_t object; /* goes, too; -1: none */
+};
+
+/**
+ * Begin a new view; what is less goes with the old one.  Called with the lock held.
+ *
+ * @return 0; -ENOMEM, and nothing has happened.
+ */
+_must_check_ int archive_next_view(struct archive *a, const struct change *change);
+/** Free what nobody can be reading any more. */
+void archive_collect(struct archive *a);
+/** Free all of them, at the end. */
+void archive_drop_views(struct archive *a);
+
+struct held_segment *held_segment_free(struct held_segment *s);
+/** Open what there is, before the lanes. */
+_must_check_ int archive_load_segments(struct archive *a);
+/** The directory of a lane's segments, which is made if it is not there.  For the compactor alone.  @return borrowed. */
+_must_check_ int archive_segments_dir(struct archive *a, unsigned lane);
+/** Open a segment that has just been made under a name.  @return 0 or an error. */
+_must_check_ int archive_open_segment(struct archive *a, unsigned lane, const char *name,
+				      struct held_segment **ret);
+/** Let a segment take the place of rows and of other segments; it is taken.  @return 0; -ENOMEM, and nothing has happened. */
+_must_check_ int archive_publish_segment(struct archive *a, struct held_segment *s,
+					 struct held_segment *const *instead_of, size_t n);
+/** A name that is free, for a segment of objects first .. end-1. */
+_must_check_ int archive_segment_name(struct archive *a, unsigned lane, uint64_t first,
+				      uint64_t end, char ret[HELD_NAME_SIZE]);
+
 /** Take a block of a lane at start; after the last one, archive_reloaded(). */
 _must_check_ int archive_reload_block(void *arg, const struct lane *l, const struct lane_block *b);
 void archive_reloaded(struct archive *a);

@@ -124,6 +124,21 @@ int64_t archive_journal(struct archive *a, const struct id *origin, const struct
 
 /* Objects. */
 
+int64_t archive_object(struct archive *a, struct lane *l, uint64_t seq, bool rest)
+{
+	for (uint32_t i = a->n_objects; i > 0; i--) {
+		const struct held_object *o = &a->objects[i - 1];
+
+		if (o->lane == l && o->seq == seq && o->rest == rest)
+			return i - 1;
+	}
+	if (archive_grow32(&a->objects, &a->objects_cap, a->n_objects + 1, sizeof *a->objects) < 0)
+		return -ENOMEM;
+	a->objects[a->n_objects] =
+		(struct held_object){ .lane = l, .seq = seq, .rest = rest, .fd = -1 };
+	return a->n_objects++;
+}
+
 int archive_read_rows(struct archive *a, const struct rows_ref *ref, struct buf *frame,
 		      struct tail_rows *ret)
 {
@@ -133,7 +148,7 @@ int archive_read_rows(struct archive *a, const struct rows_ref *ref, struct buf 
 	pthread_mutex_lock(&a->lock);
 	o = &a->objects[ref->file];
 	if (o->fd < 0)
-		o->fd = lane_read(o->lane, o->seq);
+		o->fd = lane_read(o->lane, o->seq, o->rest);
 	fd = o->fd;
 	pthread_mutex_unlock(&a->lock);
 	return fd < 0 ? fd : rows_ref_read(fd, ref, frame, ret);
@@ -178,10 +193,12 @@ int archive_open(struct archive **ret, const char *path, const char *name)
 	randombytes_buf(a->hash_key, sizeof a->hash_key);
 	a->store.root = -1;
 	for (unsigned i = 0; i < LANES; i++)
-		a->lane[i].fd = a->lane[i].prefix = -1;
+		a->lane[i].fd = a->lane[i].prefix = a->segments[i] = -1;
 	r = objstore_open(&a->store, path);
 	if (r >= 0)
 		r = load_key(a, name);
+	if (r >= 0)
+		r = archive_load_segments(a);
 	for (unsigned i = 0; i < LANES && r >= 0; i++)
 		r = lane_open(&a->lane[i], &a->store, i, archive_reload_block, a);
 	if (r < 0) {
@@ -199,13 +216,19 @@ struct archive *archive_close(struct archive *a)
 		held_origin_free(a->origins[i]);
 	for (uint32_t i = 0; i < a->n_journals; i++) {
 		rows_index_done(&a->journals[i]->rows);
+		spans_done(&a->journals[i]->packed);
 		free(a->journals[i]);
 	}
-	for (uint32_t i = 0; i < a->n_objects; i++)
+	archive_drop_views(a);
+	for (uint32_t i = 0; i < a->n_objects; i++) {
 		close_fd(&a->objects[i].fd);
+		free(a->objects[i].batches);
+	}
 	archive_drop_live(a);
-	for (unsigned i = 0; i < LANES; i++)
+	for (unsigned i = 0; i < LANES; i++) {
 		lane_close(&a->lane[i]);
+		close_fd(&a->segments[i]);
+	}
 	objstore_close(&a->store);
 	free(a->origins);
 	free(a->journals);
@@ -254,12 +277,17 @@ static void catalog_copied(void *arg)
 	pthread_mutex_unlock(&((struct archive *) arg)->lock);
 }
 
-int archive_query(struct archive *a, struct answer *answer)
+int archive_query(struct archive *a, struct answer *answer, struct archive_follower *follower)
 {
 	struct catalog c = { .read = read_catalog, .copied = catalog_copied, .arg = a };
+	struct view *view;
 	int r = 0;
 
 	pthread_mutex_lock(&a->lock);
+	if (follower)
+		r = archive_follow_from_here(follower);
+	view = archive_pin(a);
+	c.segments = &view->segments;
 	for (uint32_t i = 0; i < a->n_journals && r >= 0; i++) {
 		const struct held_journal *j = a->journals[i];
 
@@ -277,6 +305,7 @@ int archive_query(struct archive *a, struct answer *answer)
 	else
 		r = answer_query(answer, &c);
 	catalog_done(&c);
+	archive_unpin(a, view);
 	return r;
 }
 

@@ -50,14 +50,19 @@ struct put_result {
 _must_check_ int archive_put(struct archive *a, const struct id *origin, uint64_t from, uint64_t to,
 			     const uint8_t *body, size_t size, struct put_result *ret);
 
-/** Answer a query from what is held. */
-_must_check_ int archive_query(struct archive *a, struct answer *answer);
-
-/** Somebody who follows: gets what is held now, then what arrives. */
 struct archive_follower;
+/** Answer a query from what is held; what comes later its follower is shown, if there is one. */
+_must_check_ int archive_query(struct archive *a, struct answer *answer,
+			       struct archive_follower *follower);
+
+/** Somebody who follows: is shown what arrives from now on. */
 _must_check_ int archive_follow(struct archive *a, struct answer *answer,
 				struct archive_follower **ret);
-/** Wait until there is more, at most `timeout_ms`, and answer with it.  @return 0, an error of the answer, -ESHUTDOWN. */
+/**
+ * Wait until there is more, at most `timeout_ms`, and answer with it.
+ *
+ * @return 0, an error of the answer; -ESTALE: it is too far behind; -ESHUTDOWN.
+ */
 _must_check_ int archive_follow_step(struct archive_follower *f, unsigned timeout_ms);
 struct archive_follower *archive_unfollow(struct archive_follower *f);
 

@@ -2,7 +2,8 @@
 
 /**
  * Following at the aggregator: what is sealed comes from the lanes in the order of its arrival; what is not sealed yet may
- * come earlier, pushed by the host because somebody follows.
+ * come earlier, pushed by the host because somebody follows.  Rows that have arrived are read where they lay then, even if
+ * segments have them meanwhile; one who is too far behind is let go.
  *
  * For each journal a follower knows the next seq to show.  Unsealed rows are shown only where they continue exactly there;
  * sealed rows are shown from there on.  So nothing is shown twice, out of order or with a hole, whatever the network does
@@ -23,8 +24,10 @@
 #include "bulla/error.h"
 
 struct archive_follower {
+	struct archive_follower *next;
 	struct archive *archive;
 	struct answer *answer;
+	struct view *view;  /* in use: rows that have arrived can be read */
 	uint64_t arrival;   /* next */
 	uint64_t live;	    /* number of the next live piece */
 	uint64_t *next_seq; /* by journal number */
@@ -45,6 +48,27 @@ static int know_journals(struct archive_follower *f)
 	return 0;
 }
 
+int archive_follow_from_here(struct archive_follower *f)
+{
+	struct archive *a = f->archive;
+	int r = know_journals(f);
+
+	for (uint32_t i = 0; i < f->n && r >= 0; i++)
+		f->next_seq[i] = a->journals[i]->next_seq;
+	f->arrival = a->n_arrivals;
+	f->live = a->live_next;
+	return r;
+}
+
+static void renew_view(struct archive_follower *f)
+{
+	struct archive *a = f->archive;
+
+	if (f->view)
+		f->view->users--;
+	f->view = archive_pin(a);
+}
+
 int archive_follow(struct archive *a, struct answer *answer, struct archive_follower **ret)
 {
 	struct archive_follower *f = calloc(1, sizeof *f);
@@ -54,13 +78,11 @@ int archive_follow(struct archive *a, struct answer *answer, struct archive_foll
 		return -ENOMEM;
 	f->archive = a;
 	f->answer = answer;
-	/* What is held when following begins belongs to the query before it. */
 	pthread_mutex_lock(&a->lock);
-	r = know_journals(f);
-	for (uint32_t i = 0; i < f->n && r >= 0; i++)
-		f->next_seq[i] = a->journals[i]->next_seq;
-	f->arrival = a->n_arrivals;
-	f->live = a->live_next;
+	f->next = a->followers;
+	a->followers = f;
+	renew_view(f);
+	r = archive_follow_from_here(f);
 	a->n_followers++;
 	pthread_cond_broadcast(&a->more);
 	pthread_mutex_unlock(&a->lock);
@@ -74,16 +96,62 @@ int archive_follow(struct archive *a, struct answer *answer, struct archive_foll
 
 struct archive_follower *archive_unfollow(struct archive_follower *f)
 {
+	struct archive_follower **at;
+
 	if (!f)
 		return NULL;
 	pthread_mutex_lock(&f->archive->lock);
+	for (at = &f->archive->followers; *at != f;)
+		at = &(*at)->next;
+	*at = f->next;
 	f->archive->n_followers--;
+	f->view->users--;
 	pthread_mutex_unlock(&f->archive->lock);
 	free(f->next_seq);
 	buf_done(&f->frame);
 	buf_done(&f->raw);
 	free(f);
 	return NULL;
+}
+
+/* Arrivals. */
+
+/* Forget what all followers have seen; and if that is too little, what the slowest have not. */
+static void forget_arrivals(struct archive *a)
+{
+	uint64_t first = a->n_arrivals;
+	size_t n;
+
+	for (const struct archive_follower *f = a->followers; f; f = f->next)
+		first = MIN_OF(first, f->arrival);
+	first = MAX_OF(first, a->first_arrival);
+	if (a->n_arrivals - first >= ARRIVALS_MAX)
+		first = a->n_arrivals - ARRIVALS_MAX / 2;
+	n = (size_t) (a->n_arrivals - first);
+	memmove(a->arrivals, a->arrivals + (first - a->first_arrival), n * sizeof *a->arrivals);
+	a->first_arrival = first;
+}
+
+int archive_arrived(struct archive *a, uint32_t journal, const struct rows_ref *rows)
+{
+	size_t n;
+	int r;
+
+	if (!a->followers) {
+		a->first_arrival = ++a->n_arrivals;
+		return 0;
+	}
+	n = (size_t) (a->n_arrivals - a->first_arrival);
+	if (n == a->arrivals_cap) {
+		forget_arrivals(a);
+		n = (size_t) (a->n_arrivals - a->first_arrival);
+	}
+	r = archive_grow(&a->arrivals, &a->arrivals_cap, n + 1, sizeof *a->arrivals);
+	if (r < 0)
+		return r;
+	a->arrivals[n] = (struct arrival){ journal, *rows };
+	a->n_arrivals++;
+	return 0;
 }
 
 /* Leaves out the rows that were shown while they were not sealed yet. */
@@ -120,17 +188,18 @@ static int step_sealed(struct archive_follower *f)
 		struct catalog_journal j;
 		struct arrival arrival;
 		struct tail_rows rows;
-		struct rows_ref ref;
 		int r;
 
 		pthread_mutex_lock(&a->lock);
 		r = know_journals(f);
+		if (r >= 0 && f->arrival < a->first_arrival)
+			r = -ESTALE;
 		if (r < 0 || f->arrival == a->n_arrivals) {
+			renew_view(f);
 			pthread_mutex_unlock(&a->lock);
 			return r;
 		}
-		arrival = a->arrivals[f->arrival++];
-		ref = a->journals[arrival.journal]->rows.at[arrival.row];
+		arrival = a->arrivals[f->arrival++ - a->first_arrival];
 		j = (struct catalog_journal){
 			.id = a->journals[arrival.journal]->id,
 			.boot = a->journals[arrival.journal]->boot,
@@ -138,9 +207,9 @@ static int step_sealed(struct archive_follower *f)
 			.sealed = UINT64_MAX,
 		};
 		pthread_mutex_unlock(&a->lock);
-		r = archive_read_rows(a, &ref, &f->frame, &rows);
+		r = archive_read_rows(a, &arrival.rows, &f->frame, &rows);
 		if (r >= 0)
-			r = show_rows(f, &j, &ref, &rows, arrival.journal);
+			r = show_rows(f, &j, &arrival.rows, &rows, arrival.journal);
 		if (r < 0)
 			return r;
 	}

@@ -22,6 +22,7 @@
 #include "base/frame.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/room.h"
 #include "base/text.h"
 #include "bulla/error.h"
 
@@ -74,54 +75,95 @@ static bool is_origins_own(const struct id *origin, const struct received *c)
 
 /* Keeping. */
 
-static int64_t object_number(struct archive *a, struct lane *l, uint64_t seq)
+/* A journal that only unsealed rows were known of is one like others. */
+static void has_sealed(struct archive *a, const struct id *origin, struct held_journal *j)
 {
-	for (uint32_t i = a->n_objects; i > 0; i--)
-		if (a->objects[i - 1].lane == l && a->objects[i - 1].seq == seq)
-			return i - 1;
-	if (archive_grow32(&a->objects, &a->objects_cap, a->n_objects + 1, sizeof *a->objects) < 0)
-		return -ENOMEM;
-	a->objects[a->n_objects] = (struct held_object){ l, seq, -1 };
-	return a->n_objects++;
+	struct held_origin *o = j->live_only ? archive_origin(a, origin) : NULL;
+
+	if (o)
+		o->live_journals--;
+	j->live_only = false;
 }
 
-/* Index the rows of a commit whose frames lie at `offset` of an object.  Called with the lock held. */
-static int index_rows(struct archive *a, const struct id *origin, const struct received *c,
-		      struct lane *l, uint64_t seq, uint64_t offset)
+/* Index the rows frames of a batch. */
+static int index_rows(struct archive *a, uint32_t object, uint32_t number,
+		      const struct received_batch *b, uint64_t offset)
 {
-	int64_t file = object_number(a, l, seq);
-	int r = file < 0 ? (int) file : 0;
+	struct held_journal *j = a->journals[number];
+	int r = archive_grow(&j->rows.at, &j->rows.cap, j->rows.n + b->n_rows, sizeof *j->rows.at);
 
-	for (size_t i = 0; i < c->n_rows && r >= 0; i++) {
-		const struct received_rows *rows = &c->rows[i];
-		int64_t number = archive_journal(a, origin, &rows->journal);
-		struct held_journal *j;
+	for (size_t i = 0; i < b->n_rows && r >= 0; i++) {
+		struct rows_ref *ref = &j->rows.at[j->rows.n];
 
-		if (number < 0)
-			return (int) number;
-		j = a->journals[number];
-		r = archive_grow(&j->rows.at, &j->rows.cap, j->rows.n + 1, sizeof *j->rows.at);
-		if (r >= 0)
-			r = archive_grow(&a->arrivals, &a->arrivals_cap, a->n_arrivals + 1,
-					 sizeof *a->arrivals);
-		if (r < 0)
-			return r;
-		if (j->live_only) {
-			struct held_origin *o = archive_origin(a, origin);
-
-			if (o)
-				o->live_journals--;
-			j->live_only = false;
-		}
-		j->contexts = rows->contexts;
-		j->boot = rows->boot;
-		j->next_seq = rows->ref.first_seq + rows->ref.count;
-		j->rows.at[j->rows.n] = rows->ref;
-		j->rows.at[j->rows.n].offset += offset;
-		j->rows.at[j->rows.n].file = (uint32_t) file;
-		a->arrivals[a->n_arrivals++] =
-			(struct arrival){ (uint32_t) number, (uint32_t) j->rows.n++ };
+		*ref = b->rows[i];
+		ref->offset += offset;
+		ref->file = object;
+		r = archive_arrived(a, number, ref);
+		j->rows.n += r >= 0;
 	}
+	return r;
+}
+
+/* Note what is to be packed. */
+static int note_batch(struct held_object *o, uint32_t number, const struct received *c,
+		      const struct received_batch *b, uint64_t offset)
+{
+	if (!room_for(&o->batches, o->n_batches, &o->batches_cap, sizeof *o->batches))
+		return -ENOMEM;
+	o->batches[o->n_batches++] = (struct compact_batch){
+		.journal = number,
+		.entries = b->entries,
+		.commit = c->number,
+		.commit_time_ns = c->time_ns,
+		.batch_no = b->batch_no,
+		.first_seq = b->first_seq,
+		.mono_offset = b->mono_offset,
+		.leaf = b->leaf,
+		.offset = b->rows[0].offset + offset,
+		.recovered = b->recovered,
+	};
+	return 0;
+}
+
+static int index_batch(struct archive *a, uint32_t object, const struct id *origin,
+		       const struct received *c, const struct received_batch *b, uint64_t offset)
+{
+	int64_t number = archive_journal(a, origin, &b->journal);
+	struct held_journal *j;
+	int r;
+
+	if (number < 0)
+		return (int) number;
+	j = a->journals[number];
+	has_sealed(a, origin, j);
+	j->contexts = b->contexts;
+	j->boot = b->boot;
+	j->next_seq = b->first_seq + b->entries;
+	if (spans_have(&j->packed, b->first_seq, j->next_seq))
+		return 0;
+	/* It should be in a segment; or is in one that knows it as something else, and must not be shown twice. */
+	if (b->n_rows == 0 || spans_touch(&j->packed, b->first_seq, j->next_seq)) {
+		a->objects[object].lost += b->entries;
+		return 0;
+	}
+	r = index_rows(a, object, (uint32_t) number, b, offset);
+	/* What stays in a rest is not tried again. */
+	return r < 0 || a->objects[object].rest
+		       ? r
+		       : note_batch(&a->objects[object], (uint32_t) number, c, b, offset);
+}
+
+/* Index a commit whose frames lie at `offset` of an object, `size` bytes with what is before them.  Called with the lock held. */
+static int index_commit(struct archive *a, int64_t object, const struct id *origin,
+			const struct received *c, uint64_t offset, uint64_t size)
+{
+	int r = object < 0 ? (int) object : 0;
+
+	for (size_t i = 0; i < c->n_batches && r >= 0; i++)
+		if (c->batches[i].absent == ABSENT_NOT)
+			r = index_batch(a, (uint32_t) object, origin, c, &c->batches[i], offset);
+	if (r >= 0)
+		a->objects[object].taken += size;
 	return r;
 }
 
@@ -168,7 +210,8 @@ static int reload_origin(struct archive *a, const struct id *id, struct held_ori
 /* @return 1: the commit is offered; 0: these frames are not its; -ENOMEM. */
 static int reload_frames(struct held_origin *o, const struct lane_block *b, struct received *c)
 {
-	enum receive_trust trust = b->doubtful ? RECEIVE_VERIFY : RECEIVE_OWN;
+	unsigned how = (b->doubtful ? RECEIVE_VERIFY : RECEIVE_OWN) |
+		       (b->rest ? RECEIVE_PACKED : RECEIVE_VERIFY);
 	int r = 0;
 
 	for (size_t at = 0; at < b->size && r == 0;) {
@@ -177,7 +220,7 @@ static int reload_frames(struct held_origin *o, const struct lane_block *b, stru
 
 		if (n <= 0)
 			break;
-		r = receiver_frame(o->receiver, &f, at, trust, c);
+		r = receiver_frame(o->receiver, &f, at, how, c);
 		at += (size_t) n;
 		if (r == 1 &&
 		    (at != b->size || c->number != b->commit || !is_origins_own(&o->id, c)))
@@ -204,6 +247,7 @@ int archive_reload_block(void *arg, const struct lane *l, const struct lane_bloc
 	struct held_origin *o;
 	struct received c;
 	uint64_t size;
+	int64_t object;
 	int r;
 
 	r = reload_origin(a, &b->origin, &o);
@@ -214,16 +258,18 @@ int archive_reload_block(void *arg, const struct lane *l, const struct lane_bloc
 	if (r <= 0) {
 		/* One that is here already was sent twice, after damage; others do not continue what is here. */
 		if (r == 0 && b->commit >= size)
-			log_warning("lane %u, object %" PRIu64 ", byte %" PRIu64 ": commit %" PRIu64
-				    " does not continue its origin; the host "
+			log_warning("lane %u, object %" PRIu64 "%s, byte %" PRIu64
+				    ": commit %" PRIu64 " does not continue its origin; the host "
 				    "is asked for it again",
-				    l->number, b->seq, b->offset, b->commit);
+				    l->number, b->seq, b->rest ? ".rest" : "", b->offset,
+				    b->commit);
 		forget_if_empty(a, o);
 		return r;
 	}
 	o->entries += c.entries;
 	o->absent += c.absent;
-	r = index_rows(a, &b->origin, &c, &a->lane[l->number], b->seq, b->offset);
+	object = archive_object(a, &a->lane[l->number], b->seq, b->rest);
+	r = index_commit(a, object, &b->origin, &c, b->offset, LANE_HEAD_SPACE + b->size);
 	move_head(o, b->commit + 1, &c.root);
 	if (r >= 0)
 		r = receiver_accept(o->receiver);
@@ -234,6 +280,14 @@ void archive_reloaded(struct archive *a)
 {
 	for (uint32_t i = 0; i < a->n_origins; i++)
 		sign_receipt(a, a->origins[i]);
+	for (uint32_t i = 0; i < a->n_objects; i++) {
+		const struct held_object *o = &a->objects[i];
+
+		if (o->lost > 0)
+			log_error("%" PRIu64 " entries of lanes/%02u/%020" PRIu64 "%s are in no "
+				  "segment, and should be",
+				  o->lost, o->lane->number, o->seq, o->rest ? ".rest" : "");
+	}
 }
 
 /* Receiving. */
@@ -281,6 +335,7 @@ static int keep_commit(struct incoming *in, const struct received *c, size_t end
 	struct held_origin *o = in->origin;
 	struct lane *l = &a->lane[o->lane];
 	uint64_t seq, offset;
+	int64_t object;
 	int r;
 
 	r = lane_append(l, &o->id, c->number, in->body + in->start, end - in->start, &seq, &offset);
@@ -290,7 +345,9 @@ static int keep_commit(struct incoming *in, const struct received *c, size_t end
 	in->root = c->root;
 	pthread_mutex_lock(&a->lock);
 	/* Offsets of rows are in the body; in the object the commit's frames begin elsewhere. */
-	r = index_rows(a, &o->id, c, l, seq, offset - in->start);
+	object = archive_object(a, l, seq, false);
+	r = index_commit(a, object, &o->id, c, offset - in->start,
+			 LANE_HEAD_SPACE + end - in->start);
 	o->entries += c->entries;
 	o->absent += c->absent;
 	pthread_mutex_unlock(&a->lock);

@@ -138,7 +138,7 @@ static bool hung_up(const struct worker *w)
 
 static int follow(struct worker *w, struct answer *answer, struct archive_follower *f)
 {
-	int r = archive_query(w->server->archive, answer);
+	int r = archive_query(w->server->archive, answer, f);
 
 	while (r >= 0) {
 		r = archive_follow_step(f, FOLLOW_STEP_MS);
@@ -156,11 +156,11 @@ static void *work(void *arg)
 	int r = 0;
 
 	answer_init(&answer, &w->request, to_pipe, w);
-	/* Following begins before the query, so that nothing falls between them. */
 	if (w->follow)
 		r = archive_follow(w->server->archive, &answer, &f);
 	if (r >= 0)
-		r = w->follow ? follow(w, &answer, f) : archive_query(w->server->archive, &answer);
+		r = w->follow ? follow(w, &answer, f)
+			      : archive_query(w->server->archive, &answer, NULL);
 	archive_unfollow(f);
 	answer_done(&answer);
 	if (r < 0 && r != -EPIPE && r != -ESHUTDOWN)

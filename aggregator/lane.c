@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/frame.h"
 #include "base/io.h"
 #include "bulla/error.h"
@@ -22,9 +23,33 @@ unsigned lane_of(const struct id *origin)
 	return origin->b[0] % LANES;
 }
 
-static void object_name(uint64_t seq, char ret[24])
+void lane_name(uint64_t seq, bool rest, char ret[LANE_NAME_SIZE])
 {
-	snprintf(ret, 24, "%020" PRIu64, seq);
+	snprintf(ret, LANE_NAME_SIZE, "%020" PRIu64 "%s", seq, rest ? ".rest" : "");
+}
+
+/* Heads. */
+
+void lane_head_encode(const struct lane_head *h, uint32_t type, uint8_t to[LANE_HEAD_SPACE])
+{
+	struct wr w = wr_of(to + FRAME_HEADER_SIZE, LANE_BLOCK_SIZE);
+
+	wr_bytes(&w, h->origin.b, ID_SIZE);
+	wr_u64(&w, h->commit);
+	wr_u32(&w, h->size);
+	frame_finish(to, type, LANE_BLOCK_SIZE);
+}
+
+bool lane_head_decode(const struct frame *f, struct lane_head *ret)
+{
+	struct rd r = rd_of(f->payload, f->size);
+
+	if ((f->type != LANE_BLOCK && f->type != LANE_REST) || f->size != LANE_BLOCK_SIZE)
+		return false;
+	rd_copy(&r, ret->origin.b, ID_SIZE);
+	ret->commit = rd_u64(&r);
+	ret->size = rd_u32(&r);
+	return true;
 }
 
 /* Opening. */
@@ -32,6 +57,7 @@ static void object_name(uint64_t seq, char ret[24])
 struct scan {
 	struct lane *lane;
 	uint64_t seq;
+	bool rest;
 	bool doubtful; /* damage has been stepped over in this object */
 	lane_block_fn each;
 	void *arg;
@@ -40,36 +66,33 @@ struct scan {
 /* @return bytes of the block at `p`; 0 when there is no whole one; an error of the callback. */
 static ssize_t scan_block(const struct scan *s, const uint8_t *base, size_t at, size_t n)
 {
-	struct lane_block b = { .seq = s->seq, .doubtful = s->doubtful };
+	struct lane_block b = { .seq = s->seq, .rest = s->rest, .doubtful = s->doubtful };
+	struct lane_head h;
 	struct frame f;
 	ssize_t head = frame_parse(base + at, n - at, LANE_BLOCK_SIZE, &f);
-	uint32_t size;
-	struct rd r;
 	size_t end;
 	int k;
 
-	if (head <= 0 || f.type != LANE_BLOCK || f.size != LANE_BLOCK_SIZE)
+	if (head <= 0 || !lane_head_decode(&f, &h) || (f.type == LANE_REST) != s->rest)
 		return 0;
-	r = rd_of(f.payload, f.size);
-	rd_copy(&r, b.origin.b, ID_SIZE);
-	b.commit = rd_u64(&r);
-	size = rd_u32(&r);
 	end = at + (size_t) head;
-	if (size > n - end)
+	if (h.size > n - end)
 		return 0;
 	/* A block is there when its last frame is: check all of them. */
-	for (size_t p = end; p < end + size;) {
-		ssize_t k2 = frame_parse(base + p, end + size - p, WIRE_RECORD_MAX, &f);
+	for (size_t p = end; p < end + h.size;) {
+		ssize_t k2 = frame_parse(base + p, end + h.size - p, WIRE_RECORD_MAX, &f);
 
 		if (k2 <= 0)
 			return 0;
 		p += (size_t) k2;
 	}
+	b.origin = h.origin;
+	b.commit = h.commit;
 	b.frames = base + end;
-	b.size = size;
+	b.size = h.size;
 	b.offset = end;
 	k = s->each(s->arg, s->lane, &b);
-	return k < 0 ? k : head + (ssize_t) size;
+	return k < 0 ? k : head + (ssize_t) h.size;
 }
 
 /*
@@ -82,7 +105,8 @@ static size_t next_block(struct scan *s, const uint8_t *base, size_t at, size_t 
 
 	s->doubtful = true;
 	for (at += FRAME_ALIGN; at + FRAME_HEADER_SIZE <= n; at += FRAME_ALIGN)
-		if (frame_parse(base + at, n - at, LANE_BLOCK_SIZE, &f) > 0 && f.type == LANE_BLOCK)
+		if (frame_parse(base + at, n - at, LANE_BLOCK_SIZE, &f) > 0 &&
+		    f.type == (s->rest ? LANE_REST : LANE_BLOCK))
 			return at;
 	return n;
 }
@@ -116,44 +140,54 @@ static int64_t scan_object(struct scan *s, int fd)
 
 static int open_next(struct lane *l)
 {
-	char name[24];
+	char name[LANE_NAME_SIZE];
 
-	object_name(l->seq, name);
+	lane_name(l->seq, false, name);
 	l->fd = objstore_open_next(l->prefix, name);
 	l->end = 0;
 	return l->fd < 0 ? l->fd : 0;
 }
 
-/* Published objects first, in order; then the one under way, whose torn end is cut off. */
-static int scan_lane(struct lane *l, struct scan *s)
+/* A complete object, or what is left of it.  @return 1; 0: there is neither; an error. */
+static int scan_complete(struct lane *l, struct scan *s)
 {
-	char name[24];
+	_cleanup_close_ int fd = -1;
+	char name[LANE_NAME_SIZE];
 	int64_t r;
 
-	for (;; l->seq++) {
-		_cleanup_close_ int fd = -1;
+	s->seq = l->seq;
+	lane_name(l->seq, false, name);
+	s->rest = !objstore_has(l->prefix, name);
+	lane_name(l->seq, s->rest, name);
+	if (s->rest && !objstore_has(l->prefix, name))
+		return 0;
+	fd = objstore_read(l->prefix, name);
+	r = fd < 0 ? fd : scan_object(s, fd);
+	if (r < 0)
+		return (int) r;
+	/* A crash may have left it both names. */
+	r = objstore_publish(l->prefix, name);
+	return r < 0 && r != -ENOENT && r != -EEXIST ? (int) r : 1;
+}
 
-		object_name(l->seq, name);
-		if (faccessat(l->prefix, name, F_OK, 0) < 0)
-			break;
-		fd = objstore_read(l->prefix, name);
-		s->seq = l->seq;
-		r = fd < 0 ? fd : scan_object(s, fd);
-		if (r < 0)
-			return (int) r;
-		/* A crash may have left it both names. */
-		r = objstore_publish(l->prefix, name);
-		if (r < 0 && r != -ENOENT && r != -EEXIST)
-			return (int) r;
-	}
-	r = open_next(l);
+/* Complete objects first, in order; then the one under way, whose torn end is cut off. */
+static int scan_lane(struct lane *l, struct scan *s)
+{
+	int64_t r;
+
+	while ((r = scan_complete(l, s)) > 0)
+		l->seq++;
+	if (r >= 0)
+		r = open_next(l);
 	if (r < 0)
 		return (int) r;
 	s->seq = l->seq;
+	s->rest = false;
 	r = scan_object(s, l->fd);
 	if (r < 0)
 		return (int) r;
 	l->end = (uint64_t) r;
+	l->since = clock_monotonic_ns();
 	if (ftruncate(l->fd, r) < 0)
 		return -errno;
 	/* What a killed process had written may still be in memory only; from here on it counts as kept. */
@@ -189,22 +223,25 @@ void lane_close(struct lane *l)
 
 /* Writing. */
 
-/* The object is full: make it durable, publish it, and go on with the next.  Called with the lock held. */
-static int rotate(struct lane *l)
+/*
+ * The object is full, or old: make it durable, publish it, and go on with the next, if it is still this one.  Called with the
+ * lock held.
+ */
+static int rotate(struct lane *l, uint64_t seq)
 {
-	char name[24];
+	char name[LANE_NAME_SIZE];
 	int r;
 
 	while (l->syncing)
 		pthread_cond_wait(&l->synced_more, &l->lock);
 	/* Somebody else may have done it meanwhile. */
-	if (l->failed < 0 || l->fd < 0 || l->end < lane_object_size)
+	if (l->failed < 0 || l->fd < 0 || l->seq != seq)
 		return l->failed;
 	r = l->synced < l->written ? io_sync(l->fd) : 0;
 	if (r < 0)
 		return l->failed = r;
 	l->synced = l->written;
-	object_name(l->seq, name);
+	lane_name(l->seq, false, name);
 	r = objstore_publish(l->prefix, name);
 	if (r < 0)
 		return r;
@@ -223,7 +260,7 @@ static int make_ready(struct lane *l)
 		l->torn = r < 0;
 	}
 	if (r >= 0 && l->end >= lane_object_size)
-		r = rotate(l);
+		r = rotate(l, l->seq);
 	if (r >= 0 && l->fd < 0)
 		r = open_next(l); /* there was no room for it before */
 	return r;
@@ -232,29 +269,26 @@ static int make_ready(struct lane *l)
 int lane_append(struct lane *l, const struct id *origin, uint64_t commit, const uint8_t *frames,
 		size_t size, uint64_t *ret_seq, uint64_t *ret_offset)
 {
-	uint8_t head[FRAME_HEADER_SIZE + LANE_BLOCK_SIZE + FRAME_ALIGN];
-	struct wr w = wr_of(head + FRAME_HEADER_SIZE, LANE_BLOCK_SIZE);
-	size_t space;
+	uint8_t head[LANE_HEAD_SPACE];
 	int r;
 
-	wr_bytes(&w, origin->b, ID_SIZE);
-	wr_u64(&w, commit);
-	wr_u32(&w, (uint32_t) size);
-	space = frame_finish(head, LANE_BLOCK, LANE_BLOCK_SIZE);
+	lane_head_encode(&(struct lane_head){ *origin, commit, (uint32_t) size }, LANE_BLOCK, head);
 	pthread_mutex_lock(&l->lock);
 	r = make_ready(l);
 	if (r >= 0) {
-		r = io_pwrite(l->fd, head, space, l->end);
+		r = io_pwrite(l->fd, head, sizeof head, l->end);
 		if (r >= 0)
-			r = io_pwrite(l->fd, frames, size, l->end + space);
+			r = io_pwrite(l->fd, frames, size, l->end + sizeof head);
 		if (r < 0)
 			l->torn = ftruncate(l->fd, (off_t) l->end) < 0;
 	}
 	if (r >= 0) {
+		if (l->end == 0)
+			l->since = clock_monotonic_ns();
 		*ret_seq = l->seq;
-		*ret_offset = l->end + space;
-		l->end += space + size;
-		l->written += space + size;
+		*ret_offset = l->end + sizeof head;
+		l->end += sizeof head + size;
+		l->written += sizeof head + size;
 	}
 	pthread_mutex_unlock(&l->lock);
 	return r;
@@ -296,10 +330,33 @@ int lane_sync(struct lane *l)
 	return r;
 }
 
-int lane_read(struct lane *l, uint64_t seq)
+uint64_t lane_next(struct lane *l)
 {
-	char name[24];
+	uint64_t seq;
 
-	object_name(seq, name);
+	pthread_mutex_lock(&l->lock);
+	seq = l->seq;
+	pthread_mutex_unlock(&l->lock);
+	return seq;
+}
+
+int lane_rotate(struct lane *l, uint64_t age_ns)
+{
+	int r;
+
+	pthread_mutex_lock(&l->lock);
+	r = l->failed;
+	if (r >= 0 && l->fd >= 0 && l->end > 0 && !l->torn &&
+	    clock_monotonic_ns() - l->since >= age_ns)
+		r = rotate(l, l->seq);
+	pthread_mutex_unlock(&l->lock);
+	return r;
+}
+
+int lane_read(struct lane *l, uint64_t seq, bool rest)
+{
+	char name[LANE_NAME_SIZE];
+
+	lane_name(seq, rest, name);
 	return objstore_read(l->prefix, name);
 }

@@ -10,6 +10,9 @@
  *
  *	block   frame { origin[16] | u64 commit | u32 size } | size bytes of frames (forwarder/wire.h)
  *
+ * Once segments have an object's rows, its *rest* (rest.h) takes its place: lanes/<lane>/<seq>.rest, with blocks of a type of
+ * their own.  Where both are there, the object counts.
+ *
  * The object under way takes appends; lane_sync() makes all of them durable with one call, however many threads wait.
  */
 
@@ -18,9 +21,33 @@
 
 #include "aggregator/objstore.h"
 #include "base/attr.h"
+#include "base/frame.h"
 #include "seal/statement.h"
 
-enum { LANES = 16, LANE_BLOCK = 0x31, LANE_BLOCK_SIZE = ID_SIZE + 8 + 4 };
+enum {
+	LANES = 16,
+	LANE_BLOCK = 0x31,
+	LANE_REST = 0x32, /* the same, without what segments have */
+	LANE_BLOCK_SIZE = ID_SIZE + 8 + 4,
+	LANE_NAME_SIZE = 32,
+};
+
+/** What is before a block's frames. */
+struct lane_head {
+	struct id origin;
+	uint64_t commit;
+	uint32_t size;
+};
+
+enum {
+	LANE_HEAD_SPACE =
+		(FRAME_HEADER_SIZE + LANE_BLOCK_SIZE + FRAME_ALIGN - 1) / FRAME_ALIGN * FRAME_ALIGN
+};
+
+/** Write the whole frame. */
+void lane_head_encode(const struct lane_head *h, uint32_t type, uint8_t to[LANE_HEAD_SPACE]);
+/** @return whether a frame is one. */
+bool lane_head_decode(const struct frame *f, struct lane_head *ret);
 
 /** An object is full from this size on; tests make it small. */
 extern uint64_t lane_object_size;
@@ -31,6 +58,7 @@ struct lane {
 	int fd;		  /* object under way; -1 until there is room for it */
 	uint64_t seq;	  /* its number */
 	uint64_t end;	  /* its size so far */
+	uint64_t since;	  /* monotonic: when its first block came, or it was opened with some */
 	uint64_t written; /* bytes appended since start, over all objects */
 	uint64_t synced;  /* of those, durable */
 	bool syncing;
@@ -45,6 +73,7 @@ unsigned lane_of(const struct id *origin);
 /** One block found while opening. */
 struct lane_block {
 	uint64_t seq; /* of its object */
+	bool rest;    /* it lies in the object's rest */
 	struct id origin;
 	uint64_t commit;
 	const uint8_t *frames; /* valid during the call */
@@ -74,7 +103,13 @@ _must_check_ int lane_append(struct lane *l, const struct id *origin, uint64_t c
 			     uint64_t *ret_offset);
 /** Return when all that was appended before the call is durable.  After one failure every call fails. */
 _must_check_ int lane_sync(struct lane *l);
-/** Open an object of the lane for reading. */
-_must_check_ int lane_read(struct lane *l, uint64_t seq);
+/** Number of the object under way: those before it are complete. */
+uint64_t lane_next(struct lane *l);
+/** Complete the object under way if its first block came so long ago.  @return 0 or an error of lane_append(). */
+_must_check_ int lane_rotate(struct lane *l, uint64_t age_ns);
+/** Name of an object, or of its rest. */
+void lane_name(uint64_t seq, bool rest, char ret[LANE_NAME_SIZE]);
+/** Open an object of the lane, or its rest, for reading. */
+_must_check_ int lane_read(struct lane *l, uint64_t seq, bool rest);
 
 #endif

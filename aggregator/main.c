@@ -14,8 +14,11 @@
 #include <unistd.h>
 
 #include "aggregator/archive.h"
+#include "aggregator/compactor.h"
 #include "aggregator/http.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/span.h"
 #include "base/text.h"
 #include "bulla/error.h"
 
@@ -39,14 +42,77 @@ static void usage(FILE *to)
 	      "      --store DIR         where to keep it (default: $BULLA_STORE or "
 	      "/var/lib/bulla-aggregator)\n"
 	      "      --name NAME         name that receipts are signed with (default: the host's)\n"
+	      "      --pack-size SIZE    pack what was received when it is so much (default: 64M)\n"
+	      "      --pack-every TIME   and at least this often (default: 1h)\n"
+	      "      --level N           zstd's level, 1 to 19 (default: 9)\n"
 	      "  -h, --help              show this\n",
 	      to);
 }
 
+enum {
+	PACK_SIZE_MIN = 4 << 10,
+	PACK_SIZE_MAX = 1 << 30,
+	PACK_EVERY_S = 3600,
+	LEVEL = 9,
+	LEVEL_MAX = 19,
+};
+
 struct asked {
 	const char *listen, *store, *name;
+	struct compactor_options pack;
 	bool help;
 };
+
+static int take_level(struct asked *a)
+{
+	uint64_t number;
+
+	if (text_to_u64(optarg, &number) < 0 || number < 1 || number > LEVEL_MAX)
+		return log_usage("--level %s: 1 to %d is wanted", optarg, LEVEL_MAX);
+	a->pack.level = (int) number;
+	return 0;
+}
+
+static int take_size(void)
+{
+	if (size_parse(optarg, &lane_object_size) < 0 || lane_object_size < PACK_SIZE_MIN ||
+	    lane_object_size > PACK_SIZE_MAX)
+		return log_usage("--pack-size %s: a size from 4K to 1G is wanted", optarg);
+	return 0;
+}
+
+static int take_time(struct asked *a)
+{
+	if (span_parse(optarg, strlen(optarg), &a->pack.age_ns) < 0 || a->pack.age_ns == 0)
+		return log_usage("--pack-every %s: a time as 30min or 1h is wanted", optarg);
+	return 0;
+}
+
+static int on_option(struct asked *a, int c, char **argv)
+{
+	switch (c) {
+	case 'l':
+		a->listen = optarg;
+		return 0;
+	case 'd':
+		a->store = optarg;
+		return 0;
+	case 'n':
+		a->name = optarg;
+		return 0;
+	case 's':
+		return take_size();
+	case 'e':
+		return take_time(a);
+	case 'z':
+		return take_level(a);
+	case 'h':
+		a->help = true;
+		return 0;
+	default:
+		return log_bad_option(c, argv);
+	}
+}
 
 static int parse(int argc, char **argv, struct asked *a)
 {
@@ -54,29 +120,25 @@ static int parse(int argc, char **argv, struct asked *a)
 		{ "listen", required_argument, NULL, 'l' },
 		{ "store", required_argument, NULL, 'd' },
 		{ "name", required_argument, NULL, 'n' },
+		{ "pack-size", required_argument, NULL, 's' },
+		{ "pack-every", required_argument, NULL, 'e' },
+		{ "level", required_argument, NULL, 'z' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	int c;
+	int c, r = 0;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (c == 'l')
-			a->listen = optarg;
-		else if (c == 'd')
-			a->store = optarg;
-		else if (c == 'n')
-			a->name = optarg;
-		else if (c == 'h')
-			a->help = true;
-		else
-			return log_bad_option(c, argv);
-	}
+	while (r >= 0 && (c = getopt_long(argc, argv, ":h", options, NULL)) != -1)
+		r = on_option(a, c, argv);
+	if (r < 0)
+		return r;
 	return optind == argc ? 0 : log_usage("%s is too much", argv[optind]);
 }
 
 static int serve(const struct asked *a)
 {
+	struct compactor *compactor = NULL;
 	struct http_server *server = NULL;
 	struct archive *archive = NULL;
 	uint16_t port = 0;
@@ -90,11 +152,15 @@ static int serve(const struct asked *a)
 		archive_close(archive);
 		return log_error_code(r, "cannot listen at %s", a->listen);
 	}
+	r = compactor_start(&compactor, archive, &a->pack);
+	if (r < 0)
+		log_error_code(r, "nothing will be packed");
 	log_info("listening on port %u, keeping in %s", port, a->store);
 	sd_notify(0, "READY=1");
 	while (!told_to_stop && !http_server_broken(server))
 		usleep(100 * 1000);
 	r = http_server_broken(server) ? -EIO : 0;
+	compactor_stop(compactor);
 	http_server_stop(server);
 	archive_close(archive);
 	return r;
@@ -104,7 +170,8 @@ int main(int argc, char **argv)
 {
 	const char *env = getenv("BULLA_STORE");
 	struct asked a = { .listen = "127.0.0.1:7780",
-			   .store = env && *env ? env : "/var/lib/bulla-aggregator" };
+			   .store = env && *env ? env : "/var/lib/bulla-aggregator",
+			   .pack = { .age_ns = PACK_EVERY_S * NS_PER_S, .level = LEVEL } };
 	const struct rlimit no_core = { 0, 0 };
 	struct rlimit files;
 	char host[256] = "";

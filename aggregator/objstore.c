@@ -6,12 +6,15 @@
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
+
+enum { COMPARED = 16 << 10 };
 
 int objstore_open(struct objstore *s, const char *path)
 {
@@ -61,6 +64,26 @@ int objstore_open_next(int prefix_fd, const char *name)
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
+int objstore_begin(int prefix_fd, const char *name)
+{
+	objstore_give_up(prefix_fd, name);
+	return objstore_open_next(prefix_fd, name);
+}
+
+void objstore_give_up(int prefix_fd, const char *name)
+{
+	char under_way[128];
+
+	/* What stays is removed by the next attempt. */
+	if (open_name(name, under_way) >= 0)
+		unlinkat(prefix_fd, under_way, 0);
+}
+
+bool objstore_has(int prefix_fd, const char *name)
+{
+	return faccessat(prefix_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static bool same_file(int prefix_fd, const char *name, const char *other)
 {
 	struct stat a, b;
@@ -88,6 +111,46 @@ int objstore_publish(int prefix_fd, const char *name)
 	if (r < 0)
 		return r;
 	return unlinkat(prefix_fd, under_way, 0) < 0 ? -errno : 0;
+}
+
+static int compare(int a, int b)
+{
+	uint8_t x[COMPARED], y[COMPARED];
+	uint64_t at = 0;
+	ssize_t n, m;
+
+	do {
+		n = io_pread(a, x, sizeof x, at);
+		m = io_pread(b, y, sizeof y, at);
+		if (n < 0 || m < 0)
+			return (int) MIN_OF(n, m);
+		if (n != m || memcmp(x, y, (size_t) n) != 0)
+			return 0;
+		at += (uint64_t) n;
+	} while (n > 0);
+	return 1;
+}
+
+int objstore_compare(int prefix_fd, const char *name)
+{
+	_cleanup_close_ int there = -1, ours = -1;
+	char under_way[128];
+	int r = open_name(name, under_way);
+
+	if (r < 0)
+		return r;
+	there = io_open_regular(prefix_fd, name, O_RDONLY);
+	ours = io_open_regular(prefix_fd, under_way, O_RDONLY);
+	if (there < 0 || ours < 0)
+		return MIN_OF(there, ours);
+	return compare(there, ours);
+}
+
+int objstore_remove(int prefix_fd, const char *name)
+{
+	if (unlinkat(prefix_fd, name, 0) < 0 && errno != ENOENT)
+		return -errno;
+	return io_sync_dir(prefix_fd);
 }
 
 int objstore_read(int prefix_fd, const char *name)

@@ -6,56 +6,15 @@
  * come to; when all agree it is offered to the caller, and published on receiver_accept().
  */
 
-#include "forwarder/receive.h"
+#include "forwarder/receive-internal.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/cleanup.h"
 #include "bulla/error.h"
-#include "forwarder/told.h"
-#include "store/batchroot.h"
-
-/* A batch of the commit that is coming in. */
-struct staged {
-	struct wire_batch wire;
-	int64_t handle; /* or -ENOENT: opened by this very commit */
-	struct told_draft draft;
-	bool begun;
-	uint64_t first_seq;
-	uint32_t entries;
-	uint64_t bytes, time_min, time_max;
-	struct hash root;
-	size_t rows_from, rows_to; /* in receiver.rows */
-};
-
-struct receiver {
-	struct history *history;
-	struct told **told; /* by handle */
-	uint32_t n_told, told_cap;
-	struct buried *buried;
-	struct hash *remembered; /* ring of record hashes, by commit number */
-	/* The commit that is coming in. */
-	struct staged *staged;
-	size_t n_staged, staged_cap;
-	struct received_rows *rows;
-	size_t n_rows, rows_cap;
-	struct batchroot root;
-	struct buf raw;
-	struct hash record;
-	bool offered, has_header;
-	uint64_t content; /* bytes of entries */
-	/*
-	 * Keys outlive the refusal of the commit that they came with.  They come again with it then, and must: what is kept of
-	 * a commit has to make sense without what was refused before it.
-	 */
-	struct hash keys;
-	bool keys_pending; /* came since the last commit that was kept */
-	bool keys_here;	   /* came with the commit that is coming in */
-};
 
 struct receiver *receiver_new(void)
 {
@@ -85,6 +44,7 @@ struct receiver *receiver_free(struct receiver *r)
 	free(r->remembered);
 	free(r->staged);
 	free(r->rows);
+	free(r->batches);
 	batchroot_done(&r->root);
 	buf_done(&r->raw);
 	free(r);
@@ -106,7 +66,7 @@ void receiver_reset(struct receiver *r)
 	r->offered = false;
 }
 
-static int grow(void *array, size_t *cap, size_t need, size_t size)
+int receiver_grow(void *array, size_t *cap, size_t need, size_t size)
 {
 	void **at = array;
 	size_t more = *cap ? *cap : 16;
@@ -126,7 +86,7 @@ static int grow(void *array, size_t *cap, size_t need, size_t size)
 
 /* Staging. */
 
-static void end_batch(struct receiver *r)
+void receiver_end_batch(struct receiver *r)
 {
 	struct staged *s = r->n_staged > 0 ? &r->staged[r->n_staged - 1] : NULL;
 
@@ -148,10 +108,10 @@ static int on_batch(struct receiver *r, const struct frame *f)
 	struct staged *s;
 	int k;
 
-	end_batch(r);
+	receiver_end_batch(r);
 	if (r->n_staged >= BATCHES_MAX || r->content > RECEIVER_CONTENT_MAX)
 		return BULLA_ELIMIT;
-	k = grow(&r->staged, &r->staged_cap, r->n_staged + 1, sizeof *r->staged);
+	k = receiver_grow(&r->staged, &r->staged_cap, r->n_staged + 1, sizeof *r->staged);
 	if (k < 0)
 		return k;
 	s = &r->staged[r->n_staged];
@@ -233,8 +193,7 @@ static int hash_rows(struct receiver *r, struct staged *s, const struct tail_row
 	return 0;
 }
 
-/* Which contexts the rows mean is not looked up again: any. */
-static int use_all(struct staged *s)
+int staged_use_all(struct staged *s)
 {
 	uint32_t n = draft_contexts(&s->draft)->n;
 
@@ -245,14 +204,14 @@ static int use_all(struct staged *s)
 }
 
 static int begin_rows(struct receiver *r, struct staged *s, const struct tail_rows *rows,
-		      enum receive_trust trust)
+		      unsigned how)
 {
 	const uint8_t *seed;
 
 	if (s->entries > 0)
 		return rows->first_seq == s->first_seq + s->entries ? 0 : BULLA_EORDER;
 	s->first_seq = rows->first_seq;
-	if (trust == RECEIVE_OWN)
+	if (how & RECEIVE_OWN)
 		return 0;
 	seed = seeds_of(draft_seeds(&s->draft), s->wire.batch_no);
 	if (!seed)
@@ -263,7 +222,7 @@ static int begin_rows(struct receiver *r, struct staged *s, const struct tail_ro
 }
 
 static int on_rows(struct receiver *r, struct staged *s, const struct frame *f, uint64_t offset,
-		   enum receive_trust trust)
+		   unsigned how)
 {
 	struct tail_rows rows;
 	int k;
@@ -272,133 +231,24 @@ static int on_rows(struct receiver *r, struct staged *s, const struct frame *f, 
 		return BULLA_ECORRUPT;
 	k = tail_rows_decode(f->payload, f->size, &rows);
 	if (k >= 0)
-		k = begin_rows(r, s, &rows, trust);
+		k = begin_rows(r, s, &rows, how);
 	if (k >= 0)
-		k = trust == RECEIVE_VERIFY ? hash_rows(r, s, &rows) : use_all(s);
+		k = how & RECEIVE_OWN ? staged_use_all(s) : hash_rows(r, s, &rows);
 	if (k >= 0)
-		k = grow(&r->rows, &r->rows_cap, r->n_rows + 1, sizeof *r->rows);
+		k = receiver_grow(&r->rows, &r->rows_cap, r->n_rows + 1, sizeof *r->rows);
 	if (k < 0)
 		return k;
 	s->entries += rows.count;
-	r->rows[r->n_rows++] = (struct received_rows) {
-		.journal = s->wire.journal,
-		.ref = {
-			.offset = offset,
-			.space = (uint32_t) frame_space(f->size),
-			.count = rows.count,
-			.first_seq = rows.first_seq,
-			.time_min = rows.time_min,
-			.time_max = rows.time_max,
-			.has_mono = true,
-			.own_fields = rows.own_fields,
-		},
+	r->rows[r->n_rows++] = (struct rows_ref){
+		.offset = offset,
+		.space = (uint32_t) frame_space(f->size),
+		.count = rows.count,
+		.first_seq = rows.first_seq,
+		.time_min = rows.time_min,
+		.time_max = rows.time_max,
+		.own_fields = rows.own_fields,
 	};
 	return 0;
-}
-
-/* Commits. */
-
-static const struct ledger_journal *opened_by(const struct sealed_commit *c,
-					      const struct id *journal, struct ledger_journal *room)
-{
-	for (uint16_t i = 0; i < c->commit.n_events; i++) {
-		struct event_open open;
-
-		if (c->commit.events[i].kind == EVENT_OPEN &&
-		    event_open_decode(&c->commit.events[i], &open) == 0 &&
-		    id_equal(&open.journal, journal)) {
-			*room = (struct ledger_journal){
-				.identity = open.identity,
-				.seed_commitment = open.seed_commitment,
-			};
-			return room;
-		}
-	}
-	return NULL;
-}
-
-/* The identity and the first seed are those that `open` sealed. */
-static int check_identity(const struct receiver *r, const struct sealed_commit *c,
-			  const struct staged *s)
-{
-	const struct contexts *contexts = draft_contexts(&s->draft);
-	const struct seeds *seeds = draft_seeds(&s->draft);
-	const struct ledger_journal *j;
-	struct ledger_journal room;
-	struct hash commitment;
-
-	j = s->handle >= 0 ? history_journal(r->history, (uint32_t) s->handle)
-			   : opened_by(c, &s->wire.journal, &room);
-	if (!j)
-		return BULLA_EORDER;
-	if (contexts->n == 0 || seeds->n == 0)
-		return -ENOKEY;
-	commitment = seed_commitment(&s->wire.journal, seeds->at[0].seed);
-	if (!hash_same(&contexts->at[0].hash, &j->identity) ||
-	    !hash_same(&commitment, &j->seed_commitment))
-		return BULLA_ETAMPERED;
-	return 0;
-}
-
-static int check_batch(const struct receiver *r, const struct sealed_commit *c,
-		       const struct staged *s, const struct batch *b, enum receive_trust trust)
-{
-	int k;
-
-	if (!id_equal(&s->wire.journal, &b->journal) || s->wire.batch_no != b->batch_no)
-		return BULLA_EORDER;
-	if (s->wire.absent != ABSENT_NOT)
-		return 0;
-	if (s->first_seq != b->first_seq || s->entries != b->entries)
-		return BULLA_ETAMPERED;
-	if (trust == RECEIVE_OWN)
-		return 0;
-	k = check_identity(r, c, s);
-	if (k < 0)
-		return k;
-	if (!hash_same(&s->root, &b->root) || s->bytes != b->bytes || s->time_min != b->time_min ||
-	    s->time_max != b->time_max || b->recovered != !!(s->wire.flags & WIRE_BATCH_RECOVERED))
-		return BULLA_ETAMPERED;
-	return 0;
-}
-
-static int on_commit(struct receiver *r, const struct frame *f, enum receive_trust trust,
-		     struct received *ret)
-{
-	struct sealed_commit c;
-	int k;
-
-	end_batch(r);
-	if (r->keys_pending && !r->keys_here)
-		return BULLA_EORDER;
-	k = history_preview(r->history, f->payload, f->size,
-			    trust == RECEIVE_OWN ? HISTORY_SKIP_SIGNATURE : HISTORY_CHECK_ALL, &c);
-	if (k < 0)
-		return k;
-	if (c.commit.n_batches != r->n_staged)
-		return BULLA_EORDER;
-	*ret = (struct received){ .number = c.commit.number, .leaf = c.leaf, .root = c.root };
-	for (size_t i = 0; i < r->n_staged; i++) {
-		const struct staged *s = &r->staged[i];
-
-		k = check_batch(r, &c, s, &c.batches[i], trust);
-		if (k >= 0)
-			k = draft_settle(&r->staged[i].draft);
-		if (k < 0)
-			return k;
-		for (size_t n = s->rows_from; n < s->rows_to; n++) {
-			r->rows[n].boot = c.batches[i].boot;
-			r->rows[n].ref.mono_offset = c.batches[i].mono_offset;
-			r->rows[n].contexts = draft_snapshot(&s->draft);
-		}
-		ret->entries += s->entries;
-		ret->absent += s->wire.absent != ABSENT_NOT;
-	}
-	ret->rows = r->rows;
-	ret->n_rows = r->n_rows;
-	r->record = sha256(f->payload, f->size);
-	r->offered = true;
-	return 1;
 }
 
 /* Keys that came before with a commit that was then refused are known already. */
@@ -430,8 +280,8 @@ static int begin_history(struct receiver *r)
 	return k;
 }
 
-static int take(struct receiver *r, const struct frame *f, uint64_t offset,
-		enum receive_trust trust, struct received *ret)
+static int take(struct receiver *r, const struct frame *f, uint64_t offset, unsigned how,
+		struct received *ret)
 {
 	struct staged *s = r->n_staged > 0 ? &r->staged[r->n_staged - 1] : NULL;
 	int k;
@@ -443,25 +293,25 @@ static int take(struct receiver *r, const struct frame *f, uint64_t offset,
 	case WIRE_BATCH:
 		return on_batch(r, f);
 	case WIRE_COMMIT:
-		return on_commit(r, f, trust, ret);
+		return receiver_commit(r, f, how, ret);
 	case TAIL_CONTEXT:
 		return s ? on_context(r, s, f) : BULLA_ECORRUPT;
 	case TAIL_SEED:
 		return s ? on_seed(s, f) : BULLA_ECORRUPT;
 	case TAIL_ROWS:
-		return s ? on_rows(r, s, f, offset, trust) : BULLA_ECORRUPT;
+		return s ? on_rows(r, s, f, offset, how) : BULLA_ECORRUPT;
 	default:
 		return BULLA_EVERSION;
 	}
 }
 
-int receiver_frame(struct receiver *r, const struct frame *f, uint64_t offset,
-		   enum receive_trust trust, struct received *ret)
+int receiver_frame(struct receiver *r, const struct frame *f, uint64_t offset, unsigned how,
+		   struct received *ret)
 {
 	int k;
 
 	assert(!r->offered);
-	k = take(r, f, offset, trust, ret);
+	k = take(r, f, offset, how, ret);
 	if (k < 0)
 		receiver_reset(r);
 	return k;
@@ -473,7 +323,7 @@ static int keep_journals(struct receiver *r)
 	size_t cap = r->told_cap;
 	int k;
 
-	k = grow(&r->told, &cap, n, sizeof(struct told *));
+	k = receiver_grow(&r->told, &cap, n, sizeof(struct told *));
 	if (k < 0)
 		return k;
 	r->told_cap = (uint32_t) cap;
@@ -502,6 +352,13 @@ int receiver_accept(struct receiver *r)
 	}
 	receiver_reset(r);
 	return k;
+}
+
+const struct seeds *receiver_seeds(const struct receiver *r, const struct id *journal)
+{
+	int64_t handle = history_find_journal(r->history, journal);
+
+	return handle >= 0 && handle < r->n_told ? &r->told[handle]->seeds : NULL;
 }
 
 int receiver_compare(const struct receiver *r, const uint8_t *record, size_t n)

@@ -27,27 +27,43 @@ struct receiver;
 /** Bytes of entries that may come before their commit: what recovery may have to seal at once, of many journals. */
 enum { RECEIVER_CONTENT_MAX = 256 << 20 };
 
-/** Rows of a commit that has come in. */
-struct received_rows {
+/** A batch of a commit that has come in. */
+struct received_batch {
 	struct id journal;
 	struct id boot;
-	const struct contexts *contexts; /* lives as long as the receiver */
-	struct rows_ref ref;		 /* offset in the body */
+	const struct contexts *
+		contexts; /* lives as long as the receiver; NULL: nothing is known but that it is absent */
+	uint64_t batch_no, first_seq;
+	uint32_t entries;
+	int64_t mono_offset;
+	bool recovered;
+	struct hash leaf;
+	enum absent absent;
+	const struct rows_ref *rows; /* offsets in the body */
+	size_t n_rows;		     /* none: absent, or RECEIVE_PACKED */
 };
 
 /** A commit that is whole and verified. */
 struct received {
 	uint64_t number;
+	uint64_t time_ns;
 	struct hash leaf;
 	struct hash root;
-	const struct received_rows *rows;
-	size_t n_rows;
-	uint64_t entries;
-	uint32_t absent; /* batches that came without their rows */
+	const struct received_batch *batches;
+	size_t n_batches;
+	uint64_t entries; /* of those that are not absent */
+	uint32_t absent;  /* batches that came without their rows */
 };
 
-/** How much to check: everything, or only structure, for records that this aggregator has itself verified and kept. */
-enum receive_trust { RECEIVE_VERIFY, RECEIVE_OWN };
+/** What to expect; flags. */
+enum receive_how {
+	RECEIVE_VERIFY = 0, /* everything is checked */
+	RECEIVE_OWN =
+		1 << 0, /* only structure is: this aggregator has itself verified and kept it */
+	RECEIVE_PACKED =
+		1
+		<< 1, /* rows may be missing, and with them heads that would say nothing: segments have them */
+};
 
 _must_check_ struct receiver *receiver_new(void);
 struct receiver *receiver_free(struct receiver *r);
@@ -63,9 +79,11 @@ void receiver_reset(struct receiver *r);
  *         sealed), BULLA_ELIMIT, BULLA_EVERSION; -ENOMEM.  After an error the commit is forgotten.
  */
 _must_check_ int receiver_frame(struct receiver *r, const struct frame *f, uint64_t offset,
-				enum receive_trust trust, struct received *ret);
+				unsigned how, struct received *ret);
 /** Keep the commit that receiver_frame() has just described. */
 _must_check_ int receiver_accept(struct receiver *r);
+/** The seeds of a journal, as far as they were told; valid until the next call of any other function.  @return NULL: none. */
+const struct seeds *receiver_seeds(const struct receiver *r, const struct id *journal);
 
 /** How many of the newest commits are remembered for receiver_compare(). */
 enum { RECEIVER_REMEMBERS = 1 << 16 };

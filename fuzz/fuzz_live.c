@@ -33,10 +33,11 @@ static struct archive *make_archive(void)
 	pthread_mutex_init(&o->lock, NULL);
 	a->store.root = -1;
 	for (unsigned i = 0; i < LANES; i++) {
-		a->lane[i].fd = a->lane[i].prefix = -1;
+		a->lane[i].fd = a->lane[i].prefix = a->segments[i] = -1;
 		pthread_mutex_init(&a->lane[i].lock, NULL);
 		pthread_cond_init(&a->lane[i].synced_more, NULL);
 	}
+	assert(archive_next_view(a, &(struct change){ .object = -1 }) == 0);
 	o->id = origin;
 	assert(archive_grow32(&a->origins, &a->origins_cap, 1, sizeof(struct held_origin *)) == 0);
 	a->origins[a->n_origins++] = o;

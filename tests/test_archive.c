@@ -20,40 +20,11 @@
 #include "base/text.h"
 #include "bulla/error.h"
 #include "forwarder/pack.h"
-#include "tests/builder.h"
+#include "tests/archiving.h"
 #include "tests/disk.h"
 #include "tests/harness.h"
 
 Suite(archive);
-
-/* A host, and an aggregator that may be closed and opened again. */
-
-struct fixture {
-	struct builder b;
-	struct packer *packer;
-	struct id origin;
-	uint64_t commits, entries;
-	const char *store;
-	struct archive *archive;
-};
-
-static void open_archive(struct fixture *f)
-{
-	cr_assert(eq(int, archive_open(&f->archive, f->store, "central"), 0));
-}
-
-static void reopen(struct fixture *f)
-{
-	f->archive = archive_close(f->archive);
-	open_archive(f);
-}
-
-static void begin_packing(struct fixture *f)
-{
-	cr_assert(eq(int, packer_new(&f->packer, &f->b.state), 0));
-	cr_assert(eq(int, packer_size(f->packer, &f->commits), 0));
-	cr_assert(eq(int, packer_origin(f->packer, &f->origin), 0));
-}
 
 /* Two journals in few commits, so that every step and many bytes can be tried. */
 static void tell_small(struct builder *b)
@@ -87,30 +58,6 @@ static void end(struct fixture *f)
 	builder_done(&f->b);
 }
 
-static void pack(const struct fixture *f, uint64_t from, uint64_t to, struct pack_options o,
-		 struct buf *body)
-{
-	cr_assert(eq(int, packer_seek(f->packer, from), 0));
-	for (uint64_t i = from; i <= to; i++)
-		cr_assert(eq(int, packer_next(f->packer, &o, body), 1), "commit %d", (int) i);
-}
-
-static int put_body(struct fixture *f, uint64_t from, uint64_t to, const struct buf *body)
-{
-	struct put_result result;
-	int r = archive_put(f->archive, &f->origin, from, to, body->data, body->len, &result);
-
-	return r < 0 ? r : (int) result.status;
-}
-
-static int put(struct fixture *f, uint64_t from, uint64_t to)
-{
-	_cleanup_buf_ struct buf body = { 0 };
-
-	pack(f, from, to, (struct pack_options){ 0 }, &body);
-	return put_body(f, from, to, &body);
-}
-
 static struct hash root_at(const struct fixture *f, uint64_t size)
 {
 	cr_assert(eq(int, packer_seek(f->packer, size), 0));
@@ -140,32 +87,6 @@ static void expect_head(struct fixture *f, uint64_t size, size_t when)
 				  &time_s),
 		     0),
 		  "at %zu", when);
-}
-
-static int count_lines(void *arg, const void *data, size_t n)
-{
-	uint64_t *lines = arg;
-
-	for (size_t i = 0; i < n; i++)
-		*lines += ((const char *) data)[i] == '\n';
-	return 0;
-}
-
-/* What a query finds of the host's entries. */
-static uint64_t entries_found(struct fixture *f)
-{
-	struct request request;
-	struct answer answer;
-	uint64_t lines = 0;
-	char why[256];
-
-	cr_assert(eq(int, request_init(&request), 0));
-	cr_assert(eq(int, request_set(&request, "output", "json", why), 0));
-	answer_init(&answer, &request, count_lines, &lines);
-	cr_expect(eq(int, archive_query(f->archive, &answer), 0));
-	answer_done(&answer);
-	request_done(&request);
-	return lines;
 }
 
 static void expect_all(struct fixture *f, size_t when)
@@ -405,7 +326,6 @@ Test(archive, a_batch_may_be_absent_and_what_it_told_is_asked_for)
 	/* The tail is read again; but the packer has lost its place in it, as one that was started anew would not. */
 	builder_tail(&f.b, 0, name);
 	builder_store(f.b.path, name, whole.data, whole.len);
-	packer_free(f.packer);
 	begin_packing(&f);
 	/* Pack what is there already, so that the contexts count as told. */
 	buf_clear(&body);

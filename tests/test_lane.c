@@ -182,7 +182,7 @@ Test(lane, blocks_are_found_where_they_were_put)
 	open_lane(&f);
 	expect_commits(&f, counted, 10, 0);
 	for (size_t i = 0; i < 10; i++) {
-		_cleanup_close_ int fd = lane_read(&f.lane, put[i].seq);
+		_cleanup_close_ int fd = lane_read(&f.lane, put[i].seq, false);
 		uint8_t bytes[1024];
 
 		cr_expect(eq(u64, f.found[i].seq, put[i].seq), "block %zu", i);

@@ -76,14 +76,15 @@ struct outcome {
 	struct hash root;
 };
 
-static void feed(struct receiver *r, const uint8_t *p, size_t n, struct outcome *ret)
+static void feed_how(struct receiver *r, const uint8_t *p, size_t n, unsigned how,
+		     struct outcome *ret)
 {
 	for (size_t at = 0; at < n;) {
 		struct received c;
 		struct frame f;
 		ssize_t k = frame_parse(p + at, n - at, WIRE_RECORD_MAX, &f);
 
-		ret->error = k > 0 ? receiver_frame(r, &f, at, RECEIVE_VERIFY, &c) : BULLA_ECORRUPT;
+		ret->error = k > 0 ? receiver_frame(r, &f, at, how, &c) : BULLA_ECORRUPT;
 		if (ret->error < 0)
 			break;
 		if (ret->error == 1) {
@@ -96,6 +97,11 @@ static void feed(struct receiver *r, const uint8_t *p, size_t n, struct outcome 
 	receiver_reset(r);
 	ret->commits = history_size(receiver_history(r));
 	ret->root = frontier_root(history_tree(receiver_history(r)));
+}
+
+static void feed(struct receiver *r, const uint8_t *p, size_t n, struct outcome *ret)
+{
+	feed_how(r, p, n, RECEIVE_VERIFY, ret);
 }
 
 static struct outcome receive(const uint8_t *p, size_t n)
@@ -371,5 +377,100 @@ Test(receive, a_commit_below_the_head_is_compared)
 	}
 	cr_expect(eq(int, receiver_compare(r, (const uint8_t *) "\xff", 1), BULLA_ECORRUPT));
 	receiver_free(r);
+	end_shipped(&s);
+}
+
+/* Packed: what is left of bodies whose rows are in segments. */
+
+/* Leave out rows; and heads with nothing behind them, unless `heads`. */
+static void strip(const struct buf *body, bool heads, struct buf *to)
+{
+	size_t head = SIZE_MAX;
+
+	for (size_t at = 0; at < body->len;) {
+		struct frame f;
+		ssize_t k = frame_parse(body->data + at, body->len - at, WIRE_RECORD_MAX, &f);
+
+		cr_assert(gt(i64, k, 0));
+		if (f.type == WIRE_BATCH || f.type == WIRE_COMMIT) {
+			if (head != SIZE_MAX && !heads)
+				to->len = head;
+			head = f.type == WIRE_BATCH ? to->len : SIZE_MAX;
+		} else if (f.type != TAIL_ROWS) {
+			head = SIZE_MAX;
+		}
+		if (f.type != TAIL_ROWS)
+			buf_append(to, body->data + at, (size_t) k);
+		at += (size_t) k;
+	}
+	cr_assert(not(to->bad));
+}
+
+static struct outcome receive_how(const struct buf *body, unsigned how)
+{
+	struct receiver *r = receiver_new();
+	struct outcome o = { 0 };
+
+	cr_assert(r != NULL);
+	feed_how(r, body->data, body->len, how, &o);
+	receiver_free(r);
+	return o;
+}
+
+Test(receive, a_rest_gives_what_the_whole_gave)
+{
+	for (int heads = 0; heads <= 1; heads++) {
+		struct outcome whole, rest;
+		struct buf left = { 0 };
+		struct shipped s;
+
+		begin_story(&s);
+		strip(&s.body, heads, &left);
+		cr_expect(lt(sz, left.len, s.body.len));
+		whole = receive_how(&s.body, RECEIVE_VERIFY);
+		cr_assert(eq(u64, whole.commits, s.commits));
+		for (unsigned own = 0; own <= RECEIVE_OWN; own += RECEIVE_OWN) {
+			rest = receive_how(&left, RECEIVE_PACKED | own);
+			cr_expect(eq(int, rest.error, 0), "heads %d, own %u", heads, own);
+			cr_expect(eq(u64, rest.commits, whole.commits), "heads %d, own %u", heads,
+				  own);
+			cr_expect(eq(u64, rest.entries, whole.entries), "heads %d, own %u", heads,
+				  own);
+			cr_expect(hash_same(&rest.root, &whole.root), "heads %d, own %u", heads,
+				  own);
+			/* Whole ones are taken likewise. */
+			rest = receive_how(&s.body, RECEIVE_PACKED | own);
+			cr_expect(eq(u64, rest.entries, whole.entries), "heads %d, own %u", heads,
+				  own);
+		}
+		/* Not where rows are to be there. */
+		rest = receive_how(&left, RECEIVE_VERIFY);
+		cr_expect(lt(int, rest.error, 0), "heads %d", heads);
+		rest = receive_how(&left, RECEIVE_OWN);
+		cr_expect(lt(int, rest.error, 0), "heads %d", heads);
+		buf_done(&left);
+		end_shipped(&s);
+		harness_teardown();
+	}
+}
+
+/* Whatever is changed of what is left, what is verified of it is the commits that were sealed. */
+Test(receive, a_changed_rest_is_refused_or_gives_the_same_commits)
+{
+	struct outcome whole, rest;
+	struct buf left = { 0 };
+	struct shipped s;
+
+	begin_small(&s);
+	strip(&s.body, false, &left);
+	whole = receive_how(&s.body, RECEIVE_VERIFY);
+	for (size_t at = 0; at < left.len; at++) {
+		left.data[at] ^= (uint8_t) (1u << at % 8);
+		rest = receive_how(&left, RECEIVE_PACKED);
+		cr_expect(rest.commits < whole.commits || hash_same(&rest.root, &whole.root),
+			  "byte %zu", at);
+		left.data[at] ^= (uint8_t) (1u << at % 8);
+	}
+	buf_done(&left);
 	end_shipped(&s);
 }
