@@ -125,6 +125,10 @@ def query():
     run_program('query', corpus.main_corpus(), '--dir', '/dev/shm' if os.access('/dev/shm', os.W_OK) else str(Settings.work))
 
 
+def aggregator():
+    run_program('aggregator', corpus.main_corpus(), '--dir', '/dev/shm' if os.access('/dev/shm', os.W_OK) else str(Settings.work))
+
+
 def find():
     run_program('find', corpus.main_corpus())
 
