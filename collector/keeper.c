@@ -26,6 +26,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/room.h"
 #include "base/span.h"
 #include "base/text.h"
 #include "bulla/error.h"
@@ -55,6 +56,8 @@ struct keeper {
 	struct segment_builder *builder;
 	uint64_t made; /* segments */
 	struct upkeep upkeep;
+	struct tenant_limit *tenants; /* owned; upkeep.limits has how many */
+	size_t tenants_cap;
 	uint64_t upkeep_at; /* monotonic */
 };
 
@@ -77,6 +80,8 @@ static void usage(FILE *to)
 	      "      --max-age TIME         prune what is older, as 30d\n"
 	      "      --max-size SIZE        prune until all takes no more, as 10G; first of those\n"
 	      "                             who take most\n"
+	      "      --max-tenant-size [TENANT=]SIZE\n"
+	      "                             the same for each tenant, or for one; may be repeated\n"
 	      "      --max-source-size SIZE the same for each unit or container\n"
 	      "      --keep-free SIZE       prune until so much of the disk is free\n"
 	      "      --once                 do what there is to do, and end\n"
@@ -254,11 +259,32 @@ static void be_humble(void)
 	}
 }
 
-static int take_size(const char *option, uint64_t *ret)
+static int take_size(const char *option, const char *text, uint64_t *ret)
 {
-	if (size_parse(optarg, ret) < 0 || *ret == 0)
-		return log_usage("%s %s: a size as 500M or 10G is wanted", option, optarg);
+	if (size_parse(text, ret) < 0 || *ret == 0)
+		return log_usage("%s %s: a size as 500M or 10G is wanted", option, text);
 	return 0;
+}
+
+/* "5G" for each, "web=5G" for one. */
+static int take_tenant_size(struct keeper *k)
+{
+	static const char option[] = "--max-tenant-size";
+	struct retention *limits = &k->upkeep.limits;
+	const char *equals = strchr(optarg, '=');
+	struct tenant_limit *l;
+
+	if (!equals)
+		return take_size(option, optarg, &limits->tenant_bytes);
+	if (limits->n_tenants == TENANT_LIMITS_MAX)
+		return log_usage("%s: more than %d tenants", option, TENANT_LIMITS_MAX);
+	if (!room_for(&k->tenants, limits->n_tenants, &k->tenants_cap, sizeof *k->tenants))
+		return log_error_code(-ENOMEM, "%s", option);
+	limits->tenants = k->tenants;
+	l = &k->tenants[limits->n_tenants++];
+	if (tenant_parse(optarg, (size_t) (equals - optarg), &l->tenant) < 0)
+		return log_usage("%s %s: of a tenant's name " TENANT_WANTED, option, optarg);
+	return take_size(option, equals + 1, &l->bytes);
 }
 
 static int take_time(const char *option, uint64_t *ret)
@@ -276,11 +302,13 @@ static int on_option(struct keeper *k, int c, int argc, char **argv)
 	case 'a':
 		return take_time("--max-age", &k->upkeep.limits.age_ns);
 	case 'b':
-		return take_size("--max-size", &k->upkeep.limits.bytes);
+		return take_size("--max-size", optarg, &k->upkeep.limits.bytes);
+	case 'T':
+		return take_tenant_size(k);
 	case 'B':
-		return take_size("--max-source-size", &k->upkeep.limits.source_bytes);
+		return take_size("--max-source-size", optarg, &k->upkeep.limits.source_bytes);
 	case 'f':
-		return take_size("--keep-free", &k->upkeep.keep_free);
+		return take_size("--keep-free", optarg, &k->upkeep.keep_free);
 	case 'o':
 		k->once = true;
 		return 0;
@@ -307,6 +335,7 @@ static int parse(struct keeper *k, int argc, char **argv)
 	static const struct option options[] = {
 		{ "max-age", required_argument, NULL, 'a' },
 		{ "max-size", required_argument, NULL, 'b' },
+		{ "max-tenant-size", required_argument, NULL, 'T' },
 		{ "max-source-size", required_argument, NULL, 'B' },
 		{ "keep-free", required_argument, NULL, 'f' },
 		{ "once", no_argument, NULL, 'o' },
@@ -354,6 +383,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		r = keep(&k);
 	roots_packer_free(k.upkeep.roots);
+	free(k.tenants);
 	close_fd(&k.lock);
 	close_fd(&k.segments);
 	state_close(&k.state);

@@ -198,6 +198,14 @@ static int limits_now(const struct upkeep *u, const struct segment_set *set, uin
 	return 0;
 }
 
+static bool has_limits(const struct upkeep *u)
+{
+	const struct retention *l = &u->limits;
+
+	return l->age_ns > 0 || l->bytes > 0 || l->tenant_bytes > 0 || l->n_tenants > 0 ||
+	       l->source_bytes > 0 || u->keep_free > 0;
+}
+
 /* Have it sealed what goes.  @return 1 when something does, 0, an error. */
 static int seal_prunes(struct upkeep *u, const struct segment_set *set)
 {
@@ -207,8 +215,7 @@ static int seal_prunes(struct upkeep *u, const struct segment_set *set)
 	int64_t n;
 	int r;
 
-	if (u->limits.age_ns == 0 && u->limits.bytes == 0 && u->limits.source_bytes == 0 &&
-	    u->keep_free == 0)
+	if (!has_limits(u))
 		return 0;
 	r = state_each_journal(u->state, add_tail, &tails);
 	if (r >= 0)

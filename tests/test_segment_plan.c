@@ -20,7 +20,7 @@ enum { JOURNALS = 12, FILES = 8, NAME = 16 };
 
 static const uint64_t day = UINT64_C(24) * 60 * 60 * NS_PER_S;
 
-/* A host: each file has one batch of each journal.  Journals of one name are one source. */
+/* A host: each file has one batch of each journal that has entries in it.  Journals of one name are one source. */
 static struct world {
 	struct maker m;
 	struct segment_set set;
@@ -64,13 +64,15 @@ static void fill_file(uint32_t f)
 {
 	struct segment *s = &world.files[f].segment;
 	struct batch_item items[JOURNALS];
-	uint32_t rows = 0;
+	uint32_t rows = 0, n = 0;
 
 	for (uint32_t j = 0; j < JOURNALS; j++) {
 		const struct ledger_journal *lj = history_journal(world.m.h, j);
 
-		items[j] = maker_item(&world.m, j, world.entries[f][j]);
-		world.journals[f][j] = (struct segment_journal){
+		if (world.entries[f][j] == 0)
+			continue;
+		items[n] = maker_item(&world.m, j, world.entries[f][j]);
+		world.journals[f][n++] = (struct segment_journal){
 			.id = lj->id,
 			.first_batch = lj->batches,
 			.batches = 1,
@@ -80,7 +82,7 @@ static void fill_file(uint32_t f)
 		};
 		rows += world.entries[f][j];
 	}
-	maker_commit(&world.m, items, JOURNALS, NULL, 0);
+	maker_commit(&world.m, items, n, NULL, 0);
 	world.origins[f] = (struct segment_origin){
 		.first = f, .end = f + 1, .time_first = f * day, .time_last = f * day + day / 2
 	};
@@ -91,7 +93,7 @@ static void fill_file(uint32_t f)
 		.n_origins = 1,
 		.n_groups = 1,
 		.journals = world.journals[f],
-		.n_journals = JOURNALS,
+		.n_journals = n,
 		.groups = &world.groups[f],
 	};
 }
@@ -112,7 +114,7 @@ static void make_world(const char *const *names)
 	for (uint32_t f = 0; f < FILES; f++)
 		fill_file(f);
 	for (uint32_t f = 0; f < FILES; f++)
-		for (uint32_t j = 0; j < JOURNALS; j++) {
+		for (uint32_t j = 0; j < world.files[f].segment.n_journals; j++) {
 			const struct segment_journal *sj = &world.journals[f][j];
 
 			world.spans[n++] = (struct segment_span){
@@ -302,6 +304,94 @@ Test(segment_plan, nobody_gives_below_an_even_share)
 	}
 }
 
+/* Tenants. */
+
+enum { OF_A = JOURNALS / 2 };
+
+/* Half of the journals and files are one tenant's, half another's. */
+static void make_two(const char *const *names, const uint32_t *entries)
+{
+	for (uint32_t f = 0; f < FILES; f++)
+		for (uint32_t j = 0; j < JOURNALS; j++)
+			world.entries[f][j] = (f < FILES / 2) == (j < OF_A) ? entries[j] : 0;
+	make_world(names);
+	for (uint32_t f = 0; f < FILES; f++)
+		world.files[f].tenant = (struct tenant){ { f < FILES / 2 ? 'a' : 'b' } };
+}
+
+/* Each of a tenant's sources is smaller than the other's one; but together they are the flood. */
+Test(segment_plan, a_tenant_that_floods_gives)
+{
+	static const uint32_t entries[JOURNALS] = { 10000, 10000, 10000, 10000, 10000, 10000,
+						    20000, 1,	  1,	 1,	1,     1 };
+	uint64_t upto[JOURNALS], total = (uint64_t) FILES / 2 * 80005 * 20;
+
+	make_two(each_its_own, entries);
+	prune(&(struct retention){ .bytes = total * 3 / 4 }, day, 0, upto);
+	for (uint32_t j = 0; j < JOURNALS; j++)
+		cr_expect(j < OF_A ? upto[j] >= 1 && upto[j] <= 3 : upto[j] == 0,
+			  "journal %u: %llu", j, (unsigned long long) upto[j]);
+	world_done();
+}
+
+/* The same name in two tenants is two sources; and what a neighbour floods with another's limit does not touch. */
+Test(segment_plan, a_tenant_has_a_limit_of_its_own)
+{
+	static const char *const names[JOURNALS] = { "x", "b", "c", "d", "e", "f",
+						     "x", "b", "c", "d", "e", "f" };
+	static const uint32_t entries[JOURNALS] = { 1000, 10, 10, 10, 10, 10,
+						    1000, 10, 10, 10, 10, 10 };
+	static const struct tenant_limit b_more[] = { { { "b" }, 1 << 30 }, { { "c" }, 1 } },
+					 b_any = { { "b" }, 0 };
+	const struct retention limits[] = {
+		{ .tenant_bytes = 1050 * 20 * 2 },
+		{ .tenant_bytes = 1050 * 20 * 2, .tenants = b_more, .n_tenants = 2 },
+		{ .tenant_bytes = 1050 * 20 * 2, .tenants = &b_any, .n_tenants = 1 },
+		{ .tenants = (struct tenant_limit[]){ { { "a" }, 1050 * 20 * 2 } },
+		  .n_tenants = 1 },
+		{ .tenant_bytes = 1050 * 20 * 5 },
+	};
+	uint64_t upto[JOURNALS];
+
+	for (size_t i = 0; i < ELEMENTS(limits); i++) {
+		make_two(names, entries);
+		prune(&limits[i], day, 0, upto);
+		for (uint32_t j = 0; j < JOURNALS; j++) {
+			bool gives = (j == 0 && i < 4) || (j == OF_A && i == 0);
+
+			cr_expect(gives ? upto[j] >= 2 && upto[j] <= 3 : upto[j] == 0,
+				  "limits %zu, journal %u: %llu", i, j,
+				  (unsigned long long) upto[j]);
+		}
+		world_done();
+	}
+}
+
+/* Whatever the sizes: a tenant that has no more than an even share loses nothing. */
+Test(segment_plan, no_tenant_gives_below_an_even_share)
+{
+	uint64_t seed = 17;
+
+	for (int round = 0; round < 200; round++) {
+		uint64_t upto[JOURNALS], has[2] = { 0 }, total, limit;
+		uint32_t entries[JOURNALS];
+
+		for (uint32_t j = 0; j < JOURNALS; j++) {
+			entries[j] = 1 + (uint32_t) (random_u64(&seed) %
+						     (1ull << (4 + random_u64(&seed) % 12)));
+			has[j >= OF_A] += entries[j] * 20ull * (FILES / 2);
+		}
+		make_two(each_its_own, entries);
+		total = has[0] + has[1];
+		limit = 1 + random_u64(&seed) % total;
+		prune(&(struct retention){ .bytes = limit }, day, 0, upto);
+		for (uint32_t j = 0; j < JOURNALS; j++)
+			if (has[j >= OF_A] < limit * 9 / 20 - limit / 50)
+				cr_expect(eq(u64, upto[j], 0), "round %d, journal %u", round, j);
+		world_done();
+	}
+}
+
 /* Merging. */
 
 static void expect_merge(uint64_t now, bool any, uint32_t first, uint32_t n)
@@ -340,5 +430,9 @@ Test(segment_plan, several_of_about_a_size_are_merged)
 	expect_merge(51 * day + day / 2, true, 0, 4);
 	world.files[1].error = -5;
 	expect_merge(51 * day + day / 2, true, 2, 2);
+	world.files[1].error = 0;
+	for (uint32_t f = 2; f < FILES; f++)
+		world.files[f].tenant = (struct tenant){ "b" };
+	expect_merge(51 * day + day / 2, true, 0, 2);
 	world_done();
 }

@@ -95,7 +95,8 @@ bool plan_merge(const struct segment_set *set, uint64_t now_ns, uint64_t entries
 /* What one segment has of one journal. */
 struct piece {
 	const struct segment_span *span;
-	struct text tenant, name; /* of its source */
+	const struct tenant *tenant;
+	struct text name; /* of its source */
 	uint64_t weight, bytes;
 	bool old, gone;
 };
@@ -104,6 +105,21 @@ struct piece {
 struct source {
 	size_t first, n;
 	uint64_t bytes;
+};
+
+/* Sources of one tenant follow each other. */
+struct owner {
+	size_t first, n;
+	uint64_t bytes;
+};
+
+/* What takes space, by who takes it. */
+struct shares {
+	struct piece *pieces;
+	struct source *sources; /* owned, like the following */
+	struct owner *owners;
+	uint64_t *sizes; /* scratch */
+	size_t n_pieces, n_sources, n_owners;
 };
 
 static struct text field_of(const struct contexts *c, const char *name)
@@ -118,7 +134,6 @@ static void name_source(struct piece *p, const struct segment_journal *j)
 	static const char *const names[] = { "_SYSTEMD_UNIT", "_CONTAINER_NAME",
 					     "SYSLOG_IDENTIFIER" };
 
-	p->tenant = field_of(&j->contexts, "_TENANT");
 	for (size_t i = 0; i < ELEMENTS(names) && p->name.len == 0; i++)
 		p->name = field_of(&j->contexts, names[i]);
 	if (p->name.len == 0)
@@ -135,7 +150,7 @@ static int compare_texts(const struct text *a, const struct text *b)
 
 static int compare_sources(const struct piece *a, const struct piece *b)
 {
-	int c = compare_texts(&a->tenant, &b->tenant);
+	int c = tenant_compare(a->tenant, b->tenant);
 
 	return c != 0 ? c : compare_texts(&a->name, &b->name);
 }
@@ -184,6 +199,7 @@ static size_t gather(const struct segment_set *set, const struct history *h,
 		last = s->origins[s->journals[span->number].origin].time_last;
 		pieces[n] = (struct piece){
 			.span = span,
+			.tenant = &set->files[span->file].tenant,
 			.weight = weight_of(span, j),
 			.old = limits->age_ns > 0 && last < now_ns &&
 			       now_ns - last > limits->age_ns,
@@ -200,19 +216,36 @@ static size_t gather(const struct segment_set *set, const struct history *h,
 	return n;
 }
 
-/* @return how many sources. */
-static size_t find_sources(const struct piece *pieces, size_t n, struct source *sources)
+static void shares_done(struct shares *s)
 {
-	size_t k = 0;
+	free(s->sources);
+	free(s->owners);
+	free(s->sizes);
+}
 
+static int find_sources(struct shares *s)
+{
+	size_t n = s->n_pieces;
+
+	s->sources = reallocarray(NULL, n + 1, sizeof *s->sources);
+	s->owners = reallocarray(NULL, n + 1, sizeof *s->owners);
+	s->sizes = reallocarray(NULL, n + 1, sizeof *s->sizes);
+	if (!s->sources || !s->owners || !s->sizes)
+		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
-		if (i == 0 || compare_sources(&pieces[i - 1], &pieces[i]) != 0)
-			sources[k++] = (struct source){ .first = i };
-		sources[k - 1].n++;
-		if (!pieces[i].gone)
-			sources[k - 1].bytes += pieces[i].bytes;
+		const struct piece *p = &s->pieces[i];
+
+		if (i == 0 || tenant_compare(p[-1].tenant, p->tenant) != 0)
+			s->owners[s->n_owners++] = (struct owner){ .first = s->n_sources };
+		if (i == 0 || compare_sources(&p[-1], p) != 0) {
+			s->sources[s->n_sources++] = (struct source){ .first = i };
+			s->owners[s->n_owners - 1].n++;
+		}
+		s->sources[s->n_sources - 1].n++;
+		if (!p->gone)
+			s->sources[s->n_sources - 1].bytes += p->bytes;
 	}
-	return k;
+	return 0;
 }
 
 static int compare_sizes(const void *a, const void *b)
@@ -223,10 +256,8 @@ static int compare_sizes(const void *a, const void *b)
 }
 
 /* The even share: the most that each may have so that all together have no more than `bytes`. */
-static uint64_t even_share(const struct source *sources, size_t n, uint64_t bytes, uint64_t *sizes)
+static uint64_t even_share(uint64_t *sizes, size_t n, uint64_t bytes)
 {
-	for (size_t i = 0; i < n; i++)
-		sizes[i] = sources[i].bytes;
 	if (n > 0)
 		qsort(sizes, n, sizeof *sizes, compare_sizes);
 	for (size_t i = 0; i < n; i++) {
@@ -250,32 +281,93 @@ static void let_go_until(struct source *s, struct piece *pieces, uint64_t share)
 		let_go(s, &pieces[s->first + i]);
 }
 
+/* What is old, and what a source has beyond its own limit. */
+static void trim_sources(struct shares *s, uint64_t share)
+{
+	for (size_t i = 0; i < s->n_sources; i++) {
+		struct source *source = &s->sources[i];
+
+		for (size_t k = 0; k < source->n; k++)
+			if (s->pieces[source->first + k].old)
+				let_go(source, &s->pieces[source->first + k]);
+		let_go_until(source, s->pieces, share);
+	}
+}
+
+static uint64_t add_up(const struct shares *s, struct owner *o)
+{
+	o->bytes = 0;
+	for (size_t i = 0; i < o->n; i++)
+		o->bytes += s->sources[o->first + i].bytes;
+	return o->bytes;
+}
+
+/* Leave a tenant no more than so much; who takes most of it gives. */
+static void trim_owner(struct shares *s, struct owner *o, uint64_t bytes)
+{
+	uint64_t share;
+
+	if (add_up(s, o) <= bytes)
+		return;
+	for (size_t i = 0; i < o->n; i++)
+		s->sizes[i] = s->sources[o->first + i].bytes;
+	share = even_share(s->sizes, o->n, bytes);
+	for (size_t i = 0; i < o->n; i++)
+		let_go_until(&s->sources[o->first + i], s->pieces, share);
+}
+
+/* Somewhat more than has to go goes, so that it does not go bit by bit. */
+static uint64_t somewhat_less(uint64_t bytes)
+{
+	return bytes / 10 * 9;
+}
+
+static uint64_t limit_of(const struct shares *s, const struct owner *o,
+			 const struct retention *limits)
+{
+	const struct tenant *t = s->pieces[s->sources[o->first].first].tenant;
+	uint64_t bytes = limits->tenant_bytes;
+
+	for (size_t i = 0; i < limits->n_tenants; i++)
+		if (tenant_compare(&limits->tenants[i].tenant, t) == 0)
+			bytes = limits->tenants[i].bytes;
+	return bytes > 0 ? bytes : UINT64_MAX;
+}
+
+static void trim_owners(struct shares *s, const struct retention *limits)
+{
+	for (size_t i = 0; i < s->n_owners; i++) {
+		uint64_t limit = limit_of(s, &s->owners[i], limits);
+
+		if (add_up(s, &s->owners[i]) > limit)
+			trim_owner(s, &s->owners[i], somewhat_less(limit));
+	}
+}
+
+static void trim_all(struct shares *s, uint64_t bytes, uint64_t fixed)
+{
+	uint64_t total = fixed, share = somewhat_less(bytes);
+
+	for (size_t i = 0; i < s->n_owners; i++)
+		total += s->sizes[i] = add_up(s, &s->owners[i]);
+	if (bytes == 0 || total <= bytes)
+		return;
+	share = even_share(s->sizes, s->n_owners, share > fixed ? share - fixed : 0);
+	for (size_t i = 0; i < s->n_owners; i++)
+		trim_owner(s, &s->owners[i], share);
+}
+
 /* @return 0 or -ENOMEM. */
 static int choose(struct piece *pieces, size_t n, const struct retention *limits, uint64_t fixed)
 {
-	_cleanup_free_ struct source *sources = reallocarray(NULL, n + 1, sizeof *sources);
-	_cleanup_free_ uint64_t *sizes = reallocarray(NULL, n + 1, sizeof *sizes);
-	uint64_t total = fixed,
-		 share = limits->source_bytes > 0 ? limits->source_bytes : UINT64_MAX;
-	size_t n_sources;
+	_cleanup_(shares_done) struct shares s = { .pieces = pieces, .n_pieces = n };
+	int r = find_sources(&s);
 
-	if (!sources || !sizes)
-		return -ENOMEM;
-	n_sources = find_sources(pieces, n, sources);
-	for (size_t i = 0; i < n_sources; i++) {
-		for (size_t k = 0; k < sources[i].n; k++)
-			if (pieces[sources[i].first + k].old)
-				let_go(&sources[i], &pieces[sources[i].first + k]);
-		let_go_until(&sources[i], pieces, share);
-		total += sources[i].bytes;
-	}
-	if (limits->bytes == 0 || total <= limits->bytes)
-		return 0;
-	/* Somewhat more than has to go, so that it does not go bit by bit. */
-	share = limits->bytes / 10 * 9 > fixed ? limits->bytes / 10 * 9 - fixed : 0;
-	share = even_share(sources, n_sources, share, sizes);
-	for (size_t i = 0; i < n_sources; i++)
-		let_go_until(&sources[i], pieces, share);
+	if (r < 0)
+		return r;
+	trim_sources(&s, limits->source_bytes > 0 ? limits->source_bytes : UINT64_MAX);
+	trim_owners(&s, limits);
+	trim_all(&s, limits->bytes, fixed);
 	return 0;
 }
 

@@ -8,9 +8,10 @@
  * Segments of one tenant and day are merged when there are several of about a size, and what is left when that day is over: so each entry
  * is written again a few times at most, and a segment is old as a whole.
  *
- * What goes first when space is short is decided by *source*: all journals of one tenant whose identity names one unit, or
- * else one container.  Sources that take more than an even share give their oldest, those that take less give nothing; so one
- * that floods loses its own entries, however many journals it has.
+ * What goes first when space is short is decided by tenant, then by *source*: all journals of one tenant whose identity names
+ * one unit, or else one container.  Tenants that take more than an even share give, and of theirs the sources that take more
+ * than an even share of that, each its oldest; those that take less give nothing.  So who floods loses its own entries, however
+ * many journals, or sources, it has.
  */
 
 #include <stdbool.h>
@@ -27,11 +28,22 @@ enum { MERGE_ENTRIES_MAX = 1 << 20, MERGE_AT_ONCE = 4 /* of about a size */ };
 bool plan_merge(const struct segment_set *set, uint64_t now_ns, uint64_t entries_max,
 		uint32_t *ret_first, uint32_t *ret_n);
 
+enum { TENANT_LIMITS_MAX = 1024 };
+
+/** What one tenant may have; 0: as much as it likes. */
+struct tenant_limit {
+	struct tenant tenant;
+	uint64_t bytes;
+};
+
 /** Limits; 0: none. */
 struct retention {
-	uint64_t age_ns;       /* since the commit */
-	uint64_t bytes;	       /* of all */
-	uint64_t source_bytes; /* of each source */
+	uint64_t age_ns;		    /* since the commit */
+	uint64_t bytes;			    /* of all */
+	uint64_t tenant_bytes;		    /* of each tenant that has no limit of its own */
+	uint64_t source_bytes;		    /* of each source */
+	const struct tenant_limit *tenants; /* borrowed */
+	size_t n_tenants;
 };
 
 /**
