@@ -3,7 +3,8 @@
 The lines that are measured with, made once and kept below the build tree.
 
 The big corpus, c1m, comes from the generator of the test data (BULLA_TESTDATA, or ../shared/data beside the source tree):
-1,000,000 lines of 660 sources, 207 bytes each.  Without it the workload of bench/workload.c stands in, as "own".
+1,000,000 lines of 660 sources, 207 bytes each.  Without it the workload of bench/workload.c stands in, as "own".  Other forms
+of the same entries, and other seeds, are made when somebody asks for them.
 """
 
 import importlib.util
@@ -19,18 +20,39 @@ from measure import Settings
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORD_ONCE, WORD_BURST = 'xyzzyneedleonce', 'upstream ledger unreachable'
 TINY, FULL, OWN, SMALL = 2000, 1_000_000, 500_000, 4_000_000
+BOOT, MACHINE = '8a1f7c3e5b2d49f0a6c4e8d1b3f5a7c9', '4c4c4544004d3610805ac4c04f4d3532'
 
 
 class Corpus:
     """`raw`: lines; `when`: 16 bytes per line, u64 ns and u32 source; `name` says where they come from."""
 
-    def __init__(self, name, stem, n):
-        self.name, self.n = name, n
+    def __init__(self, name, stem, n, seed=None):
+        self.name, self.n, self.seed = name, n, seed
         self.raw = Settings.work / f'{stem}.raw'
         self.when = Settings.work / f'{stem}.when'
 
     def c_arguments(self):
         return ['--corpus', str(self.raw), '--when', str(self.when), '--name', self.name]
+
+    def export(self):
+        """The same entries in the Journal Export Format, each with the fields that a container's have in journald."""
+        path = self.raw.with_suffix('.export')
+        return made(path, lambda to: write_form(self, 'export', to) if self.seed else export_own(self, to))
+
+    def json_lines(self):
+        """The same as JSON lines with what tells the source, 562 bytes an entry of c1m; or None, where there is no generator."""
+        path = self.raw.with_suffix('.jsonl')
+        return made(path, lambda to: write_form(self, 'jsonl', to)) if self.seed else None
+
+
+def made(path, produce):
+    """A file that `produce(path)` makes, under a temporary name, unless it is there."""
+    if not path.exists():
+        start, new = time.monotonic(), path.with_name(path.name + '.new')
+        produce(new)
+        new.rename(path)
+        print(f'made {path.name}: {path.stat().st_size} bytes, {time.monotonic() - start:.0f} s', file=sys.stderr)
+    return path
 
 
 def generator():
@@ -47,40 +69,61 @@ def generator():
 
 class Arguments:
     """What gencorpus.py's own command line has by default."""
-    seed, hosts, containers, zipf, rate = 1, 20, 30, 0.9, 2000.0
+    hosts, containers, zipf, rate = 20, 30, 0.9, 2000.0
 
-    def __init__(self, n, pack):
-        self.n, self.pack = n, str(pack)
+    def __init__(self, n, seed, pack):
+        self.n, self.seed, self.pack = n, seed, str(pack)
 
 
-def generate(n, raw, when, export):
-    """Lines as `gencorpus.py -f raw` writes them, beside each its time and source; and the same in journal export form."""
+def generate(corpus, raw, when):
+    """Lines as `gencorpus.py -f raw` writes them, beside each its time and source."""
     module, pack = generator()
-    source = module.Corpus(Arguments(n, pack))
-    form = module.FORMATS['export']
-    number = {}
-    for s in source.sources:
-        number[id(s)] = len(number)
-        form.prepare(s)
-    with open(raw, 'wb') as lines, open(when, 'wb') as whens, open(export, 'wb') as exports:
-        for i, e in enumerate(source.entries()):
+    source = module.Corpus(Arguments(corpus.n, corpus.seed, pack))
+    number = {id(s): i for i, s in enumerate(source.sources)}
+    with open(raw, 'wb') as lines, open(when, 'wb') as whens:
+        for e in source.entries():
             lines.write((e[5] + '\n').encode('utf-8', 'surrogateescape'))
             whens.write(struct.pack('=QII', e[1], number[id(e[0])], 0))
-            if i < n // 10:
-                exports.write(form.line(*e).encode('utf-8', 'surrogateescape'))
+
+
+def write_form(corpus, form, path):
+    """The entries as gencorpus.py writes them in one of its forms."""
+    module, pack = generator()
+    source, form = module.Corpus(Arguments(corpus.n, corpus.seed, pack)), module.FORMATS[form]
+    for s in source.sources:
+        form.prepare(s)
+    with open(path, 'wb') as out:
+        module.write_stream(source, form, out)
+
+
+def entries_own(corpus):
+    """(ns, source, line without its newline) of a corpus that did not come from the generator."""
+    with open(corpus.raw, 'rb') as lines, open(corpus.when, 'rb') as whens:
+        for line in lines:
+            ns, source, _ = struct.unpack('=QII', whens.read(16))
+            yield ns, source, line[:-1]
+
+
+def export_own(corpus, path):
+    """As above, of made up containers."""
+    with open(path, 'wb') as out:
+        for ns, source, line in entries_own(corpus):
+            name = f'service-{source}'
+            out.write(f'__REALTIME_TIMESTAMP={ns // 1000}\n__MONOTONIC_TIMESTAMP={ns // 1000 % 10**12}\n'
+                      f'_BOOT_ID={BOOT}\n_MACHINE_ID={MACHINE}\n_HOSTNAME=node-{source % 20:02}\n_TRANSPORT=stdout\n'
+                      f'_SYSTEMD_UNIT={name}.service\n_SYSTEMD_CGROUP=/system.slice/{name}.service\n_COMM=service\n'
+                      f'_UID=1000\n_GID=1000\nSYSLOG_IDENTIFIER={name}\nCONTAINER_NAME={name}\n'
+                      f'CONTAINER_ID_FULL={(source + 1) * 0x9e3779b97f4a7c15:064x}\nSTREAM=stdout\nPRIORITY=6\n'
+                      f'_PID={1000 + source}\nMESSAGE\n'.encode() + struct.pack('<Q', len(line)) + line + b'\n\n')
 
 
 def make(corpus, produce):
-    """Run `produce(raw, when)` under temporary names, unless the files are there."""
-    if corpus.raw.exists() and corpus.when.exists():
-        return corpus
-    raw, when = corpus.raw.with_suffix('.new'), corpus.when.with_suffix('.new-when')
-    start = time.monotonic()
-    produce(raw, when)
-    when.rename(corpus.when)
-    raw.rename(corpus.raw)
-    print(f'made {corpus.raw.name}: {corpus.n} lines, {corpus.raw.stat().st_size} bytes, {time.monotonic() - start:.0f} s',
-          file=sys.stderr)
+    """Have the lines of a corpus and their times made by `produce(raw, when)`."""
+    def both(to):
+        when = corpus.when.with_name(corpus.when.name + '.new')
+        produce(to, when)
+        when.rename(corpus.when)
+    made(corpus.raw, both)
     return corpus
 
 
@@ -88,19 +131,19 @@ def bench_lines(n, raw, when, *more):
     subprocess.run([Settings.build / 'bench' / 'bench_lines', str(n), raw, when, *more], check=True)
 
 
-def export_file():
-    """Some of the corpus' entries in journal export form, or None."""
-    path = Settings.work / ('tiny.export' if Settings.tiny else 'c1m.export')
-    return path if path.exists() else None
-
-
 def main_corpus():
     if generator() is None:
         n = TINY if Settings.tiny else OWN
         return make(Corpus('own', f'own-{n}', n), lambda raw, when: bench_lines(n, raw, when))
+    return seeded_corpus(1)
+
+
+def seeded_corpus(seed):
+    """c1m, or what the generator makes of another seed."""
     n, stem = (TINY, 'tiny') if Settings.tiny else (FULL, 'c1m')
-    corpus = Corpus('c1m' if n == FULL else 'c1m-tiny', stem, n)
-    return make(corpus, lambda raw, when: generate(n, raw, when, Settings.work / f'{stem}.export'))
+    stem += f'-seed{seed}' if seed != 1 else ''
+    corpus = Corpus(stem if n == FULL else f'c1m-{stem}', stem, n, seed)
+    return make(corpus, lambda raw, when: generate(corpus, raw, when))
 
 
 def small_corpus():

@@ -64,8 +64,8 @@ def children_cpu():
 
 
 class Cost:
-    def __init__(self, wall, cpu, output):
-        self.wall, self.cpu, self.output = wall, max(cpu, 1e-6), output
+    def __init__(self, wall, cpu, output, errors):
+        self.wall, self.cpu, self.output, self.errors = wall, max(cpu, 1e-6), output, errors
 
 
 def cost(command, check=True, stdout=None, **options):
@@ -73,7 +73,7 @@ def cost(command, check=True, stdout=None, **options):
     Run a command (a list, or a text for sh) to its end and that of all it started.
 
     `wall` ends with the command itself, `cpu` with the last of its descendants.  Output goes to /dev/null, or with
-    stdout=PIPE into the result.
+    stdout=PIPE and stderr=PIPE into the result.
     """
     shell = isinstance(command, str)
     before, start = children_cpu(), time.monotonic()
@@ -84,7 +84,7 @@ def cost(command, check=True, stdout=None, **options):
     reap()
     if check and done.returncode != 0:
         sys.exit(f'{command}: exit status {done.returncode}')
-    return Cost(wall, children_cpu() - before, done.stdout)
+    return Cost(wall, children_cpu() - before, done.stdout, done.stderr)
 
 
 def rounds(*functions):
