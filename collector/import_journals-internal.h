@@ -2,7 +2,10 @@
 #ifndef BULLA_COLLECTOR_IMPORT_JOURNALS_INTERNAL_H
 #define BULLA_COLLECTOR_IMPORT_JOURNALS_INTERNAL_H
 
-/** What the two halves of it share: import_journals.c sorts entries in, import_links.c speaks with the sealer. */
+/**
+ * What the parts of it share: import_journals.c sorts entries in, import_contexts.c finds their contexts, import_links.c speaks
+ * with the sealer.
+ */
 
 #include "collector/import_journals.h"
 #include "collector/import_split.h"
@@ -62,6 +65,16 @@ struct import_journals {
 	uint64_t cut_at, cut_took; /* when all were cut last, and how long that took */
 	bool full_said;
 };
+
+/* import_journals.c */
+
+/** After a failure to write: wait a moment where it was for want of space.  @return 0 to try again; -ECANCELED; `error`. */
+_must_check_ int import_wait_for_space(struct import_journals *s, int error);
+
+/* import_contexts.c */
+
+/** The context of the entry in `split`; without one that is worth it, its slow fields become its own.  @return its number, an error. */
+_must_check_ int64_t import_context_of(struct import_journals *s, uint32_t number);
 
 /* import_links.c */
 
