@@ -151,38 +151,56 @@ int tail_writer_make_durable(struct tail_writer *t)
 	return r;
 }
 
-int tail_create(int dirfd, const struct id *journal, const struct id *boot,
-		const uint8_t *identity_leaf, size_t identity_size, const uint8_t seed[SEED_SIZE])
+int tail_writer_create(struct tail_writer *t, int dirfd, const struct id *journal,
+		       const struct id *boot, const uint8_t *identity_leaf, size_t identity_size,
+		       const uint8_t seed[SEED_SIZE])
 {
-	_cleanup_(tail_writer_close) struct tail_writer t = {
-		.fd = -1,
-		.header = { .journal = *journal, .boot = *boot },
-	};
 	uint8_t record[TAIL_HEADER_SIZE];
 	struct wr w = wr_of(record, sizeof record);
 	char name[TAIL_NAME_SIZE];
 	int64_t k;
 	int r;
 
+	*t = (struct tail_writer){ .header = { .journal = *journal, .boot = *boot } };
 	tail_name(journal, name);
-	t.fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
-	if (t.fd < 0)
+	t->fd = openat(dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (t->fd < 0)
 		return -errno;
-	tail_header_encode(&t.header, &w);
+	tail_header_encode(&t->header, &w);
 	assert(!w.bad && w.len == sizeof record);
-	r = append_record(&t, TAIL_HEADER, record, w.len);
+	r = append_record(t, TAIL_HEADER, record, w.len);
 	if (r >= 0)
-		r = append_context(&t, identity_leaf, identity_size, &k);
+		r = append_context(t, identity_leaf, identity_size, &k);
 	if (r >= 0)
-		r = append_seed(&t, 0, seed);
+		r = append_seed(t, 0, seed);
 	if (r >= 0)
-		r = allocate(&t, 0, TAIL_RESERVE);
-	if (r >= 0)
-		r = io_sync(t.fd);
+		r = allocate(t, 0, TAIL_RESERVE);
+	if (r < 0) {
+		tail_writer_close(t);
+		unlinkat(dirfd, name, 0);
+		return r;
+	}
+	tail_writer_begin_batch(t);
+	return 0;
+}
+
+int tail_create(int dirfd, const struct id *journal, const struct id *boot,
+		const uint8_t *identity_leaf, size_t identity_size, const uint8_t seed[SEED_SIZE])
+{
+	_cleanup_(tail_writer_close) struct tail_writer t = { .fd = -1 };
+	char name[TAIL_NAME_SIZE];
+	int r;
+
+	r = tail_writer_create(&t, dirfd, journal, boot, identity_leaf, identity_size, seed);
+	if (r < 0)
+		return r;
+	r = tail_writer_sync(&t);
 	if (r >= 0)
 		r = io_sync_dir(dirfd);
-	if (r < 0)
+	if (r < 0) {
+		tail_name(journal, name);
 		unlinkat(dirfd, name, 0);
+	}
 	return r;
 }
 

@@ -57,6 +57,13 @@ _must_check_ int tail_create(int dirfd, const struct id *journal, const struct i
 			     const uint8_t *identity_leaf, size_t identity_size,
 			     const uint8_t seed[SEED_SIZE]);
 /**
+ * The same, and go on writing.  Nothing is durable yet: before anybody hears of the journal it takes tail_writer_sync() and
+ * io_sync_dir(), which many new journals may share.
+ */
+_must_check_ int tail_writer_create(struct tail_writer *t, int dirfd, const struct id *journal,
+				    const struct id *boot, const uint8_t *identity_leaf,
+				    size_t identity_size, const uint8_t seed[SEED_SIZE]);
+/**
  * Open a journal's tail to go on writing, on the boot that it began in.
  *
  * `batches` and `entries` are what the sealer has of it.  What lies behind them is hashed again, and made durable; a cut
