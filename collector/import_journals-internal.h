@@ -7,6 +7,7 @@
  * with the sealer.
  */
 
+#include "collector/host.h"
 #include "collector/import_journals.h"
 #include "collector/import_split.h"
 #include "collector/sealer_link.h"
@@ -25,6 +26,7 @@ struct import_journal {
 	uint64_t key; /* hash of the source */
 	struct import_names names;
 	int channel, lock;
+	bool untold;   /* of the cut that is pending: the sealer */
 	bool welcomed; /* by the sealer, on this channel; it is open then */
 	bool opened;   /* was ever welcomed */
 	bool close_sent, closed;
@@ -45,11 +47,14 @@ struct cached_context {
 struct import_journals {
 	const struct state *state;
 	struct tenant tenant;
+	struct host host;
 	const volatile sig_atomic_t *stop;
 	struct sealer_link link;
 	int epoll;
 	struct import_journal *journals[SOURCES_OPEN_MAX];
 	uint32_t n, n_max;
+	uint32_t n_opened;	    /* the first so many: the sealer was asked to open them */
+	uint64_t new_since;	    /* monotonic: the next one is there */
 	uint32_t renewed;	    /* sealers since a batch was sealed last */
 	uint32_t opening;	    /* journals that wait to be opened */
 	int64_t shared;		    /* number of the journal that others share; -1: none */
@@ -80,9 +85,8 @@ _must_check_ int64_t import_context_of(struct import_journals *s, uint32_t numbe
 
 /** Connect to the sealer, starting one if need be. */
 _must_check_ int import_links_reach(struct import_journals *s);
-/** Have the sealer open a journal; entries may be added at once. */
-_must_check_ int import_links_open(struct import_journals *s, struct import_journal *j,
-				   const struct event_open *open);
+/** Have the sealer open a journal that is durable; its cut, if there is one, is told when that is done. */
+_must_check_ int import_links_open(struct import_journals *s, struct import_journal *j);
 /** Handle what the sealer says, waiting for the first word at most so long.  @return 0, -ECANCELED, an error. */
 _must_check_ int import_links_pump(struct import_journals *s, int timeout_ms);
 /** Tell the sealer of the cut that is pending. */

@@ -19,9 +19,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "bulla/error.h"
-#include "collector/host.h"
 #include "collector/identity.h"
 #include "store/recover.h"
 
@@ -34,6 +34,8 @@ enum {
 	CUT_EVERY_MS = 2000,
 	CUT_COST = 8, /* cutting takes no more than a part of the time */
 	RETRY_MS = 500,
+	OPEN_AT_ONCE = 64, /* new journals... */
+	OPEN_LATE_MS = 50, /* ...that wait for each other no longer than this */
 	FDS_PER_JOURNAL = 3,
 	FDS_OTHERS = 64,
 };
@@ -69,7 +71,9 @@ int import_journals_new(struct import_journals **ret, const struct state *state,
 	s->n_max = journals_max();
 	s->cut_at = clock_monotonic_ns();
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
-	r = s->epoll < 0 ? -errno : import_links_reach(s);
+	r = s->epoll < 0 ? -errno : host_describe(&s->host);
+	if (r >= 0)
+		r = import_links_reach(s);
 	if (r < 0) {
 		import_journals_free(s);
 		return r;
@@ -159,45 +163,97 @@ static int flush_all(struct import_journals *s)
 	return r;
 }
 
-static int cut(struct import_journals *s, struct import_journal *j)
+static int make_durable(struct import_journals *s, struct import_journal *j)
+{
+	int r;
+
+	while ((r = tail_writer_sync(&j->tail)) < 0) {
+		r = import_wait_for_space(s, r);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Have the sealer open the journals that are new.  Many at once share the sync of their directory, and its commits. */
+static int open_new(struct import_journals *s)
+{
+	int r = 0;
+
+	if (s->n_opened == s->n)
+		return 0;
+	for (uint32_t i = s->n_opened; i < s->n && r >= 0; i++)
+		if (s->journals[i]->tail.durable == 0)
+			r = make_durable(s, s->journals[i]);
+	if (r >= 0)
+		r = io_sync_dir(s->state->journals);
+	while (r >= 0 && s->n_opened < s->n)
+		r = import_links_open(s, s->journals[s->n_opened++]);
+	return r;
+}
+
+/* Cut what the journal has, if its last cut is sealed.  The sealer is yet to be told. */
+static int cut_quietly(struct import_journals *s, struct import_journal *j)
 {
 	int64_t mono = (int64_t) (clock_monotonic_ns() - clock_realtime_ns());
 	int r = flush(s, j);
 
-	while (r >= 0 && j->tail.cut_pending)
-		r = import_links_pump(s, -1);
-	if (r < 0 || tail_writer_open_entries(&j->tail) == 0)
+	if (r < 0 || j->tail.cut_pending || tail_writer_open_entries(&j->tail) == 0)
 		return r;
 	while ((r = tail_writer_cut(&j->tail, mono)) < 0) {
 		r = import_wait_for_space(s, r);
 		if (r < 0)
 			return r;
 	}
-	import_links_send_cut(s, j);
+	j->untold = true;
+	return 0;
+}
+
+static int cut(struct import_journals *s, struct import_journal *j)
+{
+	int r = open_new(s);
+
+	while (r >= 0 && j->tail.cut_pending)
+		r = import_links_pump(s, -1);
+	if (r >= 0)
+		r = cut_quietly(s, j);
+	if (r < 0)
+		return r;
+	if (j->untold)
+		import_links_send_cut(s, j);
 	return import_links_pump(s, 0);
 }
 
+/* All are durable before the sealer hears of the first, so that few commits have all of them. */
 static int cut_all(struct import_journals *s)
 {
 	uint64_t began = clock_monotonic_ns();
 	int r = 0;
 
 	for (uint32_t i = 0; i < s->n && r >= 0; i++)
-		if (!s->journals[i]->tail.cut_pending)
-			r = cut(s, s->journals[i]);
+		r = cut_quietly(s, s->journals[i]);
+	if (r >= 0)
+		r = open_new(s);
+	for (uint32_t i = 0; i < s->n; i++)
+		if (s->journals[i]->untold)
+			import_links_send_cut(s, s->journals[i]);
 	s->cut_at = clock_monotonic_ns();
 	s->cut_took = s->cut_at - began;
 	relax(s);
-	return r;
+	return r < 0 ? r : import_links_pump(s, 0);
 }
 
 int import_journals_step(struct import_journals *s, bool idle)
 {
 	uint64_t pause = MAX_OF(CUT_EVERY_MS * NS_PER_MS, CUT_COST * s->cut_took);
+	uint64_t now = clock_monotonic_ns();
 	int r = import_links_pump(s, 0);
 
-	if (r >= 0 && (idle || clock_monotonic_ns() - s->cut_at > pause))
-		r = cut_all(s);
+	if (r >= 0 && (idle || now - s->cut_at > pause))
+		return cut_all(s);
+	if (r >= 0 && s->n > s->n_opened &&
+	    (s->n - s->n_opened >= OPEN_AT_ONCE || now - s->new_since > OPEN_LATE_MS * NS_PER_MS))
+		r = open_new(s);
 	return r;
 }
 
@@ -235,24 +291,20 @@ static int make_identity(const struct import_source *source, const struct tenant
 }
 
 static int create(struct import_journals *s, struct import_journal *j,
-		  const struct import_source *source, struct event_open *open)
+		  const struct import_source *source)
 {
 	_cleanup_buf_ struct buf leaf = { 0 };
 	uint8_t seed[SEED_SIZE];
-	struct host host;
+	struct hash identity;
 	int r;
 
 	randombytes_buf(j->id.b, ID_SIZE);
 	randombytes_buf(seed, sizeof seed);
-	open->journal = j->id;
-	open->seed_commitment = seed_commitment(&j->id, seed);
-	r = make_identity(source, &s->tenant, &leaf, &open->identity);
-	if (r >= 0)
-		r = host_describe(&host);
+	r = make_identity(source, &s->tenant, &leaf, &identity);
 	if (r < 0)
 		return r;
-	while ((r = tail_create(s->state->journals, &j->id, &host.boot, leaf.data, leaf.len,
-				seed)) < 0) {
+	while ((r = tail_writer_create(&j->tail, s->state->journals, &j->id, &s->host.boot,
+				       leaf.data, leaf.len, seed)) < 0) {
 		r = import_wait_for_space(s, r);
 		if (r < 0)
 			break;
@@ -261,20 +313,19 @@ static int create(struct import_journals *s, struct import_journal *j,
 	if (r < 0)
 		return r;
 	r = j->lock = recover_lock(s->state->journals, &j->id);
-	return r < 0 ? r : tail_writer_open(&j->tail, s->state->journals, &j->id, 0, 0);
+	return r < 0 ? r : 0;
 }
 
 static int open_journal(struct import_journals *s, const struct import_source *source, uint64_t key)
 {
 	struct import_journal *j = calloc(1, sizeof *j);
-	struct event_open open = { 0 };
 	int r;
 
 	if (!j)
 		return -ENOMEM;
 	j->tail.fd = j->channel = j->lock = -1;
 	j->key = key;
-	r = create(s, j, source, &open);
+	r = create(s, j, source);
 	if (r < 0) {
 		journal_free(j);
 		return r == -ECANCELED
@@ -282,8 +333,10 @@ static int open_journal(struct import_journals *s, const struct import_source *s
 			       : log_error_code(r, "cannot create a journal in %s", s->state->path);
 	}
 	s->contexts_size += j->tail.contexts.size;
+	if (s->n == s->n_opened)
+		s->new_since = clock_monotonic_ns();
 	s->journals[s->n++] = j;
-	return import_links_open(s, j, &open);
+	return 0;
 }
 
 static uint64_t key_of(const struct import_source *source)
@@ -429,7 +482,10 @@ int import_journals_finish(struct import_journals *s)
 	int r = 0;
 
 	for (uint32_t i = 0; i < s->n && r >= 0; i++)
-		r = cut(s, s->journals[i]);
+		while (r >= 0 && s->journals[i]->tail.cut_pending)
+			r = import_links_pump(s, -1);
+	if (r >= 0)
+		r = cut_all(s);
 	while (r >= 0 && !all_closed(s)) {
 		close_those_sealed(s);
 		r = import_links_pump(s, -1);

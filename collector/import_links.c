@@ -126,7 +126,7 @@ static int renew_all(struct import_journals *s)
 {
 	int r = import_links_reach(s);
 
-	for (uint32_t i = 0; i < s->n && r >= 0; i++)
+	for (uint32_t i = 0; i < s->n_opened && r >= 0; i++)
 		if (!s->journals[i]->closed && s->journals[i]->channel < 0)
 			r = ask_again(s, s->journals[i]);
 	return r;
@@ -167,6 +167,7 @@ void import_links_send_cut(struct import_journals *s, struct import_journal *j)
 {
 	struct message m = message_of_batch(&j->tail.cut);
 
+	j->untold = false;
 	if (j->welcomed)
 		tell(j, &m);
 }
@@ -182,20 +183,20 @@ void import_links_send_close(struct import_journals *s, struct import_journal *j
 	tell(j, &m);
 }
 
-int import_links_open(struct import_journals *s, struct import_journal *j,
-		      const struct event_open *open)
+int import_links_open(struct import_journals *s, struct import_journal *j)
 {
 	struct message m = { .type = MESSAGE_OPEN };
 	int pair[2], r = 0;
 
 	while (s->opening >= OPENING_MAX && r >= 0)
 		r = import_links_pump(s, -1);
-	if (r < 0)
+	/* A sealer that was replaced meanwhile has been asked already. */
+	if (r < 0 || j->channel >= 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return -errno;
 	j->channel = pair[0];
-	m.open = *open;
+	m.open = open_of(j);
 	r = message_send(s->link.fd, &m, pair[1]);
 	close(pair[1]);
 	s->opening++;
