@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/cleanup.h"
+
 int stage_room(struct stage *s, const struct entry *e)
 {
 	size_t size = row_size_max(e);
@@ -101,6 +103,12 @@ void stage_relax(struct stage *s)
 		buf_done(&s->rows);
 	free(s->lz4);
 	s->lz4 = NULL;
+}
+
+void stage_take_scratch(struct stage *s, struct stage *from)
+{
+	free(s->lz4);
+	s->lz4 = TAKE_PTR(from->lz4);
 }
 
 void stage_done(struct stage *s)

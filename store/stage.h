@@ -40,6 +40,8 @@ _must_check_ int64_t stage_frame(struct stage *s, struct tail_rows *head, struct
 void stage_clear(struct stage *s);
 /** Give back memory that only a busy source needs; rows stay. */
 void stage_relax(struct stage *s);
+/** Take over another's compressor. */
+void stage_take_scratch(struct stage *s, struct stage *from);
 void stage_done(struct stage *s);
 
 #endif

@@ -407,3 +407,13 @@ void tail_writer_relax(struct tail_writer *t)
 	if (t->open.n_leaves == 0)
 		buf_done(&t->open.leaves);
 }
+
+void tail_writer_take_scratch(struct tail_writer *t, struct tail_writer *from)
+{
+	if (t == from)
+		return;
+	buf_done(&t->frame);
+	t->frame = from->frame;
+	from->frame = (struct buf){ 0 };
+	stage_take_scratch(&t->stage, &from->stage);
+}

@@ -123,5 +123,7 @@ void tail_writer_sealed(struct tail_writer *t);
 void tail_writer_end(struct tail_writer *t);
 /** Give back memory that only a busy source needs. */
 void tail_writer_relax(struct tail_writer *t);
+/** Take over from another what it needs to write frames and would need again: one will do for many that take turns. */
+void tail_writer_take_scratch(struct tail_writer *t, struct tail_writer *from);
 
 #endif

@@ -311,6 +311,90 @@ Test(tail, a_tail_is_created_once_and_whole)
 	bench_done(&b);
 }
 
+/* What a new tail's writer writes is what one writes that has opened it. */
+Test(tail, a_new_tail_goes_on_without_being_opened)
+{
+	struct id other = { "another journal" };
+	struct buf created = { 0 }, opened = { 0 };
+	uint8_t leaf[256];
+	struct bench b;
+
+	bench_init(&b);
+	log_entries(&b, 30);
+	cut(&b);
+	load(&b, &opened);
+	tail_writer_close(&b.t);
+	cr_assert(eq(int, unlinkat(b.dir, b.name, 0), 0));
+	cr_assert(eq(
+		int,
+		tail_writer_create(&b.t, b.dir, &journal, &boot, leaf, identity(leaf), first_seed),
+		0));
+	cr_expect(eq(u64, b.t.durable, 0));
+	cr_assert(eq(int, tail_writer_sync(&b.t), 0));
+	cr_expect(eq(u64, b.t.durable, b.t.end));
+	cr_assert(eq(i64,
+		     tail_writer_context(&b.t, 0,
+					 &(struct field){ (const uint8_t *) "_STREAM",
+							  (const uint8_t *) "out", 3, 7 },
+					 1),
+		     1));
+	b.next = 0;
+	log_entries(&b, 30);
+	cut(&b);
+	load(&b, &created);
+	cr_assert(eq(sz, created.len, opened.len));
+	cr_expect(eq(int, memcmp(created.data, opened.data, created.len), 0));
+	cr_expect(lt(int,
+		     tail_writer_create(&(struct tail_writer){ 0 }, b.dir, &other, &boot, leaf,
+					identity(leaf) - 1, first_seed),
+		     0));
+	buf_done(&created);
+	buf_done(&opened);
+	bench_done(&b);
+}
+
+/* Two that take turns with one scratch write what they would have written alone. */
+Test(tail, what_frames_are_made_with_may_go_from_writer_to_writer)
+{
+	struct id other = { "another journal" };
+	struct bench b, c;
+	struct reading got;
+	uint8_t leaf[256];
+
+	bench_init(&b);
+	c = b;
+	tail_name(&other, c.name);
+	cr_assert(
+		eq(int,
+		   tail_writer_create(&c.t, c.dir, &other, &boot, leaf, identity(leaf), first_seed),
+		   0));
+	cr_assert(eq(i64,
+		     tail_writer_context(&c.t, 0,
+					 &(struct field){ (const uint8_t *) "_STREAM",
+							  (const uint8_t *) "out", 3, 7 },
+					 1),
+		     1));
+	tail_writer_take_scratch(&b.t, &b.t);
+	for (unsigned i = 0; i < 5; i++) {
+		log_entries(&b, 40);
+		tail_writer_take_scratch(&b.t, &c.t);
+		flush(&b);
+		log_entries(&c, 30);
+		tail_writer_take_scratch(&c.t, &b.t);
+		cut(&c);
+		sealed(&c);
+	}
+	cr_expect(eq(ptr, b.t.stage.lz4, NULL));
+	cut(&b);
+	got = read_tail(b.dir, b.name, false);
+	cr_expect(eq(u64, got.entries, 200));
+	got = read_tail(c.dir, c.name, false);
+	cr_expect(eq(u64, got.entries, 150));
+	cr_expect(eq(uint, got.batches, 5));
+	tail_writer_close(&c.t);
+	bench_done(&b);
+}
+
 Test(tail, every_truncation_gives_a_prefix)
 {
 	_cleanup_buf_ struct buf whole = { 0 };
