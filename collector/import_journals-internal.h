@@ -30,7 +30,6 @@ struct import_journal {
 	bool welcomed; /* by the sealer, on this channel; it is open then */
 	bool opened;   /* was ever welcomed */
 	bool close_sent, closed;
-	bool warm; /* holds memory that only a busy journal needs */
 	/* Contexts of the file at hand: what entries of each kind begin with. */
 	uint32_t file;
 	int64_t base[ABSENT_KINDS]; /* -1: none yet */
@@ -65,7 +64,7 @@ struct import_journals {
 	uint32_t file;
 	uint64_t entries, omitted;
 	size_t staged; /* bytes in all journals */
-	uint32_t n_warm;
+	struct import_journal *flushed_last;
 	uint64_t contexts_size;
 	uint64_t cut_at, cut_took; /* when all were cut last, and how long that took */
 	bool full_said;

@@ -28,7 +28,7 @@
 enum {
 	STAGE_MAX = 256 << 10,	  /* of a journal... */
 	STAGE_ALL_MAX = 16 << 20, /* ...and of all */
-	WARM_MAX = 64,
+	KEPT_ALL_MAX = 48 << 20,
 	BATCH_FULL = 3 << 20,
 	BATCH_FULL_ENTRIES = 1 << 18,
 	CUT_EVERY_MS = 2000,
@@ -126,31 +126,28 @@ static int flush(struct import_journals *s, struct import_journal *j)
 
 	if (staged == 0)
 		return 0;
+	if (s->flushed_last)
+		tail_writer_take_scratch(&j->tail, &s->flushed_last->tail);
+	s->flushed_last = j;
 	while ((r = tail_writer_flush(&j->tail)) < 0) {
 		r = import_wait_for_space(s, r);
 		if (r < 0)
 			return r;
 	}
 	s->staged -= staged;
-	s->n_warm += !j->warm;
-	j->warm = true;
 	return 0;
 }
 
-/* Let go of memory when many journals have been busy. */
+/* Let go of the memory of rows when many journals hold on to much. */
 static void relax(struct import_journals *s)
 {
-	if (s->n_warm <= WARM_MAX)
-		return;
-	for (uint32_t i = 0; i < s->n; i++) {
-		struct import_journal *j = s->journals[i];
+	size_t kept = 0;
 
-		if (!j->warm || tail_writer_staged(&j->tail) > 0)
-			continue;
-		tail_writer_relax(&j->tail);
-		j->warm = false;
-		s->n_warm--;
-	}
+	for (uint32_t i = 0; i < s->n; i++)
+		kept += s->journals[i]->tail.stage.rows.cap;
+	for (uint32_t i = 0; i < s->n && kept > KEPT_ALL_MAX; i++)
+		if (tail_writer_staged(&s->journals[i]->tail) == 0)
+			tail_writer_relax(&s->journals[i]->tail);
 }
 
 static int flush_all(struct import_journals *s)
