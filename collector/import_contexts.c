@@ -79,6 +79,12 @@ static int64_t base_context(struct import_journals *s, struct import_journal *j)
 	return j->base[kind];
 }
 
+/* Before the value of each field in a cached context. */
+struct cached_field {
+	uint16_t word;
+	uint32_t value_len;
+};
+
 /* Whether a cached context has these fields, in this order. */
 static bool is_cached(const struct cached_context *c, const struct import_split *p)
 {
@@ -86,14 +92,16 @@ static bool is_cached(const struct cached_context *c, const struct import_split 
 
 	for (uint16_t i = 0; i < p->n_slow; i++) {
 		const struct field *f = &p->slow[i];
-		size_t n = 5u + f->name_len + f->value_len;
+		struct cached_field head;
 
-		if ((size_t) (end - at) < n || at[0] != f->name_len ||
-		    memcmp(at + 1, &f->value_len, 4) != 0 ||
-		    memcmp(at + 5, f->name, f->name_len) != 0 ||
-		    (f->value_len > 0 && memcmp(at + 5 + f->name_len, f->value, f->value_len) != 0))
+		if ((size_t) (end - at) < sizeof head + f->value_len)
 			return false;
-		at += n;
+		memcpy(&head, at, sizeof head);
+		at += sizeof head;
+		if (head.word != p->slow_word[i] || head.value_len != f->value_len ||
+		    (f->value_len > 0 && memcmp(at, f->value, f->value_len) != 0))
+			return false;
+		at += f->value_len;
 	}
 	return at == end;
 }
@@ -104,9 +112,8 @@ static void cache(struct cached_context *c, const struct import_split *p)
 	for (uint16_t i = 0; i < p->n_slow; i++) {
 		const struct field *f = &p->slow[i];
 
-		buf_append(&c->fields, &f->name_len, 1);
-		buf_append(&c->fields, &f->value_len, 4);
-		buf_append(&c->fields, f->name, f->name_len);
+		buf_append(&c->fields, &(struct cached_field){ p->slow_word[i], f->value_len },
+			   sizeof(struct cached_field));
 		buf_append(&c->fields, f->value, f->value_len);
 	}
 	if (c->fields.bad || c->fields.len > CACHED_SIZE_MAX)

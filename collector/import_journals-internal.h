@@ -24,6 +24,8 @@ struct import_journal {
 	struct id id;
 	struct tail_writer tail;
 	uint64_t key; /* hash of the source */
+	struct field source[IMPORT_SOURCE_MAX];
+	uint32_t n_source;
 	struct import_names names;
 	int channel, lock;
 	bool untold;   /* of the cut that is pending: the sealer */

@@ -69,6 +69,7 @@ int import_journals_new(struct import_journals **ret, const struct state *state,
 	s->link = SEALER_LINK_NONE;
 	s->shared = -1;
 	s->n_max = journals_max();
+	import_split_init(&s->split);
 	s->cut_at = clock_monotonic_ns();
 	s->epoll = epoll_create1(EPOLL_CLOEXEC);
 	r = s->epoll < 0 ? -errno : host_describe(&s->host);
@@ -313,6 +314,18 @@ static int create(struct import_journals *s, struct import_journal *j,
 	return r < 0 ? r : 0;
 }
 
+/* As the identity has them, which lives as long as the journal. */
+static void keep_source(struct import_journal *j, const struct import_source *source)
+{
+	const struct context_entry *identity = &j->tail.contexts.at[0];
+
+	for (uint32_t i = 0; i < source->n; i++)
+		for (uint16_t k = 0; k < identity->n_fields; k++)
+			if (field_compare(&identity->fields[k], &source->fields[i]) == 0)
+				j->source[i] = identity->fields[k];
+	j->n_source = source->n;
+}
+
 static int open_journal(struct import_journals *s, const struct import_source *source, uint64_t key)
 {
 	struct import_journal *j = calloc(1, sizeof *j);
@@ -329,6 +342,7 @@ static int open_journal(struct import_journals *s, const struct import_source *s
 			       ? r
 			       : log_error_code(r, "cannot create a journal in %s", s->state->path);
 	}
+	keep_source(j, source);
 	s->contexts_size += j->tail.contexts.size;
 	if (s->n == s->n_opened)
 		s->new_since = clock_monotonic_ns();
@@ -350,19 +364,11 @@ static uint64_t key_of(const struct import_source *source)
 /* Whether a journal is the source's: its identity has these fields and no others but ours. */
 static bool is_of(const struct import_journal *j, const struct import_source *source)
 {
-	const struct context_entry *identity = &j->tail.contexts.at[0];
-	enum { OURS = 3 };
-
-	if (identity->n_fields != source->n + OURS)
+	if (j->n_source != source->n)
 		return false;
-	for (uint32_t i = 0; i < source->n; i++) {
-		bool found = false;
-
-		for (uint16_t k = 0; k < identity->n_fields && !found; k++)
-			found = field_compare(&identity->fields[k], &source->fields[i]) == 0;
-		if (!found)
+	for (uint32_t i = 0; i < source->n; i++)
+		if (field_compare(&j->source[i], &source->fields[i]) != 0)
 			return false;
-	}
 	return true;
 }
 
@@ -433,11 +439,11 @@ int import_journals_add(struct import_journals *s, const struct import_entry *e)
 	int64_t number, context;
 	int r;
 
-	import_source_of(e, &source);
+	import_source_of(&s->split, e, &source);
 	number = journal_of(s, &source);
 	if (number < 0)
 		return (int) number;
-	import_split(e, &source, &s->journals[number]->names, &s->split);
+	import_split(&s->split, e, &source, &s->journals[number]->names);
 	context = import_context_of(s, (uint32_t) number);
 	if (context < 0)
 		return (int) context;

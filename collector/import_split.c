@@ -3,7 +3,6 @@
 #include "collector/import_split.h"
 
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,104 +11,45 @@
 
 enum {
 	SLOW_VALUE_MAX = 1024,
-	PLACES = 8,	 /* that a name may have */
 	LEARNT = 16,	 /* of so many it is known what a name is like */
 	SEEN_MAX = 4096, /* what is older counts for half */
 	FEW = 32,
+	DIGITS_MAX = 20,
 	PRIORITY_INFO = 6,
 };
 
-/* The names that mean something here. */
-enum meaning {
-	NOTHING,
-	MACHINE,
-	HOSTNAME,
-	CONTAINER, /* _FIRST: the best that is there */
-	CONTAINER_LAST = CONTAINER + 4,
-	USER_UNIT,
-	UNIT,
-	ABOUT_UNIT,
-	IDENTIFIER,
-	COMM,
-	N_SOURCES,
-	MESSAGE,
-	PRIORITY,
-	LINE_BREAK,
-	ATTRIBUTION,
-	TENANT,
-};
-
-static const struct {
-	const char *name;
-	uint8_t len, meaning;
-} known[] = {
-	/* the shortest first */
-	{ "UNIT", 4, ABOUT_UNIT },
-	{ "_COMM", 5, COMM },
-	{ "MESSAGE", 7, MESSAGE },
-	{ "_TENANT", 7, TENANT },
-	{ "PRIORITY", 8, PRIORITY },
-	{ "_HOSTNAME", 9, HOSTNAME },
-	{ "_MACHINE_ID", 11, MACHINE },
-	{ "_LINE_BREAK", 11, LINE_BREAK },
-	{ "CONTAINER_ID", 12, CONTAINER + 2 },
-	{ "_ATTRIBUTION", 12, ATTRIBUTION },
-	{ "_CONTAINER_ID", 13, CONTAINER + 1 },
-	{ "_SYSTEMD_UNIT", 13, UNIT },
-	{ "CONTAINER_NAME", 14, CONTAINER + 4 },
-	{ "_CONTAINER_NAME", 15, CONTAINER + 3 },
-	{ "CONTAINER_ID_FULL", 17, CONTAINER },
-	{ "SYSLOG_IDENTIFIER", 17, IDENTIFIER },
-	{ "_SYSTEMD_USER_UNIT", 18, USER_UNIT },
-};
-
-static enum meaning meaning_of(const struct field *f)
+void import_split_init(struct import_split *s)
 {
-	for (size_t i = 0; i < ELEMENTS(known) && known[i].len <= f->name_len; i++)
-		if (known[i].len == f->name_len && memcmp(known[i].name, f->name, f->name_len) == 0)
-			return known[i].meaning;
-	return NOTHING;
-}
-
-/* Eight bytes at a time; whoever finds something by it compares the bytes. */
-uint64_t import_hash(const void *data, size_t n, uint64_t seed)
-{
-	const uint8_t *p = data;
-	uint64_t h = seed ^ n * UINT64_C(0x9e3779b97f4a7c15), v;
-
-	for (; n >= 8; n -= 8, p += 8) {
-		memcpy(&v, p, 8);
-		h = (h ^ v) * UINT64_C(0xff51afd7ed558ccd);
-		h ^= h >> 32;
-	}
-	v = 0;
-	memcpy(&v, p, n);
-	h = (h ^ v) * UINT64_C(0xc4ceb9fe1a85ec53);
-	return h ^ h >> 29;
+	import_words_init(&s->words);
 }
 
 /* Sources. */
 
-void import_source_of(const struct import_entry *e, struct import_source *ret)
+void import_source_of(struct import_split *s, const struct import_entry *e,
+		      struct import_source *ret)
 {
-	uint32_t place[N_SOURCES] = { 0 }; /* + 1 */
-	enum meaning best = NOTHING;
+	uint32_t place[MEANS_SOURCES] = { 0 }; /* + 1 */
+	enum import_meaning best = MEANS_NOTHING;
 
 	for (uint32_t i = 0; i < e->n_fields; i++) {
-		enum meaning m = meaning_of(&e->fields[i]);
+		const struct field *f = &e->fields[i];
+		int word = import_word_of(&s->words, i, f);
+		enum import_meaning m = import_meaning_of(&s->words, word, f);
 
+		s->word[i] = (int16_t) word;
 		/* Of several values it is the first. */
-		if (m != NOTHING && m < N_SOURCES && place[m] == 0 && e->fields[i].value_len > 0 &&
-		    e->fields[i].value_len <= IMPORT_SOURCE_VALUE_MAX)
+		if (m != MEANS_NOTHING && m < MEANS_SOURCES && place[m] == 0 && f->value_len > 0 &&
+		    f->value_len <= IMPORT_SOURCE_VALUE_MAX)
 			place[m] = i + 1;
 	}
-	for (enum meaning m = CONTAINER; m < N_SOURCES && best == NOTHING; m++)
-		best = place[m] > 0 ? m : NOTHING;
+	for (enum import_meaning m = MEANS_CONTAINER; m < MEANS_SOURCES && best == MEANS_NOTHING;
+	     m++)
+		best = place[m] > 0 ? m : MEANS_NOTHING;
 	ret->n = 0;
-	for (enum meaning m = MACHINE; m < N_SOURCES; m++) {
-		bool both = m == UNIT && best == USER_UNIT;
+	for (enum import_meaning m = MEANS_MACHINE; m < MEANS_SOURCES; m++) {
+		bool both = m == MEANS_UNIT && best == MEANS_USER_UNIT;
 
-		if (place[m] == 0 || (m >= CONTAINER && m != best && !both))
+		if (place[m] == 0 || (m >= MEANS_CONTAINER && m != best && !both))
 			continue;
 		ret->place[ret->n] = place[m] - 1;
 		ret->fields[ret->n++] = e->fields[place[m] - 1];
@@ -118,29 +58,9 @@ void import_source_of(const struct import_entry *e, struct import_source *ret)
 
 /* Names. */
 
-/* What is known of a name, or NULL where others have all the places that it might have. */
-static struct import_name *find_name(struct import_names *names, uint64_t hash)
-{
-	uint32_t short_hash = (uint32_t) (hash >> 32) | 1;
-
-	for (uint32_t i = 0; i < PLACES; i++) {
-		struct import_name *n = &names->at[(hash + i) & (IMPORT_NAMES - 1)];
-
-		if (n->name == 0)
-			n->name = short_hash;
-		if (n->name == short_hash)
-			return n;
-	}
-	return NULL;
-}
-
 /* Whether a value is likely to be the same in the next entry. */
-static bool is_slow(struct import_names *names, uint64_t name, uint64_t value)
+static bool is_slow(struct import_name *n, uint64_t value)
 {
-	struct import_name *n = find_name(names, name);
-
-	if (!n)
-		return false;
 	if (n->seen == 0)
 		n->value = (uint32_t) value;
 	n->changed = (uint16_t) (n->changed + (n->value != (uint32_t) value));
@@ -170,25 +90,25 @@ static bool is_value(const struct field *f, const char *text)
 }
 
 /* Whether a field becomes a fixed part of the entry. */
-static bool take_fixed(struct import_split *s, const struct field *f, enum meaning m)
+static bool take_fixed(struct import_split *s, const struct field *f, enum import_meaning m)
 {
 	struct entry *e = &s->entry;
 
 	switch (m) {
-	case MESSAGE:
+	case MEANS_MESSAGE:
 		if (!s->no_message)
 			return false;
 		s->no_message = false;
 		e->message = f->value;
 		e->message_len = f->value_len;
 		return true;
-	case PRIORITY:
+	case MEANS_PRIORITY:
 		if (!s->no_priority || f->value_len != 1 || *f->value < '0' || *f->value > '7')
 			return false;
 		s->no_priority = false;
 		e->priority = (uint8_t) (*f->value - '0');
 		return true;
-	case LINE_BREAK:
+	case MEANS_LINE_BREAK:
 		if (e->flags != 0 || (!is_value(f, "eof") && !is_value(f, "line-max")))
 			return false;
 		e->flags = f->value_len == 3 ? ENTRY_NO_NEWLINE : ENTRY_CONTINUED;
@@ -196,14 +116,6 @@ static bool take_fixed(struct import_split *s, const struct field *f, enum meani
 	default:
 		return false;
 	}
-}
-
-/* Whether a name is one under which Bulla itself says where an entry is from. */
-static bool is_ours(const struct field *f, enum meaning m)
-{
-	return m == ATTRIBUTION || m == TENANT ||
-	       (f->name_len > STRLEN(PREFIX) &&
-		memcmp(f->name, PREFIX "_", STRLEN(PREFIX "_")) == 0);
 }
 
 /* What another says under such a name is told apart from what Bulla says. */
@@ -255,63 +167,88 @@ static bool names_source(const struct import_source *source, uint32_t i)
 }
 
 /* What is not the source's, but told of the import. */
+static size_t decimal(char to[DIGITS_MAX], uint64_t v)
+{
+	char digits[DIGITS_MAX];
+	size_t at = DIGITS_MAX;
+
+	do {
+		digits[--at] = (char) ('0' + v % 10);
+		v /= 10;
+	} while (v > 0);
+	memcpy(to, digits + at, DIGITS_MAX - at);
+	return DIGITS_MAX - at;
+}
+
 static void add_told(const struct import_entry *e, struct import_split *s)
 {
-	if (e->has_monotonic) {
-		int n = snprintf(s->number[0], sizeof s->number[0], "%llu",
-				 (unsigned long long) e->monotonic_us);
-
-		add_own(s, field_of("__MONOTONIC_TIMESTAMP", s->number[0], (size_t) n));
-	}
-	if (e->n_omitted > 0) {
-		int n = snprintf(s->number[1], sizeof s->number[1], "%u", e->n_omitted);
-
-		add_own(s, field_of("_IMPORT_OMITTED_FIELDS", s->number[1], (size_t) n));
-	}
+	if (e->has_monotonic)
+		add_own(s, field_of("__MONOTONIC_TIMESTAMP", s->number[0],
+				    decimal(s->number[0], e->monotonic_us)));
+	if (e->n_omitted > 0)
+		add_own(s, field_of("_IMPORT_OMITTED_FIELDS", s->number[1],
+				    decimal(s->number[1], e->n_omitted)));
 	for (uint32_t i = 0; i < MIN_OF(e->n_omitted, (uint32_t) IMPORT_OMITTED_MAX); i++)
 		add_own(s, field_of("_IMPORT_OMITTED", e->omitted[i].name, e->omitted[i].name_len));
 }
 
-void import_split(const struct import_entry *e, const struct import_source *source,
-		  struct import_names *names, struct import_split *ret)
+static void begin(struct import_split *s, uint64_t time_ns)
 {
-	uint64_t time_ns = e->realtime_us * 1000, hash = 0;
-	size_t size = 0;
-
-	ret->n_slow = ret->n_own = ret->n_renamed = 0;
-	ret->no_message = ret->no_priority = true;
-	ret->entry = (struct entry){
+	s->n_slow = s->n_own = s->n_renamed = 0;
+	s->slow_hash = 0;
+	s->no_message = s->no_priority = true;
+	s->entry = (struct entry){
 		.time_ns = time_ns,
 		.received_ns = time_ns,
 		.priority = PRIORITY_INFO,
 	};
+}
+
+/* `size` is what the slow ones have so far. */
+static void sort_in(struct import_split *s, const struct field *f, int word,
+		    struct import_names *names, size_t *size)
+{
+	uint64_t value;
+
+	if (word < 0 || f->value_len > SLOW_VALUE_MAX ||
+	    *size + f->name_len + f->value_len > IMPORT_SLOW_SIZE_MAX) {
+		add_own(s, *f);
+		return;
+	}
+	value = import_hash(f->value, f->value_len, s->words.at[word].hash);
+	if (!is_slow(&names->at[word], value)) {
+		add_own(s, *f);
+		return;
+	}
+	*size += f->name_len + f->value_len;
+	s->slow_hash = (s->slow_hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
+	s->slow_hash ^= s->slow_hash >> 32;
+	s->slow_word[s->n_slow] = (uint16_t) word;
+	s->slow[s->n_slow++] = *f;
+}
+
+void import_split(struct import_split *s, const struct import_entry *e,
+		  const struct import_source *source, struct import_names *names)
+{
+	size_t size = 0;
+
+	begin(s, e->realtime_us * 1000);
 	for (uint32_t i = 0; i < e->n_fields; i++) {
 		struct field f = e->fields[i];
-		enum meaning m = meaning_of(&f);
-		uint64_t name, value;
+		enum import_meaning m = import_meaning_of(&s->words, s->word[i], &f);
 
-		if (names_source(source, i) || take_fixed(ret, &f, m))
-			continue;
-		if (is_ours(&f, m))
-			f = rename_claim(ret, f);
-		name = import_hash(f.name, f.name_len, 0);
-		value = f.value_len <= SLOW_VALUE_MAX ? import_hash(f.value, f.value_len, name) : 0;
-		if (f.value_len > SLOW_VALUE_MAX ||
-		    size + f.name_len + f.value_len > IMPORT_SLOW_SIZE_MAX ||
-		    !is_slow(names, name, value)) {
-			add_own(ret, f);
-			continue;
+		if (m != MEANS_NOTHING) {
+			if (names_source(source, i) || take_fixed(s, &f, m))
+				continue;
+			if (m == MEANS_OURS)
+				f = rename_claim(s, f);
 		}
-		size += f.name_len + f.value_len;
-		hash = (hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
-		hash ^= hash >> 32;
-		ret->slow[ret->n_slow++] = f;
+		sort_in(s, &f, s->word[i], names, &size);
 	}
-	ret->slow_hash = hash;
-	add_told(e, ret);
-	sort(ret->own, ret->n_own);
-	ret->entry.fields = ret->own;
-	ret->entry.n_fields = ret->n_own;
+	add_told(e, s);
+	sort(s->own, s->n_own);
+	s->entry.fields = s->own;
+	s->entry.n_fields = s->n_own;
 }
 
 void import_sort_slow(struct import_split *s)

@@ -18,6 +18,15 @@ Suite(import_split);
 
 enum { FIELDS = 32 };
 
+static struct import_split *new_split(void)
+{
+	struct import_split *p = calloc(1, sizeof *p);
+
+	cr_assert(ne(ptr, p, NULL));
+	import_split_init(p);
+	return p;
+}
+
 /* An entry out of words NAME=value. */
 static struct import_entry entry_of(const char *const *words, struct field fields[FIELDS])
 {
@@ -65,18 +74,21 @@ static const struct {
 
 Test(import_split, a_source_is_named_by_the_best_that_is_there)
 {
+	struct import_split *p = new_split();
+
 	for (size_t i = 0; i < ELEMENTS(sources); i++) {
 		struct field fields[FIELDS];
 		struct import_entry e = entry_of(sources[i].words, fields);
 		struct import_source s;
 		struct buf text = { 0 };
 
-		import_source_of(&e, &s);
+		import_source_of(p, &e, &s);
 		note(&text, s.fields, s.n);
 		buf_char(&text, '\0');
 		cr_expect(eq(str, (char *) text.data, (char *) sources[i].source), "%zu", i);
 		buf_done(&text);
 	}
+	free(p);
 }
 
 /* What an entry is split into, once its names are known for slow. */
@@ -88,8 +100,8 @@ static char *split_text(const char *const *words, struct import_split *p)
 	struct import_source s;
 	struct buf text = { 0 };
 
-	import_source_of(&e, &s);
-	import_split(&e, &s, &names, p);
+	import_source_of(p, &e, &s);
+	import_split(p, &e, &s, &names);
 	import_sort_slow(p);
 	buf_printf(&text, "%.*s|%u|%u|", (int) p->entry.message_len,
 		   p->entry.message ? (const char *) p->entry.message : "", p->entry.priority,
@@ -130,7 +142,7 @@ static const struct {
 
 Test(import_split, each_field_goes_to_one_place)
 {
-	struct import_split *p = calloc(1, sizeof *p);
+	struct import_split *p = new_split();
 
 	for (size_t i = 0; i < ELEMENTS(fixed); i++) {
 		char *text = split_text(fixed[i].words, p);
@@ -147,7 +159,7 @@ Test(import_split, each_field_goes_to_one_place)
 
 Test(import_split, what_changes_is_the_entrys_own)
 {
-	struct import_split *p = calloc(1, sizeof *p);
+	struct import_split *p = new_split();
 	struct import_names names = { 0 };
 	struct field fields[FIELDS];
 	struct import_source s;
@@ -161,8 +173,8 @@ Test(import_split, what_changes_is_the_entrys_own)
 		e.has_monotonic = true;
 		e.n_omitted = 1;
 		e.omitted[0] = (struct field){ .name = (const uint8_t *) "BIG", .name_len = 3 };
-		import_source_of(&e, &s);
-		import_split(&e, &s, &names, p);
+		import_source_of(p, &e, &s);
+		import_split(p, &e, &s, &names);
 		cr_assert(eq(int, p->n_slow + p->n_own, 5));
 		if (i == 0)
 			cr_assert(eq(int, p->n_slow, 2));
@@ -182,7 +194,7 @@ Test(import_split, what_changes_is_the_entrys_own)
 /* As many fields as there may be, in any order: all are there, sorted, and there is room for what is told. */
 Test(import_split, the_largest_entry_fits)
 {
-	struct import_split *p = calloc(1, sizeof *p);
+	struct import_split *p = new_split();
 	struct field *fields = calloc(IMPORT_FIELDS_MAX, sizeof *fields);
 	struct import_entry e = { .fields = fields,
 				  .n_fields = IMPORT_FIELDS_MAX,
@@ -203,8 +215,8 @@ Test(import_split, the_largest_entry_fits)
 	}
 	for (uint32_t i = 0; i < IMPORT_OMITTED_MAX; i++)
 		e.omitted[i] = fields[i];
-	import_source_of(&e, &s);
-	import_split(&e, &s, &names, p);
+	import_source_of(p, &e, &s);
+	import_split(p, &e, &s, &names);
 	cr_expect(eq(int, p->n_slow + p->n_own, IMPORT_FIELDS_MAX + 2 + IMPORT_OMITTED_MAX));
 	import_sort_slow(p);
 	for (int i = 1; i < p->n_slow; i++)
