@@ -17,6 +17,7 @@
 
 #include "base/bytes.h"
 #include "bulla/error.h"
+#include "collector/import_words.h"
 
 enum {
 	READ_SIZE = 256 << 10,
@@ -183,28 +184,11 @@ static int check_name(struct export_parser *p, const uint8_t *name, size_t n)
 	return 0;
 }
 
-/* Take a field that is whole: `total` bytes from `at`. */
-static int take(struct export_parser *p, size_t name_len, size_t value_at, size_t value_len,
-		size_t total)
+/* Keep a field that is lawful and fits: `total` bytes from `at`. */
+static void keep(struct export_parser *p, size_t name_len, size_t value_at, size_t value_len,
+		 size_t total)
 {
-	const uint8_t *field = p->text.data + p->at;
-	int r;
-
-	if (check_name(p, field, name_len) < 0)
-		return BULLA_EPARSE;
-	if (is_address(field, name_len)) {
-		r = take_address(p, field, name_len, field + value_at, value_len);
-		if (r < 0)
-			return r;
-		drop(p, total);
-		return 1;
-	}
 	p->any = true;
-	if (!fits(p, name_len, value_len)) {
-		omit(p, field, name_len);
-		drop(p, total);
-		return 1;
-	}
 	p->place[p->entry.n_fields++] = (struct export_place){
 		.name = (uint32_t) (p->at - p->start),
 		.value = (uint32_t) (p->at - p->start + value_at),
@@ -213,6 +197,28 @@ static int take(struct export_parser *p, size_t name_len, size_t value_at, size_
 	};
 	p->kept += name_len + value_len;
 	advance(p, total);
+}
+
+/* Take a field that is whole, with a lawful name: `total` bytes from `at`. */
+static int take(struct export_parser *p, size_t name_len, size_t value_at, size_t value_len,
+		size_t total)
+{
+	const uint8_t *field = p->text.data + p->at;
+	int r;
+
+	if (is_address(field, name_len)) {
+		r = take_address(p, field, name_len, field + value_at, value_len);
+		if (r < 0)
+			return r;
+		drop(p, total);
+		return 1;
+	}
+	if (!fits(p, name_len, value_len)) {
+		omit(p, field, name_len);
+		drop(p, total);
+		return 1;
+	}
+	keep(p, name_len, value_at, value_len, total);
 	return 1;
 }
 
@@ -281,10 +287,35 @@ static int skip_long_line(struct export_parser *p)
 	return 1;
 }
 
+/* Names come in the order of the entry before, mostly.  @return the one that stood at this place, if it stands here again. */
+static const struct export_expected *as_expected(const struct export_parser *p)
+{
+	const struct export_expected *x = &p->expected[p->line & (EXPORT_EXPECTED - 1)];
+	const uint8_t *line = p->text.data + p->at;
+
+	if (x->len == 0 || p->text.len - p->at <= x->len || line[x->len] != '=' ||
+	    !import_same(line, x->name, x->len))
+		return NULL;
+	return x;
+}
+
+static void expect(struct export_parser *p, const uint8_t *name, size_t n)
+{
+	struct export_expected *x = &p->expected[p->line & (EXPORT_EXPECTED - 1)];
+
+	x->len = 0;
+	if (n > EXPORT_EXPECTED_NAME || is_address(name, n))
+		return;
+	x->len = (uint8_t) n;
+	memcpy(x->name, name, n);
+}
+
 static int next_field(struct export_parser *p)
 {
+	const struct export_expected *x = as_expected(p);
 	const uint8_t *line, *equals;
 	ssize_t n = find_newline(p);
+	size_t name_len, value_len;
 
 	p->field_at = p->offset;
 	if (n < 0)
@@ -294,11 +325,21 @@ static int next_field(struct export_parser *p)
 		return END;
 	}
 	line = p->text.data + p->at;
+	if (x && fits(p, x->len, (size_t) n - x->len - 1)) {
+		p->line++;
+		keep(p, x->len, x->len + 1u, (size_t) n - x->len - 1, (size_t) n + 1);
+		return 1;
+	}
 	equals = memchr(line, '=', (size_t) n);
 	if (!equals)
 		return take_binary(p, (size_t) n);
-	return take(p, (size_t) (equals - line), (size_t) (equals - line) + 1,
-		    (size_t) (n - (equals - line)) - 1, (size_t) n + 1);
+	name_len = (size_t) (equals - line);
+	value_len = (size_t) n - name_len - 1;
+	if (check_name(p, line, name_len) < 0)
+		return BULLA_EPARSE;
+	expect(p, line, name_len);
+	p->line++;
+	return take(p, name_len, name_len + 1, value_len, (size_t) n + 1);
 }
 
 /* Passing over. */
@@ -358,6 +399,7 @@ static void begin(struct export_parser *p)
 {
 	p->start = p->at;
 	p->kept = p->junk = 0;
+	p->line = 0;
 	p->any = p->has_realtime = false;
 	p->entry.n_fields = p->entry.n_omitted = 0;
 	p->entry.has_monotonic = false;

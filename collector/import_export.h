@@ -44,6 +44,9 @@ struct import_entry {
 	bool has_monotonic;
 };
 
+/** Lines of the entry before whose names are looked for again, each at its place. */
+enum { EXPORT_EXPECTED = 64, EXPORT_EXPECTED_NAME = 31 };
+
 struct export_parser {
 	struct buf text;   /* not yet parsed, and the entry at hand */
 	size_t start, at;  /* of the entry; what is parsed goes up to here */
@@ -59,6 +62,11 @@ struct export_parser {
 		uint8_t name_len;
 	} place[IMPORT_FIELDS_MAX];
 	struct field field[IMPORT_FIELDS_MAX];
+	struct export_expected {
+		uint8_t len,
+			name[EXPORT_EXPECTED_NAME]; /* of a field that is none of those with two underscores */
+	} expected[EXPORT_EXPECTED];
+	uint32_t line; /* of the entry */
 	char omitted[IMPORT_OMITTED_MAX][FIELD_NAME_MAX];
 	struct import_entry entry;
 	bool any, has_realtime;

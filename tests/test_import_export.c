@@ -104,6 +104,52 @@ Test(import_export, a_stream_comes_out_the_same_in_any_pieces)
 	}
 }
 
+/* Names that are looked for at their places, and others that begin like them stand there. */
+Test(import_export, the_names_of_one_entry_say_nothing_of_the_next)
+{
+	static const char text[] =
+		TIME "ABCDEFGHIJ=1\nK=2\nL=3\n\n" TIME "ABCDEFGHIJ=1\nK=2\nL=3\n\n" TIME
+		     "ABCDEFGHIX=1\nKK=2\nL\n\x01\0\0\0\0\0\0\0=\n\n" TIME
+		     "ABCDEFGHIJK=1\n__K=2\nL=\n\n" TIME "K=2\nABCDEFGHIJ=1\nL=3\n\n"
+		     "L=3\nK==\nABCDEFGHI=1\n" TIME "\n";
+	static const char want[] = "1 ABCDEFGHIJ=1 K=2 L=3\n1 ABCDEFGHIJ=1 K=2 L=3\n"
+				   "1 ABCDEFGHIX=1 KK=2 L==\n1 ABCDEFGHIJK=1 L=\n"
+				   "1 K=2 ABCDEFGHIJ=1 L=3\n1 L=3 K== ABCDEFGHI=1\n";
+
+	for (size_t step = 1; step <= sizeof text; step++) {
+		struct parsed p = parse(text, sizeof text - 1, step);
+
+		cr_assert(eq(int, p.result, 0), "step %zu: %s", step, p.error);
+		cr_assert(eq(str, (char *) p.text.data, (char *) want), "step %zu", step);
+		buf_done(&p.text);
+	}
+}
+
+/* More fields than places that are remembered, and names too long to be. */
+Test(import_export, long_entries_and_long_names_come_out_the_same_again)
+{
+	struct buf text = { 0 }, want = { 0 };
+	struct parsed p;
+
+	for (unsigned entry = 0; entry < 3; entry++) {
+		buf_str(&text, TIME);
+		buf_char(&want, '1');
+		for (unsigned i = 0; i < 200; i++) {
+			buf_printf(&text, "N%0*u=%u\n", (int) (i % 70) + 1, i, i + entry);
+			buf_printf(&want, " N%0*u=%u", (int) (i % 70) + 1, i, i + entry);
+		}
+		buf_char(&text, '\n');
+		buf_char(&want, '\n');
+	}
+	buf_char(&want, '\0');
+	p = parse(text.data, text.len, 1000);
+	cr_expect(eq(int, p.result, 0), "%s", p.error);
+	cr_expect(eq(str, (char *) p.text.data, (char *) want.data));
+	buf_done(&p.text);
+	buf_done(&text);
+	buf_done(&want);
+}
+
 Test(import_export, every_truncation_is_noticed)
 {
 	static const char one[] = TIME "A=1\nB\n\x03\0\0\0\0\0\0\0a\nb\n\n";
