@@ -252,7 +252,7 @@ static uint64_t read_all(const struct segment *s)
 		must(group_open(&g, s, k), "group");
 		must(group_need_batches(&g), "batches");
 		must(group_need_rows(&g), "rows");
-		must(group_need_times(&g), "times");
+		must(group_need_received(&g), "times");
 		must(group_need_fields(&g), "fields");
 		must(group_need_templates(&g), "templates");
 		for (uint32_t i = 0; i < g.ref->batches; i++)
