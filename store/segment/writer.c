@@ -15,23 +15,6 @@
 #include "base/room.h"
 #include "bulla/error.h"
 
-struct staged_batch {
-	uint32_t journal;
-	uint32_t first_row, n_rows;
-	uint64_t commit, batch_no, first_seq;
-	int64_t mono_offset;
-	uint8_t flags;
-};
-
-/* `at` is where the message begins in `bytes`; behind it u8 length, name, u32 length, value of each field. */
-struct staged_row {
-	uint64_t time_ns, received_ns;
-	size_t at;
-	uint32_t message_len, context;
-	uint16_t n_fields;
-	uint8_t priority, flags;
-};
-
 int segment_writer_open(struct segment_writer *w, int dirfd, const char *name, int level)
 {
 	static const uint8_t header[SEGMENT_HEADER_SIZE] = SEGMENT_MAGIC;
@@ -63,11 +46,9 @@ void segment_writer_close(struct segment_writer *w)
 	segment_writer_relax(w);
 	templates_done(&w->templates);
 	buf_done(&w->groups);
-	buf_done(&w->bytes);
 	free(w->origins);
 	free(w->sources);
-	free(w->batches);
-	free(w->rows);
+	staging_done(&w->rows);
 	*w = (struct segment_writer){ .fd = -1 };
 }
 
@@ -129,66 +110,50 @@ int64_t segment_writer_journal(struct segment_writer *w, const struct segment_so
 	w->sources[w->n_sources] = *s;
 	w->sources[w->n_sources].next_batch = s->first_batch;
 	w->sources[w->n_sources].next_seq = s->first_seq;
-	w->sources[w->n_sources].app = app_of(s->contexts);
+	w->sources[w->n_sources].key = (struct staging_key){ app_of(s->contexts), s->id };
 	return w->n_sources++;
 }
 
 int segment_writer_batch(struct segment_writer *w, uint32_t journal, uint64_t commit, uint8_t flags,
 			 int64_t mono_offset)
 {
-	if (!room_for(&w->batches, w->n_batches, &w->batches_cap, sizeof *w->batches))
-		return -ENOMEM;
-	w->batches[w->n_batches++] = (struct staged_batch){
+	struct staged_batch batch = {
 		.journal = journal,
-		.first_row = (uint32_t) w->n_rows,
 		.commit = commit,
-		.batch_no = w->sources[journal].next_batch++,
+		.batch_no = w->sources[journal].next_batch,
 		.first_seq = w->sources[journal].next_seq,
 		.mono_offset = mono_offset,
 		.flags = flags,
 	};
-	return 0;
+	int r = staging_batch(&w->rows, &batch);
+
+	w->sources[journal].next_batch += r >= 0;
+	return r;
 }
 
 int segment_writer_add(struct segment_writer *w, const struct entry *e, uint32_t context)
 {
-	if (w->n_rows == GROUP_ROWS_MAX)
-		return BULLA_ELIMIT;
-	if (!room_for(&w->rows, w->n_rows, &w->rows_cap, sizeof *w->rows))
-		return -ENOMEM;
-	w->rows[w->n_rows++] = (struct staged_row){
-		.time_ns = e->time_ns,
-		.received_ns = e->received_ns,
-		.at = w->bytes.len,
-		.message_len = e->message_len,
-		.context = context,
-		.n_fields = e->n_fields,
-		.priority = e->priority,
-		.flags = e->flags,
-	};
-	w->batches[w->n_batches - 1].n_rows++;
-	w->sources[w->batches[w->n_batches - 1].journal].next_seq++;
-	buf_append(&w->bytes, e->message, e->message_len);
-	for (uint16_t i = 0; i < e->n_fields; i++) {
-		const struct field *f = &e->fields[i];
+	int r = w->rows.n_rows < GROUP_ROWS_MAX ? staging_add(&w->rows, e, context) : BULLA_ELIMIT;
 
-		buf_append(&w->bytes, &f->name_len, 1);
-		buf_append(&w->bytes, f->name, f->name_len);
-		buf_append(&w->bytes, &f->value_len, 4);
-		buf_append(&w->bytes, f->value, f->value_len);
-	}
-	return w->bytes.bad ? -ENOMEM : 0;
+	if (r >= 0)
+		w->sources[w->rows.batches[w->rows.n_batches - 1].journal].next_seq++;
+	return r;
 }
 
 void segment_writer_drop_batch(struct segment_writer *w)
 {
-	struct staged_batch *b = &w->batches[--w->n_batches];
+	const struct staged_batch *b = &w->rows.batches[w->rows.n_batches - 1];
 
-	if (b->n_rows > 0)
-		w->bytes.len = w->rows[b->first_row].at;
-	w->n_rows = b->first_row;
 	w->sources[b->journal].next_batch = b->batch_no;
 	w->sources[b->journal].next_seq = b->first_seq;
+	staging_drop(&w->rows);
+}
+
+static const struct staging_key *key_of(const void *arg, uint32_t journal)
+{
+	const struct segment_writer *w = arg;
+
+	return &w->sources[journal].key;
 }
 
 /* Blocks. */
@@ -240,49 +205,11 @@ static int group_block(struct segment_writer *w, enum block_kind kind, const uin
 	return 0;
 }
 
-/* The group's rows in their final order. */
-
-static int compare_batches(const void *a, const void *b, void *arg)
-{
-	const struct staged_batch *x = a, *y = b;
-	const struct segment_writer *w = arg;
-	const struct segment_source *s = &w->sources[x->journal], *t = &w->sources[y->journal];
-	uint32_t n = MIN_OF(s->app.len, t->app.len);
-	int c = n > 0 ? memcmp(s->app.p, t->app.p, n) : 0;
-
-	if (c == 0)
-		c = (s->app.len > t->app.len) - (s->app.len < t->app.len);
-	if (c == 0)
-		c = id_compare(&s->id, &t->id);
-	if (c == 0)
-		c = (x->journal > y->journal) - (x->journal < y->journal);
-	return c != 0 ? c : (x->first_row > y->first_row) - (x->first_row < y->first_row);
-}
-
-static int order(struct segment_writer *w)
-{
-	struct staged_row *sorted = reallocarray(NULL, w->rows_cap, sizeof *sorted);
-	size_t n = 0;
-
-	if (!sorted)
-		return -ENOMEM;
-	qsort_r(w->batches, w->n_batches, sizeof *w->batches, compare_batches, w);
-	for (size_t i = 0; i < w->n_batches; i++) {
-		struct staged_batch *b = &w->batches[i];
-
-		memcpy(sorted + n, w->rows + b->first_row, b->n_rows * sizeof *sorted);
-		n += b->n_rows;
-	}
-	free(w->rows);
-	w->rows = sorted;
-	return 0;
-}
-
 static void put_batches(struct segment_writer *w, uint64_t *column, struct buf *to)
 {
 	for (int k = 0; k < 5; k++) {
-		for (size_t i = 0; i < w->n_batches; i++) {
-			const struct staged_batch *b = &w->batches[i];
+		for (size_t i = 0; i < w->rows.n_batches; i++) {
+			const struct staged_batch *b = &w->rows.batches[i];
 
 			column[i] = k == 0   ? b->journal
 				    : k == 1 ? b->commit
@@ -290,16 +217,16 @@ static void put_batches(struct segment_writer *w, uint64_t *column, struct buf *
 				    : k == 3 ? b->flags
 					     : zigzag((uint64_t) b->mono_offset);
 		}
-		ints_encode(&w->scratch, column, w->n_batches, to);
+		ints_encode(&w->scratch, column, w->rows.n_batches, to);
 	}
 	/* From there on they count themselves. */
 	for (int k = 0; k < 2; k++) {
 		size_t runs = 0;
 
-		for (size_t i = 0; i < w->n_batches; i++) {
-			const struct staged_batch *b = &w->batches[i];
+		for (size_t i = 0; i < w->rows.n_batches; i++) {
+			const struct staged_batch *b = &w->rows.batches[i];
 
-			if (i == 0 || b->journal != w->batches[i - 1].journal)
+			if (i == 0 || b->journal != w->rows.batches[i - 1].journal)
 				column[runs++] = k == 0 ? b->batch_no : b->first_seq;
 		}
 		ints_encode(&w->scratch, column, runs, to);
@@ -309,12 +236,12 @@ static void put_batches(struct segment_writer *w, uint64_t *column, struct buf *
 static void put_rows(struct segment_writer *w, uint64_t *column, struct buf *to)
 {
 	for (int k = 0; k < 3; k++) {
-		for (size_t i = 0; i < w->n_rows; i++) {
-			const struct staged_row *row = &w->rows[i];
+		for (size_t i = 0; i < w->rows.n_rows; i++) {
+			const struct staged_row *row = &w->rows.rows[i];
 
 			column[i] = k == 0 ? row->context : k == 1 ? row->priority : row->flags;
 		}
-		ints_encode(&w->scratch, column, w->n_rows, to);
+		ints_encode(&w->scratch, column, w->rows.n_rows, to);
 	}
 }
 
@@ -323,12 +250,12 @@ static void put_times(struct segment_writer *w, uint64_t *column, struct buf *to
 {
 	struct buf received = { 0 };
 
-	for (size_t i = 0; i < w->n_rows; i++)
-		column[i] = zigzag(w->rows[i].received_ns - w->rows[i].time_ns);
-	ints_encode(&w->scratch, column, w->n_rows, &received);
-	for (size_t i = 0; i < w->n_rows; i++)
-		column[i] = w->rows[i].time_ns;
-	ints_encode(&w->scratch, column, w->n_rows, to);
+	for (size_t i = 0; i < w->rows.n_rows; i++)
+		column[i] = zigzag(w->rows.rows[i].received_ns - w->rows.rows[i].time_ns);
+	ints_encode(&w->scratch, column, w->rows.n_rows, &received);
+	for (size_t i = 0; i < w->rows.n_rows; i++)
+		column[i] = w->rows.rows[i].time_ns;
+	ints_encode(&w->scratch, column, w->rows.n_rows, to);
 	buf_append(to, received.data, received.len);
 	to->bad |= received.bad;
 	buf_done(&received);
@@ -340,18 +267,18 @@ static int put_fields(struct segment_writer *w, uint64_t *column, struct buf *to
 	_cleanup_free_ struct text *texts = NULL;
 	size_t n = 0, k = 0;
 
-	for (size_t i = 0; i < w->n_rows; i++) {
-		column[i] = w->rows[i].n_fields;
-		n += w->rows[i].n_fields;
+	for (size_t i = 0; i < w->rows.n_rows; i++) {
+		column[i] = w->rows.rows[i].n_fields;
+		n += w->rows.rows[i].n_fields;
 	}
 	if (n == 0)
 		return 0;
 	texts = reallocarray(NULL, n, 2 * sizeof *texts);
 	if (!texts)
 		return -ENOMEM;
-	for (size_t i = 0; i < w->n_rows; i++) {
-		const struct staged_row *row = &w->rows[i];
-		const uint8_t *p = w->bytes.data + row->at + row->message_len;
+	for (size_t i = 0; i < w->rows.n_rows; i++) {
+		const struct staged_row *row = &w->rows.rows[i];
+		const uint8_t *p = w->rows.bytes.data + row->at + row->message_len;
 
 		for (uint16_t f = 0; f < row->n_fields; f++, k++) {
 			texts[k] = (struct text){ p + 1, p[0] };
@@ -361,7 +288,7 @@ static int put_fields(struct segment_writer *w, uint64_t *column, struct buf *to
 			p += 4 + texts[n + k].len;
 		}
 	}
-	ints_encode(&w->scratch, column, w->n_rows, to);
+	ints_encode(&w->scratch, column, w->rows.n_rows, to);
 	strings_encode(&w->scratch, texts, n, to);
 	strings_encode(&w->scratch, texts + n, n, to);
 	return 0;
@@ -398,10 +325,10 @@ static int write_messages(struct segment_writer *w, uint64_t *times, uint32_t *n
 	int r = 0;
 
 	messages_clear(&w->messages);
-	for (size_t i = 0; r >= 0 && i < w->n_rows; i++) {
-		times[i] = w->rows[i].time_ns;
-		r = messages_add(&w->messages, w->bytes.data + w->rows[i].at,
-				 w->rows[i].message_len, times[i]);
+	for (size_t i = 0; r >= 0 && i < w->rows.n_rows; i++) {
+		times[i] = w->rows.rows[i].time_ns;
+		r = messages_add(&w->messages, w->rows.bytes.data + w->rows.rows[i].at,
+				 w->rows.rows[i].message_len, times[i]);
 	}
 	if (r >= 0)
 		r = messages_encode(&w->messages, &w->templates, times, b);
@@ -433,12 +360,12 @@ static void describe_group(struct segment_writer *w, uint64_t offset, uint32_t n
 {
 	uint64_t time_min = UINT64_MAX, time_max = 0;
 
-	for (size_t i = 0; i < w->n_rows; i++) {
-		time_min = MIN_OF(time_min, w->rows[i].time_ns);
-		time_max = MAX_OF(time_max, w->rows[i].time_ns);
+	for (size_t i = 0; i < w->rows.n_rows; i++) {
+		time_min = MIN_OF(time_min, w->rows.rows[i].time_ns);
+		time_max = MAX_OF(time_max, w->rows.rows[i].time_ns);
 	}
-	buf_varint(&w->groups, w->n_rows);
-	buf_varint(&w->groups, w->n_batches);
+	buf_varint(&w->groups, w->rows.n_rows);
+	buf_varint(&w->groups, w->rows.n_batches);
 	buf_append(&w->groups, &time_min, 8);
 	buf_append(&w->groups, &time_max, 8);
 	buf_varint(&w->groups, offset);
@@ -454,14 +381,14 @@ int writer_group(struct segment_writer *w)
 	uint32_t n_blocks = 0;
 	int r;
 
-	if (w->n_rows == 0)
+	if (w->rows.n_rows == 0)
 		return 0;
 	if (w->n_groups == GROUPS_MAX)
 		return BULLA_ELIMIT;
-	column = reallocarray(NULL, MAX_OF(w->n_rows, w->n_batches), sizeof *column);
+	column = reallocarray(NULL, MAX_OF(w->rows.n_rows, w->rows.n_batches), sizeof *column);
 	if (!column)
 		return -ENOMEM;
-	r = order(w);
+	r = staging_order(&w->rows, key_of, w);
 	if (r >= 0)
 		r = write_columns(w, column, &n_blocks, &directory);
 	if (r >= 0)
@@ -470,14 +397,13 @@ int writer_group(struct segment_writer *w)
 		return r;
 	describe_group(w, offset, n_blocks, &directory);
 	w->n_groups++;
-	w->n_rows = w->n_batches = 0;
-	buf_clear(&w->bytes);
+	staging_clear(&w->rows);
 	return directory.bad || w->groups.bad ? -ENOMEM : 0;
 }
 
 size_t segment_writer_staged(const struct segment_writer *w)
 {
-	return w->bytes.len + w->n_rows * sizeof *w->rows;
+	return w->rows.bytes.len + w->rows.n_rows * sizeof *w->rows.rows;
 }
 
 int segment_writer_flush(struct segment_writer *w)
@@ -487,5 +413,6 @@ int segment_writer_flush(struct segment_writer *w)
 
 int segment_writer_end_commit(struct segment_writer *w)
 {
-	return w->n_rows >= GROUP_ROWS || w->bytes.len >= GROUP_BYTES ? writer_group(w) : 0;
+	return w->rows.n_rows >= GROUP_ROWS || w->rows.bytes.len >= GROUP_BYTES ? writer_group(w)
+										: 0;
 }

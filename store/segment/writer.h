@@ -20,6 +20,7 @@
 #include "store/segment/format.h"
 #include "store/segment/messages.h"
 #include "store/segment/segment.h"
+#include "store/segment/staging.h"
 #include "store/tail_reader.h"
 
 /** A journal of the segment; what it points to must live until segment_writer_finish(). */
@@ -30,7 +31,7 @@ struct segment_source {
 	uint64_t next_batch, next_seq;	 /* the writer's */
 	const struct contexts *contexts;
 	const struct seeds *seeds;
-	struct text app; /* the writer's: what sorts before the journal */
+	struct staging_key key; /* the writer's */
 };
 
 struct segment_writer {
@@ -47,11 +48,7 @@ struct segment_writer {
 	uint32_t n_groups;
 	void *zstd;
 	/* The group at hand. */
-	struct staged_batch *batches; /* owned */
-	size_t n_batches, batches_cap;
-	struct staged_row *rows; /* owned */
-	size_t n_rows, rows_cap;
-	struct buf bytes; /* messages, names and values of the rows */
+	struct staging rows;
 	struct messages messages;
 	struct message_blocks blocks;
 	struct ints_scratch scratch;
