@@ -18,6 +18,7 @@
 
 #include "bulla/error.h"
 #include "seal/ledger.h"
+#include "store/row.h"
 #include "store/segment/check.h"
 #include "store/segment/segment.h"
 #include "tests/builder.h"
@@ -338,6 +339,119 @@ Test(segment_build, a_missing_tail_is_left_out)
 	cr_expect(eq(u32, all.at[0].journals, 3));
 	cr_expect(eq(u64, all.at[0].batches + all.at[0].left_out, s->n));
 	free(s);
+	builder_done(&b);
+}
+
+enum forgery { OTHER_WORD, LONGER };
+
+/* Change the entries of a tail's n-th rows frame, as one would who knows checksums. */
+static void forge_rows(const struct builder *b, size_t journal, size_t n, enum forgery how)
+{
+	static struct surgery s;
+	static uint8_t room[1 << 16], message[1 << 12];
+	static struct field fields[FIELDS_MAX];
+	struct row_state from = { 0 }, to = { 0 };
+	struct buf raw = { 0 }, forged = { 0 };
+	struct wr w = wr_of(room, sizeof room);
+	struct tail_rows head;
+	struct entry e;
+	uint32_t context;
+	struct rd r;
+	char tail[64];
+	size_t at;
+
+	builder_tail(b, journal, tail);
+	surgery_open(&s, state_path_name, tail);
+	at = surgery_find(&s, TAIL_ROWS, n);
+	surgery_rows(&s, at, &head, &raw);
+	r = rd_of(raw.data, raw.len);
+	while (row_decode(&from, &r, fields, &e, &context) > 0) {
+		memset(message, 'x', sizeof message);
+		e.message = message;
+		e.message_len += how == LONGER;
+		row_encode(&to, &e, context, &w);
+	}
+	buf_append(&forged, room, w.len);
+	surgery_set_rows(&s, at, &head, &forged);
+	surgery_close(&s);
+	buf_done(&raw);
+	buf_done(&forged);
+}
+
+/* What has good checksums is known for another only when it is hashed: batches before it are kept, those behind it come later. */
+Test(segment_build, what_was_forged_is_not_carried_on)
+{
+	struct all_made all;
+	struct builder b;
+	struct sealed *s;
+	size_t seen = 0, whole;
+
+	make_state(&b);
+	forge_rows(&b, 1, 6, OTHER_WORD);
+	s = read_sealed(&b.state);
+	build(&b.state, 0, &all);
+	check_made(&all, s);
+	cr_assert(eq(sz, all.n, 1));
+	cr_expect(gt(u64, all.at[0].left_out, 0));
+	cr_expect(eq(u64, all.at[0].batches + all.at[0].left_out, s->n));
+	cr_expect(eq(u32, all.at[0].journals, 4));
+	for (size_t i = 0; i < s->n; i++)
+		seen += s->seen[i];
+	cr_expect(eq(u64, seen, all.at[0].batches));
+	whole = seen;
+	memset(s->seen, 0, sizeof s->seen);
+	build(&b.state, 100, &all);
+	check_made(&all, s);
+	for (size_t i = seen = 0; i < s->n; i++)
+		seen += s->seen[i];
+	cr_expect(gt(sz, seen, whole));
+	cr_expect(lt(sz, seen, s->n));
+	free(s);
+	builder_done(&b);
+}
+
+Test(segment_build, no_more_is_read_than_was_sealed)
+{
+	struct all_made all;
+	struct builder b;
+	struct sealed *s;
+
+	make_state(&b);
+	forge_rows(&b, 2, 4, LONGER);
+	s = read_sealed(&b.state);
+	build(&b.state, 0, &all);
+	check_made(&all, s);
+	cr_assert(eq(sz, all.n, 1));
+	cr_expect(gt(u64, all.at[0].left_out, 0));
+	cr_expect(eq(u64, all.at[0].batches + all.at[0].left_out, s->n));
+	free(s);
+	builder_done(&b);
+}
+
+/* Nothing is made of what was forged alone, and nobody stops for that: what comes later is in the segment that does. */
+Test(segment_build, where_nothing_is_as_it_was_sealed_nothing_is_made)
+{
+	struct all_made all;
+	struct builder b;
+	size_t j;
+
+	snprintf(state_path_name, sizeof state_path_name, "%s/state", tempdir());
+	builder_init(&b, state_path_name, (struct kes_params){ 2, 2 });
+	j = builder_open(&b, "one");
+	builder_log_many(&b, j, 40);
+	builder_commit(&b);
+	builder_log_many(&b, j, 10);
+	builder_commit(&b);
+	builder_end(&b);
+	forge_rows(&b, j, 0, OTHER_WORD);
+	build(&b.state, 0, &all);
+	cr_expect(eq(sz, all.n, 0));
+	build(&b.state, 30, &all);
+	cr_assert(eq(sz, all.n, 1));
+	cr_expect(eq(u64, all.at[0].first, 0));
+	cr_expect(eq(u64, all.at[0].batches, 1));
+	cr_expect(eq(u64, all.at[0].entries, 10));
+	cr_expect(eq(u64, all.at[0].left_out, 1));
 	builder_done(&b);
 }
 

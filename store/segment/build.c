@@ -23,12 +23,11 @@
 #include "bulla/error.h"
 #include "seal/history.h"
 #include "seal/ledger.h"
-#include "store/batchroot.h"
 #include "store/segment/coverage.h"
 #include "store/segment/hand.h"
-#include "store/segment/tails.h"
+#include "store/segment/take.h"
 
-enum { STAGED_MAX = 64 << 20 /* bytes of rows, in all segments at hand */ };
+enum { AWAITED_MAX = 1 << 18 /* batches, by all segments at hand */ };
 
 /* A batch to be packed. */
 struct task {
@@ -42,29 +41,43 @@ struct segment_builder {
 	struct history *history;
 	struct ledger ledger;
 	struct ledger_scan scan;
-	struct packed_tails tails;
-	struct field *fields; /* owned, FIELDS_MAX */
-	struct buf raw;
-	struct batchroot root;
+	struct batch_taker taker;
 	struct id origin;
 	int error;
 	struct coverage coverage;
-	uint64_t end;	    /* commits before this are done with */
-	uint64_t lost;	    /* batches of nobody knows whom, to be told with the next segment */
-	struct task *tasks; /* owned: of the commit at hand */
+	struct covered *only; /* one who is careful makes a segment of this tenant alone, */
+	uint64_t until;	      /* of commits from only->from to here */
+	uint64_t end;	      /* commits before this are done with */
+	uint64_t lost;	      /* batches of nobody knows whom, to be told with the next segment */
+	struct task *tasks;   /* owned: of the commit at hand */
 	size_t n_tasks, tasks_cap;
 	struct segment_hand *hands[HANDS_MAX]; /* owned; NULL: none */
 	unsigned n_hands;
 };
 
-/* Journals. */
-
-/* Whether an error is the tail's, and no reason to stop. */
-static bool is_damage(int r)
+static int new_builder(struct segment_builder **ret, const struct state *s,
+		       const struct segment_builder_options *o)
 {
-	return (r <= BULLA_ETRUNCATED && r != BULLA_ELIMIT) || r == -EIO || r == -ENOENT ||
-	       r == -ELOOP || r == -EISDIR || r == -ENXIO;
+	_cleanup_(segment_builder_freep) struct segment_builder *b = calloc(1, sizeof *b);
+
+	if (!b)
+		return -ENOMEM;
+	b->state = s;
+	b->options = *o;
+	b->options.packed = NULL;
+	b->until = UINT64_MAX;
+	b->ledger.fd = -1;
+	b->history = history_new();
+	b->taker.history = b->history;
+	b->taker.tails.state = s;
+	b->taker.fields = reallocarray(NULL, FIELDS_MAX, sizeof *b->taker.fields);
+	if (!b->history || !b->taker.fields)
+		return -ENOMEM;
+	*ret = TAKE_PTR(b);
+	return 0;
 }
+
+/* Journals. */
 
 /* @return 0, also where nobody says whose it is. */
 static int find_tenant(struct segment_builder *b, struct packed_journal *k,
@@ -75,8 +88,8 @@ static int find_tenant(struct segment_builder *b, struct packed_journal *k,
 
 	if (k->tenant || k->gone)
 		return 0;
-	r = packed_tail_tenant(&b->tails, j, &t);
-	k->gone = r < 0 && is_damage(r);
+	r = packed_tail_tenant(&b->taker.tails, j, &t);
+	k->gone = r < 0 && packed_tail_is_damage(r);
 	if (r < 0)
 		return k->gone ? 0 : r;
 	k->tenant = coverage_of(&b->coverage, &t);
@@ -90,14 +103,14 @@ static void let_go(struct segment_builder *b, unsigned i)
 {
 	struct covered *of = b->hands[i]->of;
 
-	for (uint32_t k = 0; k < b->tails.n; k++) {
-		struct packed_journal *known = &b->tails.at[k];
+	for (uint32_t k = 0; k < b->taker.tails.n; k++) {
+		struct packed_journal *known = &b->taker.tails.at[k];
 
 		known->gone = false;
 		if (known->tenant != of || !known->tail)
 			continue;
 		if (known->tail->left_out || history_journal(b->history, k)->closed)
-			packed_tail_close(&b->tails, known);
+			packed_tail_close(known);
 		else
 			known->tail->number = -1;
 	}
@@ -106,19 +119,71 @@ static void let_go(struct segment_builder *b, unsigned i)
 	b->n_hands--;
 }
 
+static int note_made(void *arg, const struct segment_made *m)
+{
+	*(struct segment_made *) arg = *m;
+	return 0;
+}
+
+/*
+ * What was read back is not what was sealed: make the segment once more, hashing each batch before it is taken, so that
+ * those that are not what was sealed stay out.  It may be that nothing is left.
+ */
+static int make_carefully(struct segment_builder *b, struct segment_hand *h)
+{
+	_cleanup_(segment_builder_freep) struct segment_builder *careful = NULL;
+	struct segment_builder_options o = b->options;
+	struct segment_made made = { .left_out = 0 };
+	struct covered *only;
+	int r;
+
+	o.entries_max = 0;
+	o.made = note_made;
+	o.arg = &made;
+	r = new_builder(&careful, b->state, &o);
+	if (r < 0)
+		return r;
+	only = coverage_of(&careful->coverage, &h->made.tenant);
+	if (!only)
+		return -ENOMEM;
+	only->from = h->made.first;
+	careful->only = only;
+	careful->until = h->made.end;
+	careful->taker.careful = true;
+	r = segment_builder_read(careful);
+	if (r >= 0)
+		r = segment_builder_finish(careful);
+	if (r < 0)
+		return r;
+	made.left_out += made.batches > 0 ? 0 : careful->lost;
+	h->made = made;
+	return 0;
+}
+
+/* Read what it waits for, and give it its name if it has any entry. */
+static int make(struct segment_builder *b, struct segment_hand *h)
+{
+	int r = batch_taker_take(&b->taker, h);
+
+	if (r >= 0 && h->made.batches > 0)
+		r = hand_finish(h, MAX_OF(b->end, h->made.end));
+	/* Who is careful has no second try. */
+	return r == BULLA_ECORRUPT && !b->only ? make_carefully(b, h) : r;
+}
+
 static int end_hand(struct segment_builder *b, unsigned i)
 {
 	struct segment_hand *h = b->hands[i];
-	int r = 0;
+	int r = make(b, h);
 
-	if (h->made.batches > 0) {
+	if (r >= 0 && h->made.batches > 0) {
 		h->made.left_out += b->lost;
 		b->lost = 0;
-		r = hand_finish(h, MAX_OF(b->end, h->made.end));
-		if (r >= 0)
-			h->of->from = h->made.end;
-		if (r >= 0 && b->options.made)
+		h->of->from = h->made.end;
+		if (b->options.made)
 			r = b->options.made(b->options.arg, &h->made);
+	} else {
+		b->lost += h->made.left_out;
 	}
 	let_go(b, i);
 	return r;
@@ -129,7 +194,7 @@ int segment_builder_finish(struct segment_builder *b)
 	int r = 0;
 
 	for (unsigned i = 0; r >= 0 && i < HANDS_MAX; i++)
-		if (b->hands[i] && b->hands[i]->made.batches > 0)
+		if (b->hands[i])
 			r = end_hand(b, i);
 	return r;
 }
@@ -141,7 +206,7 @@ static unsigned largest_hand(const struct segment_builder *b)
 
 	for (unsigned i = 1; i < HANDS_MAX; i++)
 		if (b->hands[i] && (!b->hands[largest] ||
-				    b->hands[i]->made.entries > b->hands[largest]->made.entries))
+				    hand_entries(b->hands[i]) > hand_entries(b->hands[largest])))
 			largest = i;
 	return largest;
 }
@@ -158,8 +223,8 @@ static int begin_hand(struct segment_builder *b, struct covered *of, uint64_t ti
 	while (i < HANDS_MAX && b->hands[i])
 		i++;
 	if (r >= 0)
-		r = hand_new(&b->hands[i], of, i, b->options.dirfd, b->options.level, &b->origin,
-			     time_ns);
+		r = hand_new(&b->hands[i], of, i + (b->only ? HANDS_MAX : 0), b->options.dirfd,
+			     b->options.level, &b->origin, time_ns);
 	if (r < 0)
 		return r;
 	of->hand = b->hands[i];
@@ -182,189 +247,64 @@ static int end_due(struct segment_builder *b, const struct commit *c)
 	return r;
 }
 
-/* With many at hand each keeps less. */
-static int bound_staged(struct segment_builder *b)
+/* Read what a segment waits for; with many at hand each keeps no more memory than it needs. */
+static int take_awaited(struct segment_builder *b, struct segment_hand *h)
+{
+	int r = batch_taker_take(&b->taker, h);
+
+	if (b->n_hands > 1)
+		segment_writer_relax(&h->writer);
+	return r;
+}
+
+/* With many at hand each waits for less. */
+static int bound_awaited(struct segment_builder *b)
 {
 	int r = 0;
 
 	while (r >= 0 && b->n_hands > 1) {
-		struct segment_writer *largest = NULL;
+		struct segment_hand *most = NULL;
 		size_t all = 0;
 
 		for (unsigned i = 0; i < HANDS_MAX; i++) {
-			struct segment_writer *w = b->hands[i] ? &b->hands[i]->writer : NULL;
+			struct segment_hand *h = b->hands[i];
 
-			all += w ? segment_writer_staged(w) : 0;
-			if (w &&
-			    (!largest || segment_writer_staged(w) > segment_writer_staged(largest)))
-				largest = w;
+			all += h ? h->n_awaited : 0;
+			if (h && (!most || h->n_awaited > most->n_awaited))
+				most = h;
 		}
-		if (all <= STAGED_MAX)
+		if (all <= AWAITED_MAX)
 			return 0;
-		r = segment_writer_flush(largest);
-		segment_writer_relax(largest);
+		r = take_awaited(b, most);
 	}
 	return r;
 }
 
 /* Batches. */
 
-/* The segment is told of a journal when its first batch comes: by then its identity has been read. */
-static int announce(struct segment_hand *h, struct packed_tail *r, const struct ledger_journal *j,
-		    const struct batch *batch)
+/* What one tenant has of a commit. */
+static int await_tenant(struct segment_builder *b, const struct sealed_commit *c,
+			const struct task *tasks, size_t n)
 {
-	struct segment_source source = {
-		.id = j->id,
-		.boot = j->boot,
-		.first_batch = batch->batch_no,
-		.first_seq = batch->first_seq,
-		.contexts = &r->tail.contexts,
-		.seeds = &r->tail.seeds,
-	};
-
-	if (r->number >= 0)
-		return 0;
-	if (!id_equal(&r->tail.header.journal, &j->id) || r->tail.contexts.n == 0 ||
-	    !hash_same(&r->tail.contexts.at[0].hash, &j->identity))
-		return BULLA_ETAMPERED;
-	r->number = segment_writer_journal(&h->writer, &source);
-	h->made.journals += r->number >= 0;
-	return r->number < 0 ? (int) r->number : 0;
-}
-
-static int begin_batch(struct segment_builder *b, struct segment_hand *h, struct packed_tail *r,
-		       const struct sealed_commit *c, uint32_t i)
-{
-	const struct batch *batch = &c->batches[i];
-	const uint8_t *seed = seeds_of(&r->tail.seeds, batch->batch_no);
-	int k;
-
-	if (!seed)
-		return BULLA_ETAMPERED;
-	k = announce(h, r, history_journal(b->history, c->handles[i]), batch);
-	if (k < 0)
-		return k;
-	batchroot_begin(&b->root, seed, batch->batch_no, batch->recovered);
-	return segment_writer_batch(&h->writer, (uint32_t) r->number, c->commit.number,
-				    batch->recovered ? BATCH_RECOVERED : 0, batch->mono_offset);
-}
-
-static int take_rows(struct segment_builder *b, struct segment_hand *h, struct packed_tail *r,
-		     const struct tail_rows *rows)
-{
-	struct row_state state = { 0 };
-	uint32_t context;
-	struct entry e;
-	struct rd rd;
-	int k;
-
-	k = tail_rows_unpack(rows, &b->raw);
-	if (k < 0)
-		return k;
-	rd = rd_of(b->raw.data, b->raw.len);
-	while ((k = row_decode(&state, &rd, b->fields, &e, &context)) > 0) {
-		if (context >= r->tail.contexts.n)
-			return BULLA_ECORRUPT;
-		e.context = r->tail.contexts.at[context].hash;
-		k = batchroot_add(&b->root, &e);
-		if (k >= 0)
-			k = segment_writer_add(&h->writer, &e, context);
-		if (k < 0)
-			return k;
-	}
-	return k;
-}
-
-/* `*ret_begun` tells whether the writer has a batch at hand. */
-static int read_rows(struct segment_builder *b, struct segment_hand *h, struct packed_tail *r,
-		     const struct sealed_commit *c, uint32_t i, bool *ret_begun)
-{
-	const struct batch *batch = &c->batches[i];
-	uint64_t n = 0;
-
-	while (n < batch->entries) {
-		struct tail_rows rows;
-		int k = packed_tail_next(r, batch->first_seq + n, &rows);
-
-		if (k >= 0 && n == 0) {
-			k = begin_batch(b, h, r, c, i);
-			*ret_begun = k >= 0;
-		}
-		if (k >= 0 && rows.count > batch->entries - n)
-			k = BULLA_ETAMPERED;
-		if (k >= 0)
-			k = take_rows(b, h, r, &rows);
-		if (k < 0)
-			return k;
-		n += rows.count;
-	}
-	return 0;
-}
-
-static int check_root(struct segment_builder *b, const struct batch *batch)
-{
-	struct hash root = batchroot_get(&b->root);
-
-	return batchroot_count(&b->root) == batch->entries && hash_same(&root, &batch->root)
-		       ? 0
-		       : BULLA_ETAMPERED;
-}
-
-static int take_batch(struct segment_builder *b, struct segment_hand *h,
-		      const struct sealed_commit *c, uint32_t i)
-{
-	const struct ledger_journal *j = history_journal(b->history, c->handles[i]);
-	struct packed_tail *r;
-	bool begun = false;
-	int k;
-
-	k = packed_tail_open(&b->tails, &b->tails.at[c->handles[i]], j, &r);
-	if (!r)
-		return k;
-	if (r->left_out) {
-		h->made.left_out++;
-		return 0;
-	}
-	/* A root that the ledger left to a segment went with it: what the tail has could be anything. */
-	if (k >= 0)
-		k = root_is_absent(&c->batches[i].root) ? -ENODATA
-							: read_rows(b, h, r, c, i, &begun);
-	if (k >= 0)
-		k = check_root(b, &c->batches[i]);
-	if (k >= 0)
-		return hand_remember(h, (uint32_t) r->number, &c->batches[i], c->commit.time_ns);
-	if (begun)
-		segment_writer_drop_batch(&h->writer);
-	/* What lies behind one that is not to be had can be the first of a journal. */
-	r->left_out = k != -ENODATA || r->number >= 0;
-	h->made.left_out++;
-	return k == -ENODATA || is_damage(k) ? 0 : k;
-}
-
-/* Take what one tenant has of a commit. */
-static int take_tenant(struct segment_builder *b, const struct sealed_commit *c,
-		       const struct task *tasks, size_t n)
-{
-	struct covered *of = b->tails.at[c->handles[tasks->batch]].tenant;
+	struct covered *of = b->taker.tails.at[c->handles[tasks->batch]].tenant;
 	int r = begin_hand(b, of, c->commit.time_ns);
 	struct segment_hand *h = of->hand;
 
 	for (size_t i = 0; r >= 0 && i < n; i++)
-		r = take_batch(b, h, c, tasks[i].batch);
-	if (r >= 0)
-		r = segment_writer_end_commit(&h->writer);
+		r = hand_await(h, &c->commit, c->handles[tasks[i].batch],
+			       &c->batches[tasks[i].batch]);
 	if (r < 0)
 		return r;
 	h->made.end = c->commit.number + 1;
-	if (b->n_hands > 1 && segment_writer_staged(&h->writer) == 0)
-		segment_writer_relax(&h->writer);
-	return 0;
+	return h->awaited_entries >= GROUP_ROWS || h->awaited_bytes >= GROUP_BYTES
+		       ? take_awaited(b, h)
+		       : 0;
 }
 
 /* A batch is to be packed, unless it is packed or pruned; or nobody says whose it is. */
 static int add_task(struct segment_builder *b, const struct sealed_commit *c, uint32_t i)
 {
-	struct packed_journal *k = packed_journal_of(&b->tails, c->handles[i]);
+	struct packed_journal *k = packed_journal_of(&b->taker.tails, c->handles[i]);
 	int r;
 
 	if (!k)
@@ -376,10 +316,10 @@ static int add_task(struct segment_builder *b, const struct sealed_commit *c, ui
 		return r;
 	if (!k->tenant) {
 		/* Once it was packed nobody needs its tail. */
-		b->lost += c->commit.number >= b->coverage.end;
+		b->lost += !b->only && c->commit.number >= b->coverage.end;
 		return 0;
 	}
-	if (covered_has(k->tenant, c->commit.number))
+	if (covered_has(k->tenant, c->commit.number) || (b->only && b->only != k->tenant))
 		return 0;
 	if (!room_for(&b->tasks, b->n_tasks, &b->tasks_cap, sizeof *b->tasks))
 		return -ENOMEM;
@@ -395,7 +335,7 @@ static int compare_tasks(const void *a, const void *b)
 	return c != 0 ? c : (x->batch > y->batch) - (x->batch < y->batch);
 }
 
-static int take_batches(struct segment_builder *b, const struct sealed_commit *c)
+static int await_batches(struct segment_builder *b, const struct sealed_commit *c)
 {
 	size_t from = 0, end;
 	int r = 0;
@@ -409,7 +349,7 @@ static int take_batches(struct segment_builder *b, const struct sealed_commit *c
 		for (end = from + 1;
 		     end < b->n_tasks && b->tasks[end].tenant == b->tasks[from].tenant;)
 			end++;
-		r = take_tenant(b, c, b->tasks + from, end - from);
+		r = await_tenant(b, c, b->tasks + from, end - from);
 	}
 	return r;
 }
@@ -419,9 +359,14 @@ static int end_full(struct segment_builder *b)
 	uint64_t full = b->options.entries_max > 0 ? b->options.entries_max : UINT64_MAX;
 	int r = 0;
 
-	for (unsigned i = 0; r >= 0 && i < HANDS_MAX; i++)
-		if (b->hands[i] && b->hands[i]->made.entries >= full)
+	for (unsigned i = 0; r >= 0 && i < HANDS_MAX; i++) {
+		if (!b->hands[i] || hand_entries(b->hands[i]) < full)
+			continue;
+		r = take_awaited(b, b->hands[i]);
+		/* Some may have been left out. */
+		if (r >= 0 && b->hands[i]->made.entries >= full)
 			r = end_hand(b, i);
+	}
 	return r;
 }
 
@@ -431,16 +376,17 @@ static int take_commit(void *arg, const struct sealed_commit *c)
 
 	if (c->commit.number == 0)
 		memcpy(b->origin.b, c->leaf.b, ID_SIZE);
-	if (b->options.idle)
+	if (b->options.idle || c->commit.number >= b->until ||
+	    (b->only && c->commit.number < b->only->from))
 		return 0;
 	b->error = end_due(b, &c->commit);
 	if (b->error >= 0)
-		b->error = take_batches(b, c);
+		b->error = await_batches(b, c);
 	b->end = c->commit.number + 1;
 	if (b->error >= 0)
 		b->error = end_full(b);
 	if (b->error >= 0)
-		b->error = bound_staged(b);
+		b->error = bound_awaited(b);
 	return b->error;
 }
 
@@ -449,21 +395,11 @@ static int take_commit(void *arg, const struct sealed_commit *c)
 int segment_builder_new(struct segment_builder **ret, const struct state *s,
 			const struct segment_builder_options *o)
 {
-	_cleanup_(segment_builder_freep) struct segment_builder *b = calloc(1, sizeof *b);
-	int r;
+	_cleanup_(segment_builder_freep) struct segment_builder *b = NULL;
+	int r = new_builder(&b, s, o);
 
-	if (!b)
-		return -ENOMEM;
-	b->state = s;
-	b->tails.state = s;
-	b->options = *o;
-	b->options.packed = NULL;
-	b->ledger.fd = -1;
-	b->history = history_new();
-	b->fields = reallocarray(NULL, FIELDS_MAX, sizeof *b->fields);
-	if (!b->history || !b->fields)
-		return -ENOMEM;
-	r = o->packed ? coverage_take(&b->coverage, o->packed) : 0;
+	if (r >= 0 && o->packed)
+		r = coverage_take(&b->coverage, o->packed);
 	if (r >= 0)
 		r = hands_sweep(o->dirfd);
 	if (r < 0)
@@ -478,12 +414,9 @@ struct segment_builder *segment_builder_free(struct segment_builder *b)
 		return NULL;
 	for (unsigned i = 0; i < HANDS_MAX; i++)
 		hand_free(b->hands[i]);
-	packed_tails_done(&b->tails);
+	batch_taker_done(&b->taker);
 	coverage_done(&b->coverage);
 	free(b->tasks);
-	free(b->fields);
-	buf_done(&b->raw);
-	batchroot_done(&b->root);
 	ledger_close(&b->ledger);
 	history_free(b->history);
 	free(b);
@@ -502,8 +435,9 @@ static int note_pruned(struct segment_builder *b)
 
 	ledger_close(&l);
 	for (uint32_t i = 0; r != -ENOMEM && i < history_n_journals(h); i++) {
-		struct packed_journal *k =
-			history_journal(h, i)->pruned ? packed_journal_of(&b->tails, i) : NULL;
+		struct packed_journal *k = history_journal(h, i)->pruned
+						   ? packed_journal_of(&b->taker.tails, i)
+						   : NULL;
 
 		if (k)
 			k->pruned = history_journal(h, i)->pruned_batches;
@@ -535,8 +469,8 @@ uint64_t segment_builder_pending(const struct segment_builder *b, uint64_t *ret_
 
 	*ret_since_ns = UINT64_MAX;
 	for (unsigned i = 0; i < HANDS_MAX; i++)
-		if (b->hands[i] && b->hands[i]->made.batches > 0) {
-			entries += b->hands[i]->made.entries;
+		if (b->hands[i] && hand_entries(b->hands[i]) > 0) {
+			entries += hand_entries(b->hands[i]);
 			*ret_since_ns = MIN_OF(*ret_since_ns, b->hands[i]->since_ns);
 		}
 	return entries;

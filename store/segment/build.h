@@ -5,9 +5,10 @@
 /**
  * Making segments out of what was sealed: a host's ledger, followed as it grows, and the tails that it speaks of.
  *
- * Only batches whose content has the root that was sealed are taken: what is damaged in a tail is not carried on as if it
+ * Only batches whose content has the root that was sealed are kept: what is damaged in a tail is not carried on as if it
  * were whole.  From such a batch on its journal is left out of the segment at hand, and stays in its tail; the next segment
- * goes on with it.
+ * goes on with it.  Content is hashed once, as the finished segment gives it back; if that is not what was sealed, the segment
+ * is made again and each batch hashed before it is taken.
  *
  * Each tenant has its own segments, and a segment at hand while it has entries that are in none.  A segment ends with the day
  * of its commits, so that it is old as a whole.

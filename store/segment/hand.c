@@ -14,6 +14,7 @@
 #include "base/io.h"
 #include "base/room.h"
 #include "base/text.h"
+#include "seal/record.h"
 
 int hand_new(struct segment_hand **ret, struct covered *of, unsigned number, int dirfd, int level,
 	     const struct id *origin, uint64_t time_ns)
@@ -51,18 +52,43 @@ struct segment_hand *hand_free(struct segment_hand *h)
 		unlinkat(h->dirfd, h->name, 0);
 	}
 	free(h->sealed);
+	free(h->awaited);
 	free(h);
 	return NULL;
 }
 
-int hand_remember(struct segment_hand *h, uint32_t journal, const struct batch *b, uint64_t time_ns)
+int hand_await(struct segment_hand *h, const struct commit *c, uint32_t handle,
+	       const struct batch *b)
+{
+	bool absent = root_is_absent(&b->root);
+
+	if (!room_for(&h->awaited, h->n_awaited, &h->awaited_cap, sizeof *h->awaited))
+		return -ENOMEM;
+	h->awaited[h->n_awaited++] = (struct hand_batch){
+		.handle = handle,
+		.entries = b->entries,
+		.commit = c->number,
+		.time_ns = c->time_ns,
+		.batch_no = b->batch_no,
+		.first_seq = b->first_seq,
+		.bytes = b->bytes,
+		.mono_offset = b->mono_offset,
+		.leaf = absent ? (struct hash){ { 0 } } : batch_leaf_hash(b),
+		.recovered = b->recovered,
+		.absent = absent,
+	};
+	h->awaited_entries += b->entries;
+	h->awaited_bytes += b->bytes;
+	return 0;
+}
+
+int hand_remember(struct segment_hand *h, uint32_t journal, const struct hand_batch *b)
 {
 	if (!room_for(&h->sealed, h->made.batches, &h->sealed_cap, sizeof *h->sealed))
 		return -ENOMEM;
-	h->sealed[h->made.batches++] =
-		(struct sealed_batch){ journal, b->batch_no, batch_leaf_hash(b) };
+	h->sealed[h->made.batches++] = (struct sealed_batch){ journal, b->batch_no, b->leaf };
 	h->made.entries += b->entries;
-	segment_writer_when(&h->writer, 0, time_ns);
+	segment_writer_when(&h->writer, 0, b->time_ns);
 	return 0;
 }
 

@@ -9,8 +9,6 @@
 #include "base/cleanup.h"
 #include "bulla/error.h"
 
-enum { OPEN_MAX = 256 };
-
 /* Journals. */
 
 struct packed_journal *packed_journal_of(struct packed_tails *t, uint32_t handle)
@@ -60,14 +58,6 @@ static struct packed_tail *tail_of(struct packed_journal *journal)
 	return journal->tail;
 }
 
-static void park_all(struct packed_tails *t)
-{
-	for (uint32_t i = 0; i < t->n; i++)
-		if (t->at[i].tail && t->at[i].tail->tail.fd >= 0)
-			tail_reader_park(&t->at[i].tail->tail);
-	t->n_open = 0;
-}
-
 int packed_tail_open(struct packed_tails *t, struct packed_journal *journal,
 		     const struct ledger_journal *j, struct packed_tail **ret)
 {
@@ -79,24 +69,25 @@ int packed_tail_open(struct packed_tails *t, struct packed_journal *journal,
 		return -ENOMEM;
 	if (p->left_out || p->tail.fd >= 0)
 		return 0;
-	if (t->n_open >= OPEN_MAX)
-		park_all(t);
 	tail_name(&j->id, name);
 	r = p->begun ? tail_reader_unpark(&p->tail, t->state->journals, name)
 		     : tail_reader_open(&p->tail, t->state->journals, name);
 	if (r < 0)
 		return r;
 	p->begun = true;
-	t->n_open++;
 	return 0;
 }
 
-void packed_tail_close(struct packed_tails *t, struct packed_journal *journal)
+void packed_tail_park(struct packed_tail *p)
+{
+	if (p->begun && p->tail.fd >= 0)
+		tail_reader_park(&p->tail);
+}
+
+void packed_tail_close(struct packed_journal *journal)
 {
 	struct packed_tail *p = journal->tail;
 
-	if (p && p->begun && p->tail.fd >= 0)
-		t->n_open--;
 	if (p && p->begun)
 		tail_reader_close(&p->tail);
 	free(p);
@@ -106,7 +97,7 @@ void packed_tail_close(struct packed_tails *t, struct packed_journal *journal)
 void packed_tails_done(struct packed_tails *t)
 {
 	for (uint32_t i = 0; i < t->n; i++)
-		packed_tail_close(t, &t->at[i]);
+		packed_tail_close(&t->at[i]);
 	free(t->at);
 	*t = (struct packed_tails){ 0 };
 }
@@ -134,4 +125,10 @@ int packed_tail_next(struct packed_tail *p, uint64_t first_seq, struct tail_rows
 		return item.rows.first_seq == first_seq ? 0 : BULLA_ETAMPERED;
 	}
 	return -ENODATA;
+}
+
+bool packed_tail_is_damage(int error)
+{
+	return (error <= BULLA_ETRUNCATED && error != BULLA_ELIMIT) || error == -EIO ||
+	       error == -ENOENT || error == -ELOOP || error == -EISDIR || error == -ENXIO;
 }

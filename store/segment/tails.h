@@ -5,7 +5,7 @@
 /**
  * The tails that a builder packs, each read as far as its batches have come, and what is known of their journals.
  *
- * Few files are open at a time: the others go on from where they were.
+ * One file is open at a time: the others go on from where they were.
  */
 
 #include <stdbool.h>
@@ -36,7 +36,7 @@ struct packed_journal {
 struct packed_tails {
 	const struct state *state;
 	struct packed_journal *at; /* owned, by handle */
-	uint32_t n, n_open;
+	uint32_t n;
 };
 
 void packed_tails_done(struct packed_tails *t);
@@ -52,7 +52,11 @@ _must_check_ int packed_tail_tenant(const struct packed_tails *t, const struct l
  */
 _must_check_ int packed_tail_open(struct packed_tails *t, struct packed_journal *journal,
 				  const struct ledger_journal *j, struct packed_tail **ret);
-void packed_tail_close(struct packed_tails *t, struct packed_journal *journal);
+/** Close its file, for now. */
+void packed_tail_park(struct packed_tail *p);
+void packed_tail_close(struct packed_journal *journal);
+/** Whether an error is the tail's, and no reason to stop. */
+bool packed_tail_is_damage(int error);
 /**
  * The next frame of rows that do not come before `first_seq`: what is before is in other segments, or damaged.
  *

@@ -401,11 +401,6 @@ int writer_group(struct segment_writer *w)
 	return directory.bad || w->groups.bad ? -ENOMEM : 0;
 }
 
-size_t segment_writer_staged(const struct segment_writer *w)
-{
-	return w->rows.bytes.len + w->rows.n_rows * sizeof *w->rows.rows;
-}
-
 int segment_writer_flush(struct segment_writer *w)
 {
 	return writer_group(w);

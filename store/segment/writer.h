@@ -85,8 +85,6 @@ _must_check_ int segment_writer_add(struct segment_writer *w, const struct entry
 void segment_writer_drop_batch(struct segment_writer *w);
 /** All batches of a commit are there: the group may end here.  @return 0, BULLA_ELIMIT, -ENOMEM, a negated errno. */
 _must_check_ int segment_writer_end_commit(struct segment_writer *w);
-/** Bytes of rows that wait for their group to be written. */
-size_t segment_writer_staged(const struct segment_writer *w);
 /** End the group with the commits that have come.  Errors as segment_writer_end_commit(). */
 _must_check_ int segment_writer_flush(struct segment_writer *w);
 /** Give back the memory that only writing a group needs, which the next one takes anew. */
