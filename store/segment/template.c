@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/**
+ * Most bytes of a message are letters and spaces that are part of no variable.  So what is looked for is a digit, a slash, or
+ * a dot between letters; from there one looks back to where the word began.  Nothing is looked at twice from two of these
+ * places: a variable that was found is a floor to looking back, and a row of words that was none is remembered.
+ */
+
 #include "store/segment/template.h"
 
 #include <errno.h>
@@ -14,6 +20,7 @@ enum {
 	NAME_MIN = 6,
 	DIGITS_MAX = 18,
 	UUID_SIZE = 36,
+	IPV4_SIZE_MIN = 7,
 	FORM_BIAS = 0x20, /* a template has no small bytes but its markers */
 };
 
@@ -21,21 +28,32 @@ enum class {
 	OTHER = 0,
 	LETTER = 1,
 	DIGIT = 2,
-	HEX_LOWER = 4,
+	HEX_LOWER = 4, /* digits, too */
 	HEX_UPPER = 8,
 	JOINT = 16,
-	PATH = 32
+	PATH = 32,
+	NAME = 64,   /* in names, besides letters and dots */
+	EVENT = 128, /* where a variable may be found */
 };
 
 static const uint8_t class_of[256] = {
-	['0' ... '9'] = DIGIT,	['a' ... 'f'] = LETTER | HEX_LOWER,
-	['g' ... 'z'] = LETTER, ['A' ... 'F'] = LETTER | HEX_UPPER,
-	['G' ... 'Z'] = LETTER, ['-'] = JOINT | PATH,
-	['_'] = JOINT | PATH,	['/'] = PATH,
-	['.'] = PATH,		['?'] = PATH,
-	['='] = PATH,		['&'] = PATH,
-	['%'] = PATH,		['+'] = PATH,
-	['~'] = PATH,		['@'] = PATH,
+	['0' ... '9'] = DIGIT | HEX_LOWER | HEX_UPPER | EVENT,
+	['a' ... 'f'] = LETTER | HEX_LOWER,
+	['g' ... 'z'] = LETTER,
+	['A' ... 'F'] = LETTER | HEX_UPPER,
+	['G' ... 'Z'] = LETTER,
+	['-'] = JOINT | PATH,
+	['_'] = JOINT | PATH | NAME,
+	['$'] = NAME,
+	['/'] = PATH | EVENT,
+	['.'] = PATH | EVENT,
+	['?'] = PATH,
+	['='] = PATH,
+	['&'] = PATH,
+	['%'] = PATH,
+	['+'] = PATH,
+	['~'] = PATH,
+	['@'] = PATH,
 };
 
 static inline bool is_word(uint8_t c)
@@ -43,39 +61,85 @@ static inline bool is_word(uint8_t c)
 	return class_of[c] & (LETTER | DIGIT);
 }
 
+static inline bool is_letter(uint8_t c)
+{
+	return class_of[c] & LETTER;
+}
+
 static inline bool is_digit(uint8_t c)
 {
-	return class_of[c] == DIGIT;
+	return class_of[c] & DIGIT;
 }
 
 /* Taking apart. */
 
-static bool put_text(struct taken *t, const uint8_t *p, size_t n)
+/* A message on its way.  What is before `floor` is told: in the key, or by a variable. */
+struct scan {
+	struct taken *to;
+	const uint8_t *p;
+	size_t n;
+	const struct timetext_base *base;
+	size_t floor;
+	size_t plain; /* up to here joined words are known not to be one variable */
+};
+
+/* The text before a variable, and behind the last. */
+static bool put_text(struct scan *s, size_t end)
 {
-	if (n > sizeof t->key - t->key_len)
+	struct taken *t = s->to;
+	const uint8_t *from = s->p + s->floor;
+	size_t n = end - s->floor;
+
+	if (n > TEMPLATE_SIZE_MAX - t->key_len)
 		return false;
-	memcpy(t->key + t->key_len, p, n);
+	/* Texts are short; the key has room for more, and often the message. */
+	if (n <= KEY_SLACK && s->n - s->floor >= KEY_SLACK)
+		memcpy(t->key + t->key_len, from, KEY_SLACK);
+	else
+		memcpy(t->key + t->key_len, from, n);
 	t->key_len += n;
+	s->floor = end;
 	return true;
 }
 
-static bool put_variable(struct taken *t, const struct variable *v)
+static bool put_mark(struct taken *t, const struct variable *v)
 {
 	uint8_t mark[] = { MARKER, v->kind, (uint8_t) (v->form.format + FORM_BIAS),
 			   (uint8_t) (v->form.separator + FORM_BIAS),
 			   (uint8_t) (v->form.digits + FORM_BIAS) };
+	size_t n = v->kind == VARIABLE_TIME ? 5 : 2;
 
-	if (t->n == VARIABLES_MAX)
+	if (t->n == VARIABLES_MAX || n > TEMPLATE_SIZE_MAX - t->key_len)
 		return false;
+	memcpy(t->key + t->key_len, mark, sizeof mark);
+	t->key_len += n;
 	t->variables[t->n++] = *v;
-	return put_text(t, mark, v->kind == VARIABLE_TIME ? 5 : 2);
+	return true;
 }
 
-static bool put(struct taken *t, enum variable_kind kind, const uint8_t *p, size_t n)
+/* @return where to go on, or 0 without room. */
+static size_t put(struct scan *s, enum variable_kind kind, size_t from, size_t end)
 {
-	struct variable v = { .kind = (uint8_t) kind, .len = (uint32_t) n, .p = p };
+	struct variable v = { .kind = (uint8_t) kind,
+			      .len = (uint32_t) (end - from),
+			      .p = s->p + from };
 
-	return put_variable(t, &v);
+	if (!put_text(s, from) || !put_mark(s->to, &v))
+		return 0;
+	return s->floor = end;
+}
+
+static size_t put_digits(struct scan *s, size_t from, size_t end)
+{
+	struct variable v = { .kind = VARIABLE_DIGITS,
+			      .len = (uint32_t) (end - from),
+			      .p = s->p + from };
+
+	for (size_t i = from; i < end; i++)
+		v.units = 10 * v.units + (uint64_t) (s->p[i] - '0');
+	if (!put_text(s, from) || !put_mark(s->to, &v))
+		return 0;
+	return s->floor = end;
 }
 
 /* @return length of an address in dotted decimal without leading zeroes, or 0. */
@@ -83,6 +147,9 @@ static size_t match_ipv4(const uint8_t *p, size_t n)
 {
 	size_t at = 0;
 
+	/* Most numbers are none. */
+	if (n < IPV4_SIZE_MIN || (p[1] != '.' && p[2] != '.' && p[3] != '.'))
+		return 0;
 	for (unsigned part = 0; part < 4; part++) {
 		unsigned v = 0, k = 0;
 
@@ -107,33 +174,11 @@ static bool match_uuid(const uint8_t *p, size_t n)
 		if (i == 8 || i == 13 || i == 18 || i == 23) {
 			if (p[i] != '-')
 				return false;
-		} else if (!(class_of[p[i]] & (DIGIT | HEX_LOWER))) {
+		} else if (!(class_of[p[i]] & HEX_LOWER)) {
 			return false;
 		}
 	}
 	return true;
-}
-
-/* A word of letters, one run of digits, and letters: only the digits change.  Anything else with digits changes whole. */
-static bool put_word(struct taken *t, const uint8_t *p, size_t n, uint8_t all, uint8_t common)
-{
-	size_t from = 0, to;
-
-	if (common & HEX_LOWER && n >= HEX_WORD_MIN && all & LETTER)
-		return put(t, VARIABLE_HEX, p, n);
-	if (common & HEX_UPPER && n >= HEX_WORD_MIN && all & LETTER)
-		return put(t, VARIABLE_HEX_UPPER, p, n);
-	while (!is_digit(p[from]))
-		from++;
-	for (to = from; to < n && is_digit(p[to]); to++)
-		;
-	for (size_t i = to; i < n; i++)
-		if (is_digit(p[i]))
-			return put(t, VARIABLE_WORD, p, n);
-	if (to - from > DIGITS_MAX)
-		return put(t, VARIABLE_WORD, p, n);
-	return put_text(t, p, from) && put(t, VARIABLE_DIGITS, p + from, to - from) &&
-	       put_text(t, p + to, n - to);
 }
 
 /* @return length of a path, or 0. */
@@ -147,150 +192,194 @@ static size_t match_path(const uint8_t *p, size_t n)
 	return len >= PATH_MIN && all & LETTER && p[1] != '/' ? len : 0;
 }
 
-/* @return length of words joined by dashes and underscores of which one mixes letters and digits, or 0. */
-static size_t match_joined(const uint8_t *p, size_t n)
+/* @return where words joined by dashes and underscores end; `*ret` tells whether they are one variable: one mixes letters and digits. */
+static size_t match_joined(const uint8_t *p, size_t n, bool *ret)
 {
-	size_t len = 0;
 	bool joined = false, mixed = false;
+	size_t len = 0;
 
 	while (len < n && is_word(p[len])) {
 		unsigned changes = 0;
+		uint8_t before = class_of[p[len]];
 
-		for (; len < n && is_word(p[len]); len++)
-			changes += len > 0 && is_word(p[len - 1]) &&
-				   is_digit(p[len]) != is_digit(p[len - 1]);
-		mixed |= changes > 1;
+		for (len++; len < n && is_word(p[len]); len++) {
+			changes += (class_of[p[len]] ^ before) & DIGIT;
+			before = class_of[p[len]];
+		}
+		mixed |= changes > DIGIT;
 		if (len + 1 < n && class_of[p[len]] & JOINT && is_word(p[len + 1])) {
 			joined = true;
 			len++;
 		}
 	}
-	return joined && mixed ? len : 0;
+	*ret = joined && mixed;
+	return len;
 }
 
-/* @return length of letters with dots between, or 0. */
-static size_t match_name(const uint8_t *p, size_t n)
+/* A time that begins with a month's name may begin before its first digit.  @return where it begins. */
+static size_t month_before(const struct scan *s, size_t at)
 {
-	size_t len = 0, dots = 0;
+	size_t space = at > s->floor + 4 && s->p[at - 2] == ' ' ? 2 : 1;
 
-	for (; len < n; len++) {
-		if (p[len] == '.' && len > 0 && len + 1 < n && class_of[p[len + 1]] & LETTER)
-			dots++;
-		else if (!(class_of[p[len]] & LETTER) && p[len] != '_' && p[len] != '$')
-			break;
-	}
-	if (len < n && is_word(p[len]))
+	if (at < s->floor + 3 + space || s->p[at - 1] != ' ' || !is_letter(s->p[at - 3 - space]) ||
+	    (at > 3 + space && is_word(s->p[at - 4 - space])))
+		return at;
+	return at - 3 - space;
+}
+
+/* Try a time.  @return as take_word(), SIZE_MAX when there is none. */
+static size_t take_time(struct scan *s, size_t from)
+{
+	struct variable v = { .kind = VARIABLE_TIME, .p = s->p + from };
+	size_t took = timetext_read(v.p, s->n - from, s->base, &v.form, &v.units);
+
+	if (took == 0)
+		return SIZE_MAX;
+	v.len = (uint32_t) took;
+	if (!put_text(s, from) || !put_mark(s->to, &v))
 		return 0;
-	return dots > 0 && len >= NAME_MIN ? len : 0;
+	return s->floor = from + took;
 }
 
-/* Try what is longer than a word.  @return its length, 0 when there is none, SIZE_MAX when it has no room. */
-static size_t take_long(struct taken *t, const uint8_t *p, size_t n,
-			const struct timetext_base *base)
+/* Try what has a form of its own, for a word with a digit at `at`.  @return as take_word(), SIZE_MAX when there is none. */
+static size_t take_formed(struct scan *s, size_t word, size_t at)
 {
-	struct variable v = { .kind = VARIABLE_TIME, .p = p };
-	size_t took = timetext_read(p, n, base, &v.form, &v.units);
+	size_t left = s->n - word, took;
 
-	if (took > 0) {
-		v.len = (uint32_t) took;
-		return put_variable(t, &v) ? took : SIZE_MAX;
-	}
-	if (is_digit(p[0]) && (took = match_ipv4(p, n)) > 0)
-		return put(t, VARIABLE_IPV4, p, took) ? took : SIZE_MAX;
-	if (n >= UUID_SIZE && p[8] == '-' && match_uuid(p, n))
-		return put(t, VARIABLE_UUID, p, UUID_SIZE) ? UUID_SIZE : SIZE_MAX;
-	return 0;
-}
-
-/* Try what is made of several words.  @return as take_long(). */
-static size_t take_composed(struct taken *t, const uint8_t *p, size_t n)
-{
-	size_t took = match_joined(p, n);
-	enum variable_kind kind = VARIABLE_WORD;
-
-	if (took == 0 && !is_digit(p[0])) {
-		took = match_name(p, n);
-		kind = VARIABLE_NAME;
-	}
-	return took == 0 || put(t, kind, p, took) ? took : SIZE_MAX;
-}
-
-/* Take the word that begins here.  @return its length, or 0 when the message has to stay whole. */
-static size_t take_word(struct taken *t, const uint8_t *p, size_t n,
-			const struct timetext_base *base)
-{
-	uint8_t all = 0, common = HEX_LOWER | HEX_UPPER;
-	size_t len = 0;
-
-	if (is_digit(p[0]) || (class_of[p[0]] & (HEX_LOWER)) ||
-	    (p[0] >= 'A' && n > 3 && p[3] == ' ')) {
-		size_t took = take_long(t, p, n, base);
-
+	if (word == at) {
+		took = take_time(s, month_before(s, at));
+		if (took != SIZE_MAX)
+			return took;
+		took = match_ipv4(s->p + at, left);
 		if (took > 0)
-			return took == SIZE_MAX ? 0 : took;
+			return put(s, VARIABLE_IPV4, at, at + took);
 	}
-	len = take_composed(t, p, n);
-	if (len > 0)
-		return len == SIZE_MAX ? 0 : len;
-	/* What is behind "0x" is of any length. */
-	if (n > 2 && p[0] == '0' && p[1] == 'x' && class_of[p[2]] & (DIGIT | HEX_LOWER)) {
-		for (len = 2; len < n && class_of[p[len]] & (DIGIT | HEX_LOWER); len++)
-			;
-		if (len == n || !is_word(p[len]))
-			return put_text(t, p, 2) && put(t, VARIABLE_HEX, p + 2, len - 2) ? len : 0;
-	}
-	for (len = 0; len < n && is_word(p[len]); len++) {
-		all |= class_of[p[len]];
-		if (!is_digit(p[len]))
-			common &= class_of[p[len]];
-	}
-	if (!(all & DIGIT))
-		return put_text(t, p, len) ? len : 0;
-	return put_word(t, p, len, all, common) ? len : 0;
+	if (left >= UUID_SIZE && s->p[word + 8] == '-' && match_uuid(s->p + word, left))
+		return put(s, VARIABLE_UUID, word, word + UUID_SIZE);
+	return SIZE_MAX;
 }
 
-static inline bool begins_path(const uint8_t *p, size_t at)
+/* Try words that are joined.  @return as take_word(), SIZE_MAX where they are none, or not one. */
+static size_t take_joined(struct scan *s, size_t word, size_t end)
 {
-	return p[at] == '/' && (at == 0 || (!is_word(p[at - 1]) && !(class_of[p[at - 1]] & PATH) &&
-					    p[at - 1] != ':'));
+	size_t from = word, len;
+	bool is;
+
+	if (word < s->plain)
+		return SIZE_MAX;
+	/* The words before have no digits. */
+	while (from > s->floor + 1 && class_of[s->p[from - 1]] & JOINT && is_letter(s->p[from - 2]))
+		for (from--; from > s->floor && is_letter(s->p[from - 1]);)
+			from--;
+	if (from == word && !(end < s->n && class_of[s->p[end]] & JOINT))
+		return SIZE_MAX;
+	if (s->n - from >= UUID_SIZE && s->p[from + 8] == '-' &&
+	    match_uuid(s->p + from, s->n - from))
+		return put(s, VARIABLE_UUID, from, from + UUID_SIZE);
+	len = match_joined(s->p + from, s->n - from, &is);
+	s->plain = from + len;
+	return is ? put(s, VARIABLE_WORD, from, from + len) : SIZE_MAX;
+}
+
+/* A word of letters, one run of digits, and letters: only the digits change.  Anything else with digits changes whole. */
+static size_t take_single(struct scan *s, size_t word, size_t at, size_t end, uint8_t common)
+{
+	const uint8_t *p = s->p;
+	size_t to = at + 1;
+
+	/* What is behind "0x" is of any length. */
+	if (word == at && p[at] == '0' && end - at > 2 && p[at + 1] == 'x') {
+		for (to = at + 2; to < end && class_of[p[to]] & HEX_LOWER; to++)
+			;
+		if (to == end)
+			return put(s, VARIABLE_HEX, at + 2, end);
+	}
+	for (to = at + 1; to < end && is_digit(p[to]); to++)
+		;
+	if (end - word >= HEX_WORD_MIN && common & (HEX_LOWER | HEX_UPPER) &&
+	    (word < at || to < end))
+		return put(s, common & HEX_LOWER ? VARIABLE_HEX : VARIABLE_HEX_UPPER, word, end);
+	if (to - at > DIGITS_MAX)
+		return put(s, VARIABLE_WORD, word, end);
+	for (size_t i = to; i < end; i++)
+		if (is_digit(p[i]))
+			return put(s, VARIABLE_WORD, word, end);
+	return put_digits(s, at, to) == 0 ? 0 : end;
+}
+
+/* Take the word with a digit at `at`, and none before it.  @return where to go on, or 0 when the message has to stay whole. */
+static size_t take_word(struct scan *s, size_t at)
+{
+	uint8_t common = HEX_LOWER | HEX_UPPER;
+	size_t word = at, end, took;
+
+	for (; word > s->floor && is_letter(s->p[word - 1]); word--)
+		common &= class_of[s->p[word - 1]];
+	took = take_formed(s, word, at);
+	if (took != SIZE_MAX)
+		return took;
+	for (end = at; end < s->n && is_word(s->p[end]); end++)
+		common &= class_of[s->p[end]];
+	took = take_joined(s, word, end);
+	return took != SIZE_MAX ? took : take_single(s, word, at, end, common);
+}
+
+/* Letters with a dot between at `at`, and more of them.  @return as take_word(). */
+static size_t take_name(struct scan *s, size_t at)
+{
+	const uint8_t *p = s->p;
+	size_t from = at, end = at + 1;
+
+	if (end == s->n || !is_letter(p[end]))
+		return end;
+	while (from > s->floor && class_of[p[from - 1]] & (LETTER | NAME))
+		from--;
+	while (from < at && !is_letter(p[from]))
+		from++;
+	if (from == at)
+		return end;
+	for (; end < s->n; end++)
+		if (!(class_of[p[end]] & (LETTER | NAME)) &&
+		    !(p[end] == '.' && end + 1 < s->n && is_letter(p[end + 1])))
+			break;
+	return end - from < NAME_MIN || (end < s->n && is_digit(p[end]))
+		       ? end
+		       : put(s, VARIABLE_NAME, from, end);
+}
+
+/* A path from `at` on, if there is one.  @return as take_word(). */
+static size_t take_path(struct scan *s, size_t at)
+{
+	uint8_t before = at > 0 ? s->p[at - 1] : ' ';
+	size_t len;
+
+	if (is_word(before) || class_of[before] & PATH || before == ':')
+		return at + 1;
+	len = match_path(s->p + at, s->n - at);
+	return len > 0 ? put(s, VARIABLE_PATH, at, at + len) : at + 1;
 }
 
 bool template_take(struct taken *t, const uint8_t *p, size_t n, const struct timetext_base *base)
 {
+	struct scan s = { .to = t, .p = p, .n = n, .base = base };
 	size_t at = 0;
 
 	t->key_len = 0;
 	t->n = 0;
 	if (n > TEMPLATE_MESSAGE_MAX || (n > 0 && memchr(p, MARKER, n)))
 		return false;
-	while (at < n) {
-		size_t from = at, took;
-
-		while (at < n && !is_word(p[at]) && !begins_path(p, at))
+	for (;;) {
+		while (at < n && !(class_of[p[at]] & EVENT))
 			at++;
-		if (!put_text(t, p + from, at - from))
-			return false;
 		if (at == n)
-			break;
-		if (p[at] == '/') {
-			took = match_path(p + at, n - at);
-			if (took > 0 ? !put(t, VARIABLE_PATH, p + at, took)
-				     : !put_text(t, p + at, 1))
-				return false;
-			at += MAX_OF(took, 1ul);
-			continue;
-		}
-		took = take_word(t, p + at, n - at, base);
-		if (took == 0)
-			return false;
-		at += took;
-		/* What follows a time or an address may be letters: those are text. */
-		for (from = at; at < n && is_word(p[at]) && !is_digit(p[at]); at++)
-			;
-		if (!put_text(t, p + from, at - from))
+			return put_text(&s, n);
+		if (is_digit(p[at]))
+			at = take_word(&s, at);
+		else
+			at = p[at] == '/' ? take_path(&s, at) : take_name(&s, at);
+		if (at == 0)
 			return false;
 	}
-	return true;
 }
 
 /* Reading. */
@@ -357,15 +446,15 @@ bool variable_may_hold(uint8_t kind, uint8_t c)
 
 	switch (kind) {
 	case VARIABLE_DIGITS:
-		return class == DIGIT;
+		return class & DIGIT;
 	case VARIABLE_HEX:
-		return class & (DIGIT | HEX_LOWER);
+		return class & HEX_LOWER;
 	case VARIABLE_HEX_UPPER:
-		return class & (DIGIT | HEX_UPPER);
+		return class & HEX_UPPER;
 	case VARIABLE_IPV4:
-		return class == DIGIT || c == '.';
+		return class & DIGIT || c == '.';
 	case VARIABLE_UUID:
-		return class & (DIGIT | HEX_LOWER) || c == '-';
+		return class & HEX_LOWER || c == '-';
 	case VARIABLE_PATH:
 		return class & (LETTER | DIGIT | PATH);
 	case VARIABLE_NAME:
@@ -374,5 +463,5 @@ bool variable_may_hold(uint8_t kind, uint8_t c)
 		return class & (LETTER | DIGIT | JOINT);
 	}
 	/* A time: what formats and fractions are made of, and the letters of months. */
-	return class == DIGIT || (c != 0 && strchr(" -/:.,TJanFebMrApyulgSOctNovDi", c));
+	return class & DIGIT || (c != 0 && strchr(" -/:.,TJanFebMrApyulgSOctNovDi", c));
 }

@@ -24,6 +24,7 @@ enum {
 	VARIABLES_MAX = 64,	  /* of a message */
 	TEMPLATE_SIZE_MAX = 4096, /* and bytes of a template; beyond these a message stays whole */
 	TEMPLATE_MESSAGE_MAX = 16384,
+	KEY_SLACK = 16,
 };
 
 /** What a variable is; the letters stand in files. */
@@ -44,12 +45,12 @@ struct variable {
 	struct timetext_form form; /* of a time */
 	uint32_t len;
 	const uint8_t *p; /* the text; borrowed */
-	uint64_t units;	  /* of a time */
+	uint64_t units;	  /* of a time; of digits, their number */
 };
 
 /** A message taken apart; reused from message to message. */
 struct taken {
-	uint8_t key[TEMPLATE_SIZE_MAX];
+	uint8_t key[TEMPLATE_SIZE_MAX + KEY_SLACK];
 	size_t key_len;
 	struct variable variables[VARIABLES_MAX];
 	unsigned n;

@@ -16,6 +16,8 @@ static const char *const formats[TIMETEXT_FORMATS] = {
 	"m-d H:M:S",   "m.d H:M:S",   "y/m/d H:M:S", "d b Y H:M:S", "Y-m-d-H.M.S", "ymd HMS",
 	"H:M:S",       "s",	      "Y.m.d",	     "Y-m-d",
 };
+static const uint8_t format_sizes[TIMETEXT_FORMATS] = { 19, 19, 19, 20, 15, 15, 14, 14,
+							17, 20, 19, 13, 8,  10, 10, 10 };
 static const char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 enum { SECONDS_A_DAY = 86400, YEAR_MIN = 1971, YEAR_MAX = 2199 };
@@ -155,97 +157,87 @@ static inline bool is_digit(uint8_t c)
 	return c >= '0' && c <= '9';
 }
 
-/* @return the number of n digits, or -1. */
-static int64_t digits(const uint8_t *p, size_t left, size_t n)
+/* Take n digits.  @return whether they are. */
+static inline bool take_digits(const uint8_t *p, unsigned n, uint64_t *ret)
 {
-	int64_t v = 0;
+	uint64_t v = 0;
 
-	if (left < n)
-		return -1;
-	for (size_t i = 0; i < n; i++) {
+	for (unsigned i = 0; i < n; i++) {
 		if (!is_digit(p[i]))
-			return -1;
-		v = 10 * v + (p[i] - '0');
+			return false;
+		v = 10 * v + (uint64_t) (p[i] - '0');
 	}
-	return v;
+	*ret = v;
+	return true;
 }
 
-static int64_t month_by_name(const uint8_t *p, size_t left)
+static inline bool take_pair(const uint8_t *p, unsigned *ret)
 {
-	if (left < 3)
-		return -1;
-	for (unsigned i = 0; i < 12; i++)
-		if (memcmp(p, month_names + (size_t) 3 * i, 3) == 0)
-			return i + 1;
-	return -1;
+	*ret = 10u * (p[0] - '0') + p[1] - '0';
+	return is_digit(p[0]) && is_digit(p[1]);
+}
+
+static bool take_month(const uint8_t *p, unsigned *ret)
+{
+	for (*ret = 1; *ret <= 12; ++*ret)
+		if (memcmp(p, month_names + (size_t) 3 * (*ret - 1), 3) == 0)
+			return true;
+	return false;
 }
 
 /* One element of a format.  @return how many bytes it took, or 0. */
-static size_t read_element(char element, const uint8_t *p, size_t left, struct parts *t)
+static inline size_t read_element(char element, const uint8_t *p, struct parts *t)
 {
-	size_t width = element == 'Y' ? 4 : element == 's' ? 10 : element == 'b' ? 3 : 2;
-	int64_t v;
+	unsigned *pair = &t->second, two;
+	uint64_t v;
 
-	if (element == 'b')
-		v = month_by_name(p, left);
-	else if (element == 'e')
-		v = left >= 2 && p[0] == ' ' ? digits(p + 1, left - 1, 1) : -1;
-	else
-		v = digits(p, left, width);
-	if (v < 0)
-		return 0;
 	switch (element) {
 	case 'Y':
+		if (!take_digits(p, 4, &v))
+			return 0;
 		t->year = (int) v;
-		break;
-	case 'y':
-		t->year = 2000 + (int) v;
-		break;
-	case 'm':
+		return 4;
+	case 's':
+		return take_digits(p, 10, &t->seconds) ? 10 : 0;
 	case 'b':
-		t->month = (unsigned) v;
+		return take_month(p, &t->month) ? 3 : 0;
+	case 'e':
+		t->day = (unsigned) (p[1] - '0');
+		return p[0] == ' ' && is_digit(p[1]) ? 2 : 0;
+	case 'y':
+		t->year = take_pair(p, &two) ? 2000 + (int) two : 0;
+		return t->year ? 2 : 0;
+	case 'm':
+		pair = &t->month;
 		break;
 	case 'd':
-	case 'e':
-		t->day = (unsigned) v;
+		pair = &t->day;
 		break;
 	case 'H':
-		t->hour = (unsigned) v;
+		pair = &t->hour;
 		break;
 	case 'M':
-		t->minute = (unsigned) v;
+		pair = &t->minute;
 		break;
 	case 'S':
-		t->second = (unsigned) v;
 		break;
-	case 's':
-		t->seconds = (uint64_t) v;
-		break;
+	default:
+		return p[0] == (uint8_t) element;
 	}
-	return width;
+	return take_pair(p, pair) ? 2 : 0;
 }
 
-static bool is_element(char c)
+/* @return whether the bytes are of the format, as many as it has. */
+static bool read_format(const char *f, const uint8_t *p, struct parts *t)
 {
-	return strchr("YymbdeHMSs", c) != NULL;
-}
-
-static size_t read_format(const char *f, const uint8_t *p, size_t n, struct parts *t)
-{
-	size_t at = 0;
-
 	for (; *f; f++) {
-		size_t took = 0;
+		size_t took = read_element(*f, p, t);
 
-		if (is_element(*f))
-			took = read_element(*f, p + at, n - at, t);
-		else if (at < n && p[at] == (uint8_t) *f)
-			took = 1;
 		if (took == 0)
-			return 0;
-		at += took;
+			return false;
+		p += took;
 	}
-	return at;
+	return true;
 }
 
 /* The second that the parts tell; 0 when they tell none. */
@@ -282,8 +274,10 @@ static size_t read_fraction(char first, const uint8_t *p, size_t n, struct timet
 			return SIZE_MAX;
 	}
 	form->digits = (uint8_t) k;
-	*ret = (uint64_t) digits(p + (form->separator != 0), n, k);
-	return k + (form->separator != 0);
+	/* They were found to be digits. */
+	return take_digits(p + (form->separator != 0), (unsigned) k, ret)
+		       ? k + (form->separator != 0)
+		       : 0;
 }
 
 static size_t try_format(unsigned number, const uint8_t *p, size_t n,
@@ -295,11 +289,11 @@ static size_t try_format(unsigned number, const uint8_t *p, size_t n,
 	uint64_t second, fraction = 0;
 	size_t at, more = 0;
 
+	at = format_sizes[number];
+	if (n < at || !read_format(f, p, &t))
+		return 0;
 	if (f[0] == 'H')
 		date_of(base->day, &t.year, &t.month, &t.day);
-	at = read_format(f, p, n, &t);
-	if (at == 0)
-		return 0;
 	second = second_of(f[0], &t);
 	if (second == 0)
 		return 0;
@@ -312,11 +306,11 @@ static size_t try_format(unsigned number, const uint8_t *p, size_t n,
 	return at + more;
 }
 
-/* Formats by how the text begins; the longer ones first.  Ends with -1. */
+/* Formats by how the text begins, with a look at what comes later.  Ends with -1. */
 static const int8_t *candidates(const uint8_t *p, size_t n)
 {
-	static const int8_t none[] = { -1 }, named[] = { 4, 5, -1 },
-			    four[] = { 0, 1, 10, 2, 14, 15, -1 }, clock[] = { 12, -1 },
+	static const int8_t none[] = { -1 }, named[] = { 4, 5, -1 }, iso[] = { 0, 1, 10, 15, -1 },
+			    year_slash[] = { 2, -1 }, year_dot[] = { 14, -1 }, clock[] = { 12, -1 },
 			    slash[] = { 3, 8, -1 }, dash[] = { 6, -1 }, dot[] = { 7, -1 },
 			    space[] = { 9, -1 }, six[] = { 11, -1 }, epoch[] = { 13, -1 };
 	size_t k = 0;
@@ -324,20 +318,27 @@ static const int8_t *candidates(const uint8_t *p, size_t n)
 	if (n < 8)
 		return none;
 	if (!is_digit(p[0]))
-		return named;
+		return p[3] == ' ' ? named : none;
 	while (k < n && k < 20 && is_digit(p[k]))
 		k++;
-	if (k == 2)
-		return p[2] == ':'   ? clock
-		       : p[2] == '/' ? slash
-		       : p[2] == '-' ? dash
-		       : p[2] == '.' ? dot
-		       : p[2] == ' ' ? space
+	switch (k) {
+	case 2:
+		if (p[2] == ' ')
+			return p[6] == ' ' ? space : none;
+		if (p[2] == ':')
+			return p[5] == ':' ? clock : none;
+		if (p[2] == '/')
+			return p[5] == '/' || p[6] == '/' ? slash : none;
+		return p[5] != ' ' ? none : p[2] == '-' ? dash : p[2] == '.' ? dot : none;
+	case 4:
+		return p[7] != p[4]  ? none
+		       : p[4] == '-' ? iso
+		       : p[4] == '/' ? year_slash
+		       : p[4] == '.' ? year_dot
 				     : none;
-	if (k == 4)
-		return four;
-	if (k == 6)
-		return six;
+	case 6:
+		return p[6] == ' ' ? six : none;
+	}
 	return k == 10 || k == 13 || k == 16 || k == 19 ? epoch : none;
 }
 
