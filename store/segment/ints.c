@@ -2,13 +2,13 @@
 
 /**
  * The form is chosen by what the bytes of each would weigh: their entropy of order 0, which is about what the compressor
- * makes of columns that have no repetitions longer than a value.  Runs and dictionaries catch those that have.
+ * makes of columns that have no repetitions longer than a value.  Runs and dictionaries catch those that have.  Most columns
+ * are of a few numbers: there it is the bytes themselves that count, in one of two forms.
  */
 
 #include "store/segment/ints.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,12 +25,37 @@ enum form {
 	FORM_RUNS,
 };
 
-enum { DICT_MAX = 256, DICT_SLOTS = 1024, SMALL = 8 };
+enum {
+	DICT_MAX = 256,
+	DICT_SLOTS = 1024,
+	FEW = 32,     /* numbers: of so few entropy tells nothing, and their bytes are counted */
+	SPARSE = 128, /* fewer bytes than this are counted by going over them again */
+};
 
 void ints_scratch_done(struct ints_scratch *s)
 {
 	free(s->words);
+	free(s->bytes);
 	*s = (struct ints_scratch){ 0 };
+}
+
+static bool scratch_room(struct ints_scratch *s, size_t n)
+{
+	uint64_t *words;
+	uint8_t *bytes;
+
+	if (n <= s->cap)
+		return true;
+	n = MAX_OF(2 * s->cap, n + 64);
+	words = reallocarray(s->words, n, sizeof *words);
+	if (words)
+		s->words = words;
+	bytes = reallocarray(s->bytes, n, VARINT_SIZE_MAX);
+	if (bytes)
+		s->bytes = bytes;
+	if (words && bytes)
+		s->cap = n;
+	return words && bytes;
 }
 
 static unsigned bits_of(uint64_t v)
@@ -38,57 +63,120 @@ static unsigned bits_of(uint64_t v)
 	return v == 0 ? 0 : 64 - (unsigned) __builtin_clzll(v);
 }
 
-/* Weighing, in bits. */
-
-struct histogram {
-	uint32_t of[256];
-};
-
-static double weigh_histogram(const struct histogram *h, size_t n)
+static size_t bits_size(size_t n, unsigned bits)
 {
-	double bits = 0;
-	unsigned distinct = 0;
-
-	if (n == 0)
-		return 0;
-	for (unsigned i = 0; i < 256; i++) {
-		if (h->of[i] == 0)
-			continue;
-		bits -= h->of[i] * (double) log2f((float) h->of[i] / (float) n);
-		distinct++;
-	}
-	/* The code itself has to be told. */
-	return bits + 5.0 * distinct;
+	return (n * bits + 7) / 8;
 }
 
-static double weigh_planes(const uint64_t *v, size_t n, uint64_t base, unsigned bytes)
+/* Weighing, in bits. */
+
+/* To a hundredth: the exponent, and a parabola through the mantissa. */
+static inline float log2_of(uint32_t v)
 {
-	double bits = 0;
+	float f = (float) v, m;
+	uint32_t bits;
+
+	memcpy(&bits, &f, sizeof bits);
+	bits = (bits & 0x7fffff) | 0x3f800000;
+	memcpy(&m, &bits, sizeof m);
+	memcpy(&bits, &f, sizeof bits);
+	return (float) (int) (bits >> 23) - 127.0f + ((-0.33582878f * m + 2.0f) * m - 1.65871759f);
+}
+
+/* @return n * log2(n) less the same of each symbol's number, and what it costs to tell the code. */
+static float weigh_counts(const uint32_t *count, size_t n)
+{
+	float bits = (float) n * log2_of((uint32_t) n);
+	unsigned distinct = 0;
+
+	for (unsigned i = 0; i < 256; i++) {
+		/* 1 * log2(1) is 0, too. */
+		bits -= (float) count[i] * log2_of(MAX_OF(count[i], 1u));
+		distinct += count[i] > 0;
+	}
+	return bits + 5.0f * (float) distinct;
+}
+
+/* Few bytes: their counts are taken back one by one, so that all are zero again. */
+static float weigh_few(uint32_t *count, const uint8_t *p, size_t n)
+{
+	float bits = (float) n * log2_of((uint32_t) n);
+	unsigned distinct = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count[p[i]]++;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t k = count[p[i]];
+
+		if (k == 0)
+			continue;
+		count[p[i]] = 0;
+		distinct++;
+		if (k > 1)
+			bits -= (float) k * log2_of(k);
+	}
+	return bits + 5.0f * (float) distinct;
+}
+
+/* Two counts of each, for a byte is often followed by itself. */
+static float weigh_many(const uint8_t *p, size_t n)
+{
+	uint32_t count[2][256] = { 0 };
+	size_t i = 0;
+
+	for (; i + 2 <= n; i += 2) {
+		count[0][p[i]]++;
+		count[1][p[i + 1]]++;
+	}
+	if (i < n)
+		count[0][p[i]]++;
+	for (i = 0; i < 256; i++)
+		count[0][i] += count[1][i];
+	return weigh_counts(count[0], n);
+}
+
+static float weigh_bytes(struct ints_scratch *s, const uint8_t *p, size_t n)
+{
+	float bits = n == 0 ? 0 : n < SPARSE ? weigh_few(s->count, p, n) : weigh_many(p, n);
+
+	return MIN_OF(bits, 8.0f * (float) n);
+}
+
+static void get_plane(const uint64_t *v, size_t n, uint64_t base, unsigned k, uint8_t *to)
+{
+	for (size_t i = 0; i < n; i++)
+		to[i] = (uint8_t) ((v[i] - base) >> (8 * k));
+}
+
+static float weigh_planes(struct ints_scratch *s, const uint64_t *v, size_t n, uint64_t base,
+			  unsigned bytes)
+{
+	float bits = 0;
 
 	for (unsigned k = 0; k < bytes; k++) {
-		struct histogram h = { 0 };
-
-		for (size_t i = 0; i < n; i++)
-			h.of[((v[i] - base) >> (8 * k)) & 0xff]++;
-		bits += MIN_OF(weigh_histogram(&h, n), 8.0 * (double) n);
+		get_plane(v, n, base, k, s->bytes);
+		bits += weigh_bytes(s, s->bytes, n);
 	}
 	return bits;
 }
 
-static double weigh_varints(const uint64_t *v, size_t n)
+static size_t get_varints(const uint64_t *v, size_t n, uint8_t *to)
 {
-	struct histogram h = { 0 };
-	size_t total = 0;
+	uint8_t *at = to;
 
 	for (size_t i = 0; i < n; i++) {
 		uint64_t x = v[i];
 
-		for (; x >= 0x80; x >>= 7, total++)
-			h.of[(x & 0x7f) | 0x80]++;
-		h.of[x]++;
-		total++;
+		for (; x >= 0x80; x >>= 7)
+			*at++ = (uint8_t) (x | 0x80);
+		*at++ = (uint8_t) x;
 	}
-	return MIN_OF(weigh_histogram(&h, total), 8.0 * (double) total);
+	return (size_t) (at - to);
+}
+
+static float weigh_varints(struct ints_scratch *s, const uint64_t *v, size_t n)
+{
+	return weigh_bytes(s, s->bytes, get_varints(v, n, s->bytes));
 }
 
 /* Facts about a column. */
@@ -96,7 +184,7 @@ static double weigh_varints(const uint64_t *v, size_t n)
 struct facts {
 	uint64_t min, max, delta_max;
 	size_t runs;
-	unsigned distinct; /* DICT_MAX + 1: more */
+	unsigned distinct; /* DICT_MAX + 1: more; 0: nobody counted */
 	uint64_t value[DICT_MAX];
 };
 
@@ -133,28 +221,44 @@ static void count_distinct(struct facts *f, const uint64_t *v, size_t n)
 	qsort(f->value, f->distinct, sizeof *f->value, compare_u64);
 }
 
-/* Where a value stands among the distinct ones. */
-static size_t place_of(const struct facts *f, uint64_t v)
+/* The places of a column's numbers among the distinct ones. */
+static void get_places(const struct facts *f, const uint64_t *v, size_t n, uint8_t *to)
 {
-	const uint64_t *at = bsearch(&v, f->value, f->distinct, sizeof *f->value, compare_u64);
+	uint64_t last = ~v[0];
+	uint8_t place = 0;
 
-	return (size_t) (at - f->value);
+	for (size_t i = 0; i < n; i++) {
+		if (v[i] != last) {
+			const uint64_t *at = bsearch(&v[i], f->value, f->distinct, sizeof *f->value,
+						     compare_u64);
+
+			last = v[i];
+			place = (uint8_t) (at - f->value);
+		}
+		to[i] = place;
+	}
 }
 
-static struct facts facts_of(const uint64_t *v, size_t n)
+static void facts_of(struct facts *f, const uint64_t *v, size_t n)
 {
-	struct facts f = { .min = v[0], .max = v[0], .runs = 1 };
+	uint64_t min = v[0], max = v[0], delta_max = 0;
+	size_t runs = 1;
 
 	for (size_t i = 1; i < n; i++) {
 		uint64_t d = zigzag(v[i] - v[i - 1]);
 
-		f.min = MIN_OF(f.min, v[i]);
-		f.max = MAX_OF(f.max, v[i]);
-		f.delta_max = MAX_OF(f.delta_max, d);
-		f.runs += d != 0;
+		min = MIN_OF(min, v[i]);
+		max = MAX_OF(max, v[i]);
+		delta_max = MAX_OF(delta_max, d);
+		runs += d != 0;
 	}
-	count_distinct(&f, v, n);
-	return f;
+	f->min = min;
+	f->max = max;
+	f->delta_max = delta_max;
+	f->runs = runs;
+	f->distinct = 0;
+	if (n >= FEW && max - min > 0xff)
+		count_distinct(f, v, n);
 }
 
 /* Writing. */
@@ -169,15 +273,9 @@ static void put_planes(const uint64_t *v, size_t n, uint64_t base, unsigned byte
 	p = buf_room(to, n * bytes);
 	if (!p)
 		return;
-	for (unsigned k = 0; k < bytes; k++)
-		for (size_t i = 0; i < n; i++)
-			*p++ = (uint8_t) ((v[i] - base) >> (8 * k));
+	for (unsigned k = 0; k < bytes; k++, p += n)
+		get_plane(v, n, base, k, p);
 	buf_add(to, n * bytes);
-}
-
-static size_t bits_size(size_t n, unsigned bits)
-{
-	return (n * bits + 7) / 8;
 }
 
 static void put_bits(const uint64_t *v, size_t n, uint64_t base, unsigned bits, struct buf *to)
@@ -206,35 +304,15 @@ static void put_bits(const uint64_t *v, size_t n, uint64_t base, unsigned bits, 
 static void put_varints(const uint64_t *v, size_t n, struct buf *to)
 {
 	uint8_t *p;
-	struct wr w;
 
 	buf_char(to, FORM_VARINTS);
 	p = buf_room(to, n * VARINT_SIZE_MAX);
-	if (!p)
-		return;
-	w = wr_of(p, n * VARINT_SIZE_MAX);
-	for (size_t i = 0; i < n; i++)
-		wr_varint(&w, v[i]);
-	buf_add(to, w.len);
+	if (p)
+		buf_add(to, get_varints(v, n, p));
 }
 
 static void encode(struct ints_scratch *s, const uint64_t *v, size_t n, unsigned depth, bool delta,
 		   struct buf *to);
-
-static uint64_t *scratch(struct ints_scratch *s, size_t n, struct buf *to)
-{
-	if (n > s->cap) {
-		uint64_t *more = reallocarray(s->words, n, sizeof *more);
-
-		if (!more) {
-			to->bad = true;
-			return NULL;
-		}
-		s->words = more;
-		s->cap = n;
-	}
-	return s->words;
-}
 
 static void put_dict(const struct facts *f, const uint64_t *v, size_t n, unsigned depth,
 		     struct buf *to)
@@ -252,8 +330,7 @@ static void put_dict(const struct facts *f, const uint64_t *v, size_t n, unsigne
 	p = buf_room(to, n);
 	if (!p)
 		return;
-	for (size_t i = 0; i < n; i++)
-		p[i] = (uint8_t) place_of(f, v[i]);
+	get_places(f, v, n, p);
 	buf_add(to, n);
 }
 
@@ -303,68 +380,76 @@ static void put_delta(struct ints_scratch *s, const uint64_t *v, size_t n, unsig
 
 struct choice {
 	enum form form;
-	double bits;
+	float bits;
 };
 
-static void consider(struct choice *c, enum form form, double bits)
+static void consider(struct choice *c, enum form form, float bits)
 {
 	if (bits < c->bits)
 		*c = (struct choice){ form, bits };
 }
 
-static double weigh_delta(struct ints_scratch *s, const uint64_t *v, size_t n, uint64_t max,
-			  struct buf *to)
+static float weigh_delta(struct ints_scratch *s, const uint64_t *v, size_t n, uint64_t max)
 {
-	uint64_t *d = scratch(s, n, to);
 	unsigned bytes = MAX_OF((bits_of(max) + 7) / 8, 1u);
+	uint64_t *d = s->words;
+	float planes;
 
-	if (!d)
-		return 1e18;
 	for (size_t i = 1; i < n; i++)
 		d[i - 1] = zigzag(v[i] - v[i - 1]);
-	return 80 + MIN_OF(weigh_planes(d, n - 1, 0, bytes), weigh_varints(d, n - 1));
+	planes = weigh_planes(s, d, n - 1, 0, bytes);
+	return 80 + MIN_OF(planes, weigh_varints(s, d, n - 1));
 }
 
 static struct choice choose(struct ints_scratch *s, const struct facts *f, const uint64_t *v,
-			    size_t n, unsigned depth, bool delta, struct buf *to)
+			    size_t n, unsigned depth, bool delta)
 {
 	unsigned bits = bits_of(f->max - f->min), bytes = (bits + 7) / 8;
-	struct choice c = { FORM_VARINTS, weigh_varints(v, n) };
+	struct choice c = { FORM_VARINTS, 0 };
 
-	consider(&c, FORM_PLANES, 64 + weigh_planes(v, n, f->min, bytes));
-	consider(&c, FORM_BITS, 40 + (double) n * bits);
+	if (n < FEW) {
+		c.bits = 8.0f * (float) get_varints(v, n, s->bytes);
+		consider(&c, FORM_BITS,
+			 8.0f * (float) (1 + (bits_of(f->min | 1) + 6) / 7 + bits_size(n, bits)));
+		return c;
+	}
+	c.bits = weigh_varints(s, v, n);
+	consider(&c, FORM_PLANES, 64 + weigh_planes(s, v, n, f->min, bytes));
+	consider(&c, FORM_BITS, 40 + (float) n * (float) bits);
 	if (depth + 1 >= INTS_DEPTH_MAX)
 		return c;
-	if (n >= SMALL && delta)
-		consider(&c, FORM_DELTA, weigh_delta(s, v, n, f->delta_max, to));
-	if (n >= 4 * SMALL && f->distinct <= DICT_MAX && bytes > 1) {
-		struct histogram h = { 0 };
-
-		for (size_t i = 0; i < n; i++)
-			h.of[place_of(f, v[i])]++;
-		consider(&c, FORM_DICT, 8.0 * bytes * f->distinct + weigh_histogram(&h, n));
+	if (delta)
+		consider(&c, FORM_DELTA, weigh_delta(s, v, n, f->delta_max));
+	if (f->distinct > 0 && f->distinct <= DICT_MAX) {
+		get_places(f, v, n, s->bytes);
+		consider(&c, FORM_DICT,
+			 8.0f * (float) bytes * (float) f->distinct + weigh_bytes(s, s->bytes, n));
 	}
 	/* A run costs its value and its length. */
 	if (f->runs * 3 < n)
-		consider(&c, FORM_RUNS, (double) f->runs * (bits + 6));
+		consider(&c, FORM_RUNS, (float) f->runs * (float) (bits + 6));
 	return c;
 }
 
 static void encode(struct ints_scratch *s, const uint64_t *v, size_t n, unsigned depth, bool delta,
 		   struct buf *to)
 {
+	_uninitialized_ struct facts f;
 	struct choice c;
-	struct facts f;
 
 	if (n == 0)
 		return;
-	f = facts_of(v, n);
+	if (!scratch_room(s, n)) {
+		to->bad = true;
+		return;
+	}
+	facts_of(&f, v, n);
 	if (f.min == f.max) {
 		buf_char(to, FORM_CONST);
 		buf_varint(to, v[0]);
 		return;
 	}
-	c = choose(s, &f, v, n, depth, delta, to);
+	c = choose(s, &f, v, n, depth, delta);
 	if (c.form == FORM_PLANES)
 		put_planes(v, n, f.min, (bits_of(f.max - f.min) + 7) / 8, to);
 	else if (c.form == FORM_BITS)
@@ -386,13 +471,12 @@ void ints_encode(struct ints_scratch *s, const uint64_t *v, size_t n, struct buf
 
 double ints_weigh(struct ints_scratch *s, const uint64_t *v, size_t n)
 {
-	struct buf none = { 0 };
-	struct facts f;
+	_uninitialized_ struct facts f;
 
-	if (n == 0)
+	if (n == 0 || !scratch_room(s, n))
 		return 0;
-	f = facts_of(v, n);
-	return f.min == f.max ? 80 : choose(s, &f, v, n, 0, true, &none).bits;
+	facts_of(&f, v, n);
+	return f.min == f.max ? 80 : (double) choose(s, &f, v, n, 0, true).bits;
 }
 
 /* Reading. */
@@ -522,7 +606,7 @@ static int get_const(struct rd *r, size_t n, uint64_t *to)
 	return r->bad ? BULLA_ECORRUPT : 0;
 }
 
-static int get_varints(struct rd *r, size_t n, uint64_t *to)
+static int read_varints(struct rd *r, size_t n, uint64_t *to)
 {
 	struct rd from = *r;
 
@@ -555,7 +639,7 @@ static int decode(struct rd *r, size_t n, unsigned depth, uint64_t *to)
 	case FORM_CONST:
 		return get_const(r, n, to);
 	case FORM_VARINTS:
-		return get_varints(r, n, to);
+		return read_varints(r, n, to);
 	case FORM_PLANES:
 		return get_planes(r, n, to);
 	case FORM_BITS:

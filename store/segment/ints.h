@@ -28,7 +28,9 @@ enum { INTS_DEPTH_MAX = 4, INTS_MAX = 1 << 24 };
 /** What the choice of a form needs; reused from column to column. */
 struct ints_scratch {
 	uint64_t *words; /* owned */
+	uint8_t *bytes;	 /* owned: VARINT_SIZE_MAX for each word */
 	size_t cap;
+	uint32_t count[256]; /* of bytes; zero in between */
 };
 
 void ints_scratch_done(struct ints_scratch *s);
