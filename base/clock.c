@@ -23,3 +23,13 @@ uint64_t clock_monotonic_ns(void)
 {
 	return now_ns(CLOCK_MONOTONIC);
 }
+
+uint64_t clock_now_stamp_ns(void)
+{
+	return clock_stamp(clock_realtime_ns());
+}
+
+int64_t clock_offset_stamp_ns(void)
+{
+	return (int64_t) (clock_stamp(clock_monotonic_ns()) - clock_now_stamp_ns());
+}

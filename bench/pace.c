@@ -8,10 +8,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "seal/origin.h"
-
-#define NS_PER_MS UINT64_C(1000000)
-#define NS_PER_S  UINT64_C(1000000000)
 
 enum { EVENTS_AT_ONCE = 1024 };
 
@@ -54,8 +52,8 @@ static void step(struct pace *p, struct source *s, uint64_t now)
 {
 	for (uint32_t i = 0; i < s->n_waiting; i++) {
 		const struct line *l = &p->b->lines[s->waiting[i]];
-		struct entry e = { .time_ns = now,
-				   .received_ns = now,
+		struct entry e = { .time_ns = clock_stamp(now),
+				   .received_ns = clock_stamp(now),
 				   .message = l->p,
 				   .message_len = l->n,
 				   .priority = 6 };
@@ -101,7 +99,7 @@ static void tick(struct pace *p, uint64_t now, bool last)
 		step_if_due(p, s, last ? UINT64_MAX : now);
 		if (tail_writer_open_entries(&s->tail) == 0)
 			continue;
-		must(tail_writer_cut(&s->tail, -123456789), "cut a batch");
+		must(tail_writer_cut(&s->tail, -(int64_t) clock_stamp(123456789)), "cut a batch");
 		p->item[n++] = (struct batch_item){ .handle = i,
 						    .entries = s->tail.cut.entries,
 						    .bytes = s->tail.cut.bytes,

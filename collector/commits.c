@@ -180,7 +180,7 @@ static void tell_batches(struct sealer *s)
 static int write_it(struct sealer *s, struct batch_item *items, size_t n_items,
 		    const struct event *events, size_t n_events, const volatile int *stop)
 {
-	uint64_t now = clock_realtime_ns();
+	uint64_t now = clock_now_stamp_ns();
 	bool said = false;
 	int r;
 

@@ -95,7 +95,7 @@ static bool waited_enough(const struct collector *c, uint64_t now)
 
 static int begin(struct collector *c)
 {
-	uint64_t now = clock_realtime_ns();
+	uint64_t now = clock_now_stamp_ns();
 	int r;
 
 	r = own_add_gap_begin(c);
@@ -125,7 +125,7 @@ int full_drop(struct collector *c, struct source *s)
 
 	d->bytes += s->covered - d->covered[s->channel];
 	d->covered[s->channel] = s->covered;
-	d->until_ns = clock_realtime_ns();
+	d->until_ns = clock_now_stamp_ns();
 	d->lines = intake_pack_lines(c);
 	progress_note_drops(&c->progress, d);
 	return intake_consume(c, s, s->covered - progress_consumed(&c->progress, s->channel));

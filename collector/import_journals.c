@@ -193,7 +193,7 @@ static int open_new(struct import_journals *s)
 /* Cut what the journal has, if its last cut is sealed.  The sealer is yet to be told. */
 static int cut_quietly(struct import_journals *s, struct import_journal *j)
 {
-	int64_t mono = (int64_t) (clock_monotonic_ns() - clock_realtime_ns());
+	int64_t mono = clock_offset_stamp_ns();
 	int r = flush(s, j);
 
 	if (r < 0 || j->tail.cut_pending || tail_writer_open_entries(&j->tail) == 0)

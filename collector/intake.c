@@ -279,7 +279,7 @@ static int add_lines(struct collector *c, struct source *s, struct splitter *spl
 
 int intake_step(struct collector *c, struct source *s)
 {
-	uint64_t now = clock_realtime_ns(), before = s->covered;
+	uint64_t now = clock_now_stamp_ns(), before = s->covered;
 	struct splitter split;
 	ssize_t n;
 	int r;

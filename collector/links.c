@@ -86,7 +86,7 @@ void links_send_close(struct collector *c)
 
 static int cut_now(struct tail_writer *t)
 {
-	return tail_writer_cut(t, (int64_t) (clock_monotonic_ns() - clock_realtime_ns()));
+	return tail_writer_cut(t, clock_offset_stamp_ns());
 }
 
 int links_cut(struct collector *c)

@@ -29,7 +29,7 @@ static struct field field_of(const char *name, const char *value)
 static int add(struct collector *c, const char *message, uint8_t priority, uint8_t flags,
 	       struct field *fields, uint16_t n)
 {
-	uint64_t now = clock_realtime_ns();
+	uint64_t now = clock_now_stamp_ns();
 	struct entry e = {
 		.time_ns = now,
 		.received_ns = now,

@@ -222,7 +222,7 @@ static int become_sealer(struct sealer *s)
 		log_error("%s has a ledger but no key: sealing cannot go on", s->state.path);
 	if (r < 0)
 		return log_error_code(r, "cannot seal in %s", s->state.path);
-	r = origin_begin(s->origin, clock_realtime_ns(), &unclean);
+	r = origin_begin(s->origin, clock_now_stamp_ns(), &unclean);
 	if (r < 0)
 		return log_error_code(r, "cannot begin to seal in %s", s->state.path);
 	s->ticks.last_commit = clock_monotonic_ns();
@@ -314,7 +314,7 @@ static int run(struct sealer *s)
 	/* The lock is held to the end: who comes now waits for it. */
 	unlinkat(s->state.seal, SEALER_SOCKET, 0);
 	if (r >= 0) {
-		r = origin_end(s->origin, clock_realtime_ns());
+		r = origin_end(s->origin, clock_now_stamp_ns());
 		if (r < 0)
 			log_error_code(r, "cannot seal the end");
 	}
