@@ -17,7 +17,7 @@
 
 Suite(segment_columns);
 
-enum { N_MAX = 3000, SHAPES = 9 };
+enum { N_MAX = 3000, SHAPES = 11 };
 
 /* Columns of many shapes, so that each form is the best for some. */
 static uint64_t number(unsigned shape, size_t i, uint64_t *seed)
@@ -41,6 +41,10 @@ static uint64_t number(unsigned shape, size_t i, uint64_t *seed)
 		return UINT64_MAX - r % 3;
 	case 7:
 		return i % 2 ? UINT64_MAX : 0;
+	case 8:
+		return 1700000000000000000 + r % 20000000 * 1000;
+	case 9:
+		return UINT64_MAX - r % 1000 * 4096;
 	default:
 		return 1000 + r % 60000;
 	}
@@ -87,7 +91,9 @@ Test(segment_columns, numbers_come_back)
 Test(segment_columns, numbers_take_no_more_than_they_are_worth)
 {
 	/* Before compression, which still finds the zeroes. */
-	static const double most[SHAPES] = { 0.02, 8.1, 2.1, 1.3, 1.1, 2.0, 1.1, 1.1, 2.1 };
+	static const double most[SHAPES] = {
+		0.02, 8.1, 2.1, 1.3, 1.1, 2.0, 1.1, 1.1, 4.1, 2.1, 2.1
+	};
 	uint64_t seed = 2, *v = calloc(N_MAX, sizeof *v);
 
 	for (unsigned shape = 0; shape < SHAPES; shape++) {
@@ -134,6 +140,36 @@ Test(segment_columns, damaged_numbers_are_refused_or_read_but_never_more)
 		buf_done(&b);
 	}
 	free(v);
+}
+
+/* Of what has a factor nothing is written in two ways. */
+Test(segment_columns, a_factor_is_two_at_least_and_more_than_the_rest)
+{
+	static const struct {
+		uint8_t bytes[8];
+		size_t n;
+		int result;
+	} cases[] = {
+		{ { 7, 2, 1, 0, 3 }, 5, 0 },
+		{ { 7, 0, 0, 0, 3 }, 5, BULLA_ECORRUPT },
+		{ { 7, 1, 0, 0, 3 }, 5, BULLA_ECORRUPT },
+		{ { 7, 2, 2, 0, 3 }, 5, BULLA_ECORRUPT },
+		{ { 7, 2, 1, 7, 2, 1, 7, 2 }, 8, BULLA_ECORRUPT },
+		{ { 7, 2 }, 2, BULLA_ECORRUPT },
+	};
+
+	for (size_t i = 0; i < ELEMENTS(cases); i++) {
+		uint8_t *alone = exact_copy(cases[i].bytes, cases[i].n);
+		struct rd r = rd_of(alone, cases[i].n);
+		uint64_t v[2];
+
+		cr_expect(eq(int, ints_decode(&r, 2, v), cases[i].result), "%zu", i);
+		if (cases[i].result == 0) {
+			cr_expect(eq(u64, v[0], 7));
+			cr_expect(eq(u64, v[1], 7));
+		}
+		free(alone);
+	}
 }
 
 Test(segment_columns, strings_come_back)

@@ -23,6 +23,7 @@ enum form {
 	FORM_DELTA,
 	FORM_DICT,
 	FORM_RUNS,
+	FORM_SCALED,
 };
 
 enum {
@@ -261,6 +262,31 @@ static void facts_of(struct facts *f, const uint64_t *v, size_t n)
 		count_distinct(f, v, n);
 }
 
+static uint64_t common_divisor(uint64_t a, uint64_t b)
+{
+	while (b != 0) {
+		uint64_t rest = a % b;
+
+		a = b;
+		b = rest;
+	}
+	return a;
+}
+
+/* The greatest number that all differences are multiples of; most columns show within a few that there is none but 1. */
+static uint64_t factor_of(const uint64_t *v, size_t n)
+{
+	uint64_t factor = 0;
+
+	for (size_t i = 1; i < n && factor != 1; i++) {
+		uint64_t d = v[i] > v[i - 1] ? v[i] - v[i - 1] : v[i - 1] - v[i];
+
+		if (factor == 0 || d % factor != 0)
+			factor = common_divisor(d, factor);
+	}
+	return factor;
+}
+
 /* Writing. */
 
 static void put_planes(const uint64_t *v, size_t n, uint64_t base, unsigned bytes, struct buf *to)
@@ -376,6 +402,24 @@ static void put_delta(struct ints_scratch *s, const uint64_t *v, size_t n, unsig
 	encode(s, d, n - 1, depth + 1, false, to);
 }
 
+static void put_scaled(struct ints_scratch *s, const uint64_t *v, size_t n, uint64_t factor,
+		       unsigned depth, struct buf *to)
+{
+	_cleanup_free_ uint64_t *scaled = reallocarray(NULL, n, sizeof *scaled);
+	uint64_t rest = v[0] % factor;
+
+	if (!scaled) {
+		to->bad = true;
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		scaled[i] = (v[i] - rest) / factor;
+	buf_char(to, FORM_SCALED);
+	buf_varint(to, factor);
+	buf_varint(to, rest);
+	encode(s, scaled, n, depth + 1, true, to);
+}
+
 /* Choosing. */
 
 struct choice {
@@ -436,6 +480,7 @@ static void encode(struct ints_scratch *s, const uint64_t *v, size_t n, unsigned
 {
 	_uninitialized_ struct facts f;
 	struct choice c;
+	uint64_t factor;
 
 	if (n == 0)
 		return;
@@ -447,6 +492,11 @@ static void encode(struct ints_scratch *s, const uint64_t *v, size_t n, unsigned
 	if (f.min == f.max) {
 		buf_char(to, FORM_CONST);
 		buf_varint(to, v[0]);
+		return;
+	}
+	factor = n >= FEW && depth == 0 ? factor_of(v, n) : 1;
+	if (factor > 1) {
+		put_scaled(s, v, n, factor, depth, to);
 		return;
 	}
 	c = choose(s, &f, v, n, depth, delta);
@@ -597,6 +647,19 @@ static int get_runs(struct rd *r, size_t n, unsigned depth, uint64_t *to)
 	return at == n ? 0 : BULLA_ECORRUPT;
 }
 
+static int get_scaled(struct rd *r, size_t n, unsigned depth, uint64_t *to)
+{
+	uint64_t factor = rd_varint(r), rest = rd_varint(r);
+	int error;
+
+	if (r->bad || factor < 2 || rest >= factor)
+		return BULLA_ECORRUPT;
+	error = decode(r, n, depth + 1, to);
+	for (size_t i = 0; error >= 0 && i < n; i++)
+		to[i] = rest + factor * to[i];
+	return error;
+}
+
 static int get_const(struct rd *r, size_t n, uint64_t *to)
 {
 	uint64_t same = rd_varint(r);
@@ -650,6 +713,8 @@ static int decode(struct rd *r, size_t n, unsigned depth, uint64_t *to)
 		return get_dict(r, n, depth, to);
 	case FORM_RUNS:
 		return get_runs(r, n, depth, to);
+	case FORM_SCALED:
+		return get_scaled(r, n, depth, to);
 	}
 	return BULLA_EVERSION;
 }

@@ -12,6 +12,7 @@
  *	delta    varint first | a column of n - 1 zigzag differences
  *	dict     varint k | a column of k values, rising | a column of n places among them
  *	runs     varint k | a column of k values | a column of k lengths
+ *	scaled   varint factor, 2 at least | varint rest, less than it | a column of (value - rest) / factor
  *
  * Forms nest at most INTS_DEPTH_MAX deep.  How many numbers there are is known to the reader.
  */
