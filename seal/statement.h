@@ -152,6 +152,9 @@ size_t entry_leaf_size(const struct entry *e);
 /** Bytes that an entry counts towards its batch: message, names and values. */
 size_t entry_bytes(const struct entry *e);
 
+/** Where its salt stands in an encoded entry, for who has the salts later. */
+enum { ENTRY_SALT_AT = 2 + 1 + 1 + 8 + 8 };
+
 void entry_encode(const struct entry *e, const uint8_t salt[SALT_SIZE], struct wr *w);
 void context_encode(const struct context *c, struct wr *w);
 void batch_encode(const struct batch *b, struct wr *w);

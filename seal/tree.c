@@ -18,20 +18,40 @@ static bool hash_equal(const struct hash *a, const struct hash *b)
 	return memcmp(a->b, b->b, HASH_SIZE) == 0;
 }
 
+/* What is hashed is mostly short: by sha256_many(), which is the faster one, it has to be in one piece. */
+enum { SHORT = 192 };
+
 struct hash tree_leaf(const void *datum, size_t n)
 {
 	const struct span parts[] = { { &leaf_prefix, 1 }, { datum, n } };
+	uint8_t whole[1 + SHORT];
+	struct hash h;
 
-	return sha256_concat(parts, ELEMENTS(parts));
+	if (n > SHORT)
+		return sha256_concat(parts, ELEMENTS(parts));
+	whole[0] = leaf_prefix;
+	if (n > 0)
+		memcpy(whole + 1, datum, n);
+	sha256_many(&h, &(struct span){ whole, 1 + n }, 1);
+	return h;
+}
+
+static void put_node(uint8_t to[1 + 2 * HASH_SIZE], const struct hash *left,
+		     const struct hash *right)
+{
+	to[0] = node_prefix;
+	memcpy(to + 1, left->b, HASH_SIZE);
+	memcpy(to + 1 + HASH_SIZE, right->b, HASH_SIZE);
 }
 
 struct hash tree_node(const struct hash *left, const struct hash *right)
 {
-	const struct span parts[] = { { &node_prefix, 1 },
-				      { left->b, HASH_SIZE },
-				      { right->b, HASH_SIZE } };
+	uint8_t node[1 + 2 * HASH_SIZE];
+	struct hash h;
 
-	return sha256_concat(parts, ELEMENTS(parts));
+	put_node(node, left, right);
+	sha256_many(&h, &(struct span){ node, sizeof node }, 1);
+	return h;
 }
 
 /* The largest power of two below n; n > 1. */
@@ -59,26 +79,44 @@ void frontier_push(struct frontier *f, const struct hash *leaf)
 	f->size++;
 }
 
-/* Reduce 2^level leaves to one root, level by level, so that sha256_many() sees as many nodes at once as there are. */
+/* Leaves are reduced level by level, so that sha256_many() sees as many nodes at once as there are. */
 enum { CHUNK_LEVEL = 6, CHUNK = 1 << CHUNK_LEVEL };
+
+/* Replace 2n hashes by the nodes above them. */
+static void reduce(struct hash *level, size_t n)
+{
+	_uninitialized_ uint8_t node[CHUNK / 2][1 + 2 * HASH_SIZE];
+	_uninitialized_ struct span span[CHUNK / 2];
+
+	for (size_t i = 0; i < n; i++) {
+		put_node(node[i], &level[2 * i], &level[2 * i + 1]);
+		span[i] = (struct span){ node[i], sizeof node[i] };
+	}
+	sha256_many(level, span, n);
+}
 
 static struct hash chunk_root(const struct hash *leaves)
 {
-	uint8_t node[CHUNK / 2][1 + 2 * HASH_SIZE];
-	struct span span[CHUNK / 2];
-	struct hash level[CHUNK];
+	_uninitialized_ struct hash level[CHUNK];
 
 	memcpy(level, leaves, sizeof level);
-	for (size_t n = CHUNK / 2; n > 0; n /= 2) {
-		for (size_t i = 0; i < n; i++) {
-			node[i][0] = node_prefix;
-			memcpy(node[i] + 1, level[2 * i].b, HASH_SIZE);
-			memcpy(node[i] + 1 + HASH_SIZE, level[2 * i + 1].b, HASH_SIZE);
-			span[i] = (struct span){ node[i], sizeof node[i] };
-		}
-		sha256_many(level, span, n);
-	}
+	for (size_t n = CHUNK / 2; n > 0; n /= 2)
+		reduce(level, n);
 	return level[0];
+}
+
+/* The last leaves, fewer than a chunk, where a chunk would begin: at each level an odd one stays. */
+static void push_rest(struct frontier *f, const struct hash *leaves, size_t n)
+{
+	_uninitialized_ struct hash level[CHUNK];
+
+	memcpy(level, leaves, n * sizeof *level);
+	f->size += n;
+	for (unsigned k = 0; n > 0; k++, n /= 2) {
+		if (n & 1)
+			f->node[k] = level[n - 1];
+		reduce(level, n / 2);
+	}
 }
 
 void frontier_push_many(struct frontier *f, const struct hash *leaves, size_t n)
@@ -98,8 +136,8 @@ void frontier_push_many(struct frontier *f, const struct hash *leaves, size_t n)
 		leaves += CHUNK;
 		n -= CHUNK;
 	}
-	while (n-- > 0)
-		frontier_push(f, leaves++);
+	if (n > 0)
+		push_rest(f, leaves, n);
 }
 
 struct hash frontier_root(const struct frontier *f)

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <string.h>
 
 #include <sodium.h>
 
@@ -18,7 +19,6 @@ void batchroot_begin(struct batchroot *b, const uint8_t seed[SEED_SIZE], uint64_
 	b->time_max = 0;
 	buf_clear(&b->leaves);
 	b->n_leaves = 0;
-	b->salt_ready = false;
 }
 
 void batchroot_done(struct batchroot *b)
@@ -27,42 +27,42 @@ void batchroot_done(struct batchroot *b)
 	sodium_memzero(&b->salts, sizeof b->salts);
 }
 
+/* Salts come last: only now it is known of how many entries. */
 static void hash_leaves(struct batchroot *b)
 {
-	struct span span[LEAVES_AT_ONCE];
-	struct hash hash[LEAVES_AT_ONCE];
+	_uninitialized_ uint8_t salt[LEAVES_AT_ONCE * SALT_SIZE];
+	_uninitialized_ struct span span[LEAVES_AT_ONCE];
+	_uninitialized_ struct hash hash[LEAVES_AT_ONCE];
 	uint32_t at = 0;
 
+	salts_get(&b->salts, b->tree.size, b->n_leaves, salt);
 	for (uint32_t i = 0; i < b->n_leaves; i++) {
+		memcpy(b->leaves.data + at + 1 + ENTRY_SALT_AT, salt + i * SALT_SIZE, SALT_SIZE);
 		span[i] = (struct span){ b->leaves.data + at, b->leaf_end[i] - at };
 		at = b->leaf_end[i];
 	}
+	sodium_memzero(salt, sizeof salt);
 	sha256_many(hash, span, b->n_leaves);
 	frontier_push_many(&b->tree, hash, b->n_leaves);
 	buf_clear(&b->leaves);
 	b->n_leaves = 0;
-	b->salt_ready = false;
 }
 
 int batchroot_add(struct batchroot *b, const struct entry *e)
 {
+	static const uint8_t no_salt[SALT_SIZE];
 	size_t size = 1 + entry_leaf_size(e);
 	struct entry marked = *e;
-	uint8_t *at;
+	uint8_t *at = buf_room(&b->leaves, size);
 	struct wr w;
 
-	if (!b->salt_ready) {
-		salts_get(&b->salts, b->tree.size, LEAVES_AT_ONCE, b->salt);
-		b->salt_ready = true;
-	}
-	at = buf_room(&b->leaves, size);
 	if (!at)
 		return -ENOMEM;
 	if (b->recovered)
 		marked.flags |= ENTRY_RECOVERED;
 	w = wr_of(at, size);
 	wr_u8(&w, 0x00); /* RFC 6962: a leaf */
-	entry_encode(&marked, b->salt + b->n_leaves * SALT_SIZE, &w);
+	entry_encode(&marked, no_salt, &w);
 	assert(!w.bad && w.len == size);
 	buf_add(&b->leaves, size);
 	b->leaf_end[b->n_leaves++] = (uint32_t) b->leaves.len;
@@ -102,5 +102,4 @@ void batchroot_rewind(struct batchroot *b, const struct batchroot_mark *mark)
 	b->time_max = mark->time_max;
 	buf_clear(&b->leaves);
 	b->n_leaves = 0;
-	b->salt_ready = false;
 }

@@ -28,8 +28,6 @@ struct batchroot {
 	struct buf leaves;
 	uint32_t leaf_end[LEAVES_AT_ONCE];
 	uint32_t n_leaves;
-	uint8_t salt[LEAVES_AT_ONCE * SALT_SIZE]; /* of entries tree.size .. */
-	bool salt_ready;
 };
 
 /** Begin batch `batch_no` of a journal whose seed for it is `seed`. */
