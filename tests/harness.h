@@ -30,7 +30,7 @@
 	(CRI_BINOP_LT_TAG(Tag, !, Actual, Ref) && CRI_BINOP_EQ_TAG(Tag, !, Actual, Ref))
 
 /** Seconds after which a test counts as hanging: sanitizers and busy machines are slow. */
-#define HARNESS_TIMEOUT_S 60
+#define HARNESS_TIMEOUT_S 300
 
 /** A suite whose tests fail when they leak and leave no directory behind. */
 #define Suite(name) TestSuite(name, .fini = harness_teardown, .timeout = HARNESS_TIMEOUT_S)

@@ -293,7 +293,6 @@ Test(compactor, what_is_not_what_was_sealed_stays_in_the_rest)
 /* A segment that is gone is missed. */
 Test(compactor, what_is_in_no_segment_is_told)
 {
-	_cleanup_buf_ struct buf text = { 0 };
 	struct story s;
 	char command[1024];
 
