@@ -127,6 +127,8 @@ static void forget_arrivals(struct archive *a)
 	first = MAX_OF(first, a->first_arrival);
 	if (a->n_arrivals - first >= ARRIVALS_MAX)
 		first = a->n_arrivals - ARRIVALS_MAX / 2;
+	if (first == a->first_arrival)
+		return;
 	n = (size_t) (a->n_arrivals - first);
 	memmove(a->arrivals, a->arrivals + (first - a->first_arrival), n * sizeof *a->arrivals);
 	a->first_arrival = first;

@@ -447,7 +447,8 @@ static int unpack_record(struct packer *p, struct ledger_read *record)
 	while (p->batches_cap < n)
 		if (!room_for(&p->batches, p->batches_cap, &p->batches_cap, sizeof *p->batches))
 			return -ENOMEM;
-	memcpy(p->batches, record->commit.batches, n * sizeof *p->batches);
+	if (n > 0)
+		memcpy(p->batches, record->commit.batches, n * sizeof *p->batches);
 	for (uint32_t i = 0; r >= 0 && i < n; i++)
 		if (root_is_absent(&p->batches[i].root))
 			r = packed_root(p->packed, &p->batches[i], &p->batches[i].root);

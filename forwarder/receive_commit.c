@@ -161,7 +161,7 @@ static int offer_batch(struct receiver *r, struct staged *s, const struct batch 
 		.recovered = b->recovered,
 		.leaf = batch_leaf_hash(b),
 		.absent = s->wire.absent,
-		.rows = r->rows + s->rows_from,
+		.rows = s->rows_to > s->rows_from ? &r->rows[s->rows_from] : NULL,
 		.n_rows = s->rows_to - s->rows_from,
 	};
 	to->entries += s->wire.absent == ABSENT_NOT ? b->entries : 0;
