@@ -44,7 +44,7 @@ struct packer {
 	struct batch *batches; /* owned: of the commit at hand, where the ledger left roots out */
 	size_t batches_cap;
 	struct buf record;
-	bool strayed; /* the ledger was read on beyond the history */
+	bool strayed;	      /* the ledger was read on beyond the history */
 	struct place *places; /* by handle */
 	uint32_t n_places, places_cap;
 	uint32_t open[TAILS_OPEN]; /* handles + 1, a ring */
