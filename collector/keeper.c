@@ -370,18 +370,16 @@ int main(int argc, char **argv)
 
 	log_setup("bulla keep", LOG_LEVEL_INFO);
 	r = parse(&k, argc, argv);
-	if (r < 0)
-		return 2;
-	if (k.help) {
+	if (r >= 0 && k.help) {
 		usage(stdout);
-		return 0;
+	} else if (r >= 0) {
+		sigaction(SIGTERM, &stop, NULL);
+		sigaction(SIGINT, &stop, NULL);
+		be_humble();
+		r = open_all(&k);
+		if (r >= 0)
+			r = keep(&k);
 	}
-	sigaction(SIGTERM, &stop, NULL);
-	sigaction(SIGINT, &stop, NULL);
-	be_humble();
-	r = open_all(&k);
-	if (r >= 0)
-		r = keep(&k);
 	roots_packer_free(k.upkeep.roots);
 	free(k.tenants);
 	close_fd(&k.lock);

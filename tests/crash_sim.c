@@ -40,6 +40,7 @@
 #include "store/recover.h"
 #include "tests/builder.h"
 #include "tests/crash_model.h"
+#include "tests/crash_trace.h"
 
 enum { JOURNALS_KEPT = 64, SEEN_SLOTS = 1 << 18, FAULTS_SHOWN = 10 };
 
@@ -467,30 +468,6 @@ static void simulate(void)
 	}
 }
 
-/* Records lie behind each other; copies that are aligned make them safe to look at. */
-static void align_trace(void)
-{
-	struct buf aligned = { 0 };
-
-	for (size_t at = 0; at < sim.trace.len;) {
-		struct trace_record r;
-		size_t space;
-		uint8_t *to;
-
-		memcpy(&r, sim.trace.data + at, sizeof r);
-		space = ALIGN_UP((size_t) r.size, (size_t) 8);
-		to = buf_room(&aligned, space);
-		assert(to);
-		memset(to, 0, space);
-		memcpy(to, sim.trace.data + at, r.size);
-		((struct trace_record *) (void *) to)->size = (uint32_t) space;
-		buf_add(&aligned, space);
-		at += r.size;
-	}
-	buf_done(&sim.trace);
-	sim.trace = aligned;
-}
-
 static size_t count_records(void)
 {
 	size_t n = 0;
@@ -525,7 +502,7 @@ static int run(char **command, int n, unsigned max)
 		fprintf(stderr, "cannot read what was recorded: %s\n", bulla_strerror(r));
 		return 2;
 	}
-	align_trace();
+	trace_prepare(&sim.trace);
 	sim.chance = max == 0 ? 1 : (double) max / ((double) count_records() * 2 * sim.samples);
 	simulate();
 	printf("%zu calls recorded, %llu disks simulated (and %llu that were the same), %llu "

@@ -27,14 +27,24 @@ cleanup() {
 	cleanups=("$*" "${cleanups[@]}")
 }
 
+# arguments PID: the command line of a process, as the array $argv.  No program is started: this looks at all there are, often.
+arguments() {
+	argv=()
+	mapfile -d '' argv 2>/dev/null <"/proc/$1/cmdline"
+}
+
 # Processes with a word of their command line below $work.
 ours() {
-	local f
-	for f in /proc/[0-9]*/cmdline; do
-		if tr '\0' '\n' <"$f" | grep -qF "$work/"; then
-			f=${f%/cmdline}
-			[ "${f#/proc/}" = $$ ] || echo "${f#/proc/}"
-		fi 2>/dev/null
+	local pid word argv
+	for pid in /proc/[0-9]*; do
+		pid=${pid#/proc/}
+		arguments "$pid" 2>/dev/null
+		for word in "${argv[@]}"; do
+			if [[ $word == *"$work/"* ]]; then
+				[ "$pid" = $$ ] || echo "$pid"
+				break
+			fi
+		done
 	done
 }
 
@@ -129,13 +139,17 @@ until_true() {
 
 # Processes of a role that work on $state.
 role() {
-	local f
-	for f in /proc/[0-9]*/cmdline; do
-		# shellcheck disable=SC2094
-		if tr '\0' '\n' <"$f" | grep -qxF -e "$state" && head -c 4096 "$f" | tr '\0' '\n' | head -1 | grep -q "bulla-$1\$"; then
-			f=${f%/cmdline}
-			echo "${f#/proc/}"
-		fi 2>/dev/null
+	local pid word argv
+	for pid in /proc/[0-9]*; do
+		pid=${pid#/proc/}
+		arguments "$pid" 2>/dev/null
+		[[ ${argv[0]-} == *"bulla-$1" ]] || continue
+		for word in "${argv[@]}"; do
+			if [ "$word" = "$state" ]; then
+				echo "$pid"
+				break
+			fi
+		done
 	done
 }
 
