@@ -120,6 +120,46 @@ int import_wait_for_space(struct import_journals *s, int error)
 	return 0;
 }
 
+static int make_durable(struct import_journals *s, struct import_journal *j)
+{
+	int r;
+
+	while ((r = tail_writer_sync(&j->tail)) < 0) {
+		r = import_wait_for_space(s, r);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Have the sealer open the journals that are new.  Many at once share the sync of their directory, and its commits. */
+static int open_new(struct import_journals *s)
+{
+	int r = 0;
+
+	if (s->n_opened == s->n)
+		return 0;
+	for (uint32_t i = s->n_opened; i < s->n && r >= 0; i++)
+		if (s->journals[i]->tail.durable == 0)
+			r = make_durable(s, s->journals[i]);
+	if (r >= 0)
+		r = io_sync_dir(s->state->journals);
+	while (r >= 0 && s->n_opened < s->n)
+		r = import_links_open(s, s->journals[s->n_opened++]);
+	return r;
+}
+
+/* Its opening is sealed, or others have closed it. */
+static int await_opening(struct import_journals *s, const struct import_journal *j)
+{
+	int r = j->opened ? 0 : open_new(s);
+
+	while (r >= 0 && !j->opened && !j->closed)
+		r = import_links_pump(s, -1);
+	return r;
+}
+
+/* What the ledger does not know has nothing in it, whenever we are killed: until it knows the journal, its rows wait. */
 static int flush(struct import_journals *s, struct import_journal *j)
 {
 	size_t staged = tail_writer_staged(&j->tail);
@@ -127,6 +167,9 @@ static int flush(struct import_journals *s, struct import_journal *j)
 
 	if (staged == 0)
 		return 0;
+	r = await_opening(s, j);
+	if (r < 0)
+		return r;
 	if (s->flushed_last)
 		tail_writer_take_scratch(&j->tail, &s->flushed_last->tail);
 	s->flushed_last = j;
@@ -161,42 +204,13 @@ static int flush_all(struct import_journals *s)
 	return r;
 }
 
-static int make_durable(struct import_journals *s, struct import_journal *j)
-{
-	int r;
-
-	while ((r = tail_writer_sync(&j->tail)) < 0) {
-		r = import_wait_for_space(s, r);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* Have the sealer open the journals that are new.  Many at once share the sync of their directory, and its commits. */
-static int open_new(struct import_journals *s)
-{
-	int r = 0;
-
-	if (s->n_opened == s->n)
-		return 0;
-	for (uint32_t i = s->n_opened; i < s->n && r >= 0; i++)
-		if (s->journals[i]->tail.durable == 0)
-			r = make_durable(s, s->journals[i]);
-	if (r >= 0)
-		r = io_sync_dir(s->state->journals);
-	while (r >= 0 && s->n_opened < s->n)
-		r = import_links_open(s, s->journals[s->n_opened++]);
-	return r;
-}
-
-/* Cut what the journal has, if its last cut is sealed.  The sealer is yet to be told. */
+/* Cut what the journal has, if its opening and its last cut are sealed.  The sealer is yet to be told. */
 static int cut_quietly(struct import_journals *s, struct import_journal *j)
 {
 	int64_t mono = clock_offset_stamp_ns();
-	int r = flush(s, j);
+	int r = j->opened ? flush(s, j) : 0;
 
-	if (r < 0 || j->tail.cut_pending || tail_writer_open_entries(&j->tail) == 0)
+	if (r < 0 || !j->opened || j->tail.cut_pending || tail_writer_open_entries(&j->tail) == 0)
 		return r;
 	while ((r = tail_writer_cut(&j->tail, mono)) < 0) {
 		r = import_wait_for_space(s, r);
@@ -209,7 +223,7 @@ static int cut_quietly(struct import_journals *s, struct import_journal *j)
 
 static int cut(struct import_journals *s, struct import_journal *j)
 {
-	int r = open_new(s);
+	int r = await_opening(s, j);
 
 	while (r >= 0 && j->tail.cut_pending)
 		r = import_links_pump(s, -1);
@@ -484,9 +498,11 @@ int import_journals_finish(struct import_journals *s)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < s->n && r >= 0; i++)
+	for (uint32_t i = 0; i < s->n && r >= 0; i++) {
+		r = await_opening(s, s->journals[i]);
 		while (r >= 0 && s->journals[i]->tail.cut_pending)
 			r = import_links_pump(s, -1);
+	}
 	if (r >= 0)
 		r = cut_all(s);
 	while (r >= 0 && !all_closed(s)) {
