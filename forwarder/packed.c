@@ -91,8 +91,9 @@ static int put_entries(struct packed *p, struct segment_group *g, const struct g
 
 /* What was not sent before of contexts and seeds.  Those that only later rows need come early; a whole list has all then. */
 
-static void put_contexts(const struct segment_journal *j, uint32_t *sent, struct buf *body)
+static void put_contexts(struct segment_journal *j, uint32_t *sent, struct buf *body)
 {
+	contexts_hash_all(&j->contexts);
 	for (; *sent < j->contexts.n; (*sent)++)
 		wire_frame(body, TAIL_CONTEXT, j->contexts.at[*sent].leaf,
 			   j->contexts.at[*sent].leaf_size);
@@ -128,7 +129,7 @@ int packed_batch(struct packed *p, const struct batch *b, uint32_t *contexts, ui
 {
 	uint32_t number, before_contexts = *contexts, before_seeds = *seeds;
 	size_t before = body->len;
-	const struct segment_journal *j;
+	struct segment_journal *j;
 	struct segment_group *g;
 	struct batch found;
 	int r;

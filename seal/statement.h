@@ -152,6 +152,8 @@ size_t entry_leaf_size(const struct entry *e);
 /** Bytes that an entry counts towards its batch: message, names and values. */
 size_t entry_bytes(const struct entry *e);
 
+/** Where its parent's hash and its fields stand in an encoded context, for who knows the parent otherwise. */
+enum { CONTEXT_PARENT_AT = 2, CONTEXT_FIELDS_AT = CONTEXT_PARENT_AT + HASH_SIZE };
 /** Where its salt stands in an encoded entry, for who has the salts later. */
 enum { ENTRY_SALT_AT = 2 + 1 + 1 + 8 + 8 };
 

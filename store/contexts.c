@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/cleanup.h"
 #include "bulla/error.h"
 #include "seal/tree.h"
@@ -124,38 +125,44 @@ static int grow(struct contexts *c)
 		c->at = at;
 		c->cap = cap;
 	}
-	return c->n >= FEW && 2 * (c->n + 1) > c->n_slots ? grow_slots(c) : 0;
+	return 0;
 }
 
-/* Decode a leaf into an entry that owns a copy, in one piece with its fields. */
+/* Give an entry its own copy of a leaf, in one piece with its fields, which point into the leaf that was decoded. */
+static int own(const struct contexts *c, struct context_entry *e, const uint8_t *leaf, size_t n,
+	       const struct context *decoded)
+{
+	e->leaf_size = (uint32_t) n;
+	e->n_fields = decoded->n_fields;
+	e->fields = malloc(e->n_fields * sizeof *e->fields + n);
+	if (!e->fields)
+		return -ENOMEM;
+	e->leaf = (uint8_t *) (e->fields + e->n_fields);
+	memcpy(e->leaf, leaf, n);
+	for (uint16_t i = 0; i < e->n_fields; i++) {
+		e->fields[i] = decoded->fields[i];
+		e->fields[i].name = e->leaf + (decoded->fields[i].name - leaf);
+		e->fields[i].value = e->leaf + (decoded->fields[i].value - leaf);
+	}
+	look_for_import(c, e);
+	return 0;
+}
+
 static int decode(const struct contexts *c, const uint8_t *leaf, size_t n,
 		  struct context_entry *ret)
 {
-	struct context_entry e = { .leaf_size = (uint32_t) n };
 	_uninitialized_ struct field fields[FIELDS_MAX];
 	struct context decoded;
 	int r;
 
+	*ret = (struct context_entry){ 0 };
 	r = context_decode(rd_of(leaf, n), fields, &decoded);
 	if (r >= 0)
-		r = link_parent(c, &decoded.parent, &e);
+		r = link_parent(c, &decoded.parent, ret);
 	if (r < 0)
 		return r;
-	e.hash = tree_leaf(leaf, n);
-	e.n_fields = decoded.n_fields;
-	e.fields = malloc(e.n_fields * sizeof *e.fields + n);
-	if (!e.fields)
-		return -ENOMEM;
-	e.leaf = (uint8_t *) (e.fields + e.n_fields);
-	memcpy(e.leaf, leaf, n);
-	for (uint16_t i = 0; i < e.n_fields; i++) {
-		e.fields[i] = fields[i];
-		e.fields[i].name = e.leaf + (fields[i].name - leaf);
-		e.fields[i].value = e.leaf + (fields[i].value - leaf);
-	}
-	look_for_import(c, &e);
-	*ret = e;
-	return 0;
+	ret->hash = tree_leaf(leaf, n);
+	return own(c, ret, leaf, n, &decoded);
 }
 
 int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n)
@@ -165,7 +172,10 @@ int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n)
 
 	if (n > CONTEXT_SIZE_MAX || c->size + n > CONTEXTS_SIZE_MAX)
 		return BULLA_ELIMIT;
+	assert(c->n_hashed == c->n);
 	r = grow(c);
+	if (r >= 0 && c->n >= FEW && 2 * (c->n + 1) > c->n_slots)
+		r = grow_slots(c);
 	if (r >= 0)
 		r = decode(c, leaf, n, &e);
 	if (r < 0)
@@ -177,8 +187,74 @@ int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n)
 	if (c->n_slots > 0)
 		c->slot[slot_of(c, &e.hash)] = c->n + 1;
 	c->at[c->n++] = e;
+	c->n_hashed = c->n;
 	c->size += e.leaf_size;
 	return c->n - 1;
+}
+
+const uint8_t *contexts_fields(const struct context_entry *e, uint32_t *ret_n)
+{
+	*ret_n = e->leaf_size - CONTEXT_FIELDS_AT;
+	return e->leaf + CONTEXT_FIELDS_AT;
+}
+
+/* A leaf without its fields, and with a parent of zeroes until there is a hash. */
+static void begin_leaf(struct buf *to)
+{
+	uint8_t empty[CONTEXT_FIELDS_AT + 8];
+	struct wr w = wr_of(empty, sizeof empty);
+
+	context_encode(&(struct context){ 0 }, &w);
+	buf_append(to, empty, CONTEXT_FIELDS_AT);
+}
+
+static int link_number(const struct contexts *c, int64_t parent, struct context_entry *e)
+{
+	if (parent < -1 || parent >= c->n || (parent < 0) != (c->n == 0))
+		return BULLA_ECORRUPT;
+	e->parent = (int32_t) parent;
+	e->depth = parent < 0 ? 0 : (uint16_t) (c->at[parent].depth + 1);
+	return e->depth > CONTEXT_DEPTH_MAX ? BULLA_ELIMIT : 0;
+}
+
+int64_t contexts_add_child(struct contexts *c, int64_t parent, const uint8_t *fields, size_t n)
+{
+	_uninitialized_ struct field decoded_fields[FIELDS_MAX];
+	_cleanup_buf_ struct buf leaf = { 0 };
+	struct context_entry e = { 0 };
+	struct context decoded;
+	int r;
+
+	if (n > CONTEXT_SIZE_MAX || c->size + n > CONTEXTS_SIZE_MAX)
+		return BULLA_ELIMIT;
+	r = grow(c);
+	if (r >= 0)
+		r = link_number(c, parent, &e);
+	if (r < 0)
+		return r;
+	begin_leaf(&leaf);
+	buf_append(&leaf, fields, n);
+	if (leaf.bad)
+		return -ENOMEM;
+	r = context_decode(rd_of(leaf.data, leaf.len), decoded_fields, &decoded);
+	if (r >= 0)
+		r = own(c, &e, leaf.data, leaf.len, &decoded);
+	if (r < 0)
+		return r;
+	c->at[c->n++] = e;
+	c->size += e.leaf_size;
+	return c->n - 1;
+}
+
+void contexts_hash_all(struct contexts *c)
+{
+	for (; c->n_hashed < c->n; c->n_hashed++) {
+		struct context_entry *e = &c->at[c->n_hashed];
+
+		if (e->parent >= 0)
+			memcpy(e->leaf + CONTEXT_PARENT_AT, c->at[e->parent].hash.b, HASH_SIZE);
+		e->hash = tree_leaf(e->leaf, e->leaf_size);
+	}
 }
 
 void contexts_remove_last(struct contexts *c)
@@ -191,7 +267,7 @@ void contexts_remove_last(struct contexts *c)
 	if (c->n_slots > 0)
 		c->slot[slot_of(c, &e->hash)] = 0;
 	c->size -= e->leaf_size;
-	c->n--;
+	c->n_hashed = --c->n;
 	entry_done(e);
 }
 

@@ -27,13 +27,13 @@ enum context_import {
 
 /** One context; lives as long as the table. */
 struct context_entry {
-	struct hash hash;
-	int32_t parent; /* number, or -1 at the identity */
+	struct hash hash; /* of a child not before contexts_hash_all() */
+	int32_t parent;	  /* number, or -1 at the identity */
 	uint16_t n_fields;
 	uint16_t depth;
 	uint8_t import;	      /* CONTEXT_IMPORTED and what else holds */
 	struct field *fields; /* owned; point into `leaf` */
-	uint8_t *leaf;	      /* the canonical bytes, behind the fields */
+	uint8_t *leaf;	      /* the canonical bytes, behind the fields; whole with the hash */
 	uint32_t leaf_size;
 };
 
@@ -44,6 +44,7 @@ struct contexts {
 	uint32_t *slot; /* owned: numbers + 1; 0 is empty */
 	uint32_t
 		n_slots; /* power of two, at least twice n; 0 where they are so few that each is looked at */
+	uint32_t n_hashed; /* the first ones */
 	uint8_t hash_key[16];
 };
 
@@ -55,6 +56,16 @@ void contexts_done(struct contexts *c);
  *         BULLA_ELIMIT; -ENOMEM.
  */
 _must_check_ int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n);
+/**
+ * Add a context whose parent is told by number, -1 for none, with its fields as they are encoded: nothing is hashed.  Then there
+ * is no contexts_find(), and two may be the same.  Errors as contexts_add().
+ */
+_must_check_ int64_t contexts_add_child(struct contexts *c, int64_t parent, const uint8_t *fields,
+					size_t n);
+/** Hash those that were not yet: before .hash or .leaf of a child is read, in one thread. */
+void contexts_hash_all(struct contexts *c);
+/** Its fields as they are encoded, a part of the leaf. */
+const uint8_t *contexts_fields(const struct context_entry *e, uint32_t *ret_n);
 /** Take back the last contexts_add(). */
 void contexts_remove_last(struct contexts *c);
 /** @return the number of a context, or -ENOENT. */

@@ -157,14 +157,14 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 {
 	const struct ledger_journal *j = history_journal(v->history, c->handles[i]);
 	struct segment_cursor *cursor = &v->cursors[span->file];
-	const struct segment_journal *sj =
-		&v->segments.files[span->file].segment.journals[span->number];
+	struct segment_journal *sj = &v->segments.files[span->file].segment.journals[span->number];
 	const struct segment_origin *origin =
 		&v->segments.files[span->file].segment.origins[sj->origin];
 	const struct group_batch *b = &cursor->group.batches[number];
 	struct tenant tenant = tenant_of(&sj->contexts);
 
 	cursor->seen++;
+	contexts_hash_all(&sj->contexts);
 	if (sj->contexts.n == 0 || !hash_same(&sj->contexts.at[0].hash, &j->identity))
 		return "the identity is not the one that was sealed when the journal was opened";
 	if (tenant_compare(&tenant, &v->segments.files[span->file].tenant) != 0)

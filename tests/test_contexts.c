@@ -237,3 +237,48 @@ Test(contexts, what_was_not_imported_hides_nothing)
 	cr_expect(eq(int, c.at[1].import, 0));
 	contexts_done(&c);
 }
+
+/* As a segment keeps them: children by the number of their parents, and no hash until somebody asks. */
+Test(contexts, children_have_the_hashes_that_leaves_would_have)
+{
+	struct contexts whole = { 0 }, by_number = { 0 };
+
+	for (unsigned i = 0; i < 20; i++) {
+		const struct hash *parent = i > 0 ? &whole.at[i / 2].hash : &none;
+		const uint8_t *fields;
+		uint32_t n;
+
+		cr_assert(eq(i64, add_number(&whole, parent, i), i));
+		fields = contexts_fields(&whole.at[i], &n);
+		cr_assert(
+			eq(i64, contexts_add_child(&by_number, whole.at[i].parent, fields, n), i));
+	}
+	contexts_hash_all(&by_number);
+	for (uint32_t i = 0; i < 20; i++) {
+		cr_expect(eq(int, by_number.at[i].depth, whole.at[i].depth));
+		cr_expect(hash_same(&by_number.at[i].hash, &whole.at[i].hash));
+		cr_expect(eq(u32, by_number.at[i].leaf_size, whole.at[i].leaf_size));
+		cr_expect(eq(int,
+			     memcmp(by_number.at[i].leaf, whole.at[i].leaf, whole.at[i].leaf_size),
+			     0));
+	}
+	contexts_done(&whole);
+	contexts_done(&by_number);
+}
+
+Test(contexts, children_have_parents_before_them)
+{
+	static const uint8_t no_fields[2] = { 0 };
+	struct contexts c = { 0 };
+
+	cr_expect(eq(i64, contexts_add_child(&c, 0, no_fields, 2), BULLA_ECORRUPT));
+	cr_expect(eq(i64, contexts_add_child(&c, -1, no_fields, 2), 0));
+	cr_expect(eq(i64, contexts_add_child(&c, -1, no_fields, 2), BULLA_ECORRUPT));
+	cr_expect(eq(i64, contexts_add_child(&c, 1, no_fields, 2), BULLA_ECORRUPT));
+	cr_expect(eq(i64, contexts_add_child(&c, INT64_MAX, no_fields, 2), BULLA_ECORRUPT));
+	for (int64_t i = 1; i <= CONTEXT_DEPTH_MAX; i++)
+		cr_expect(eq(i64, contexts_add_child(&c, i - 1, no_fields, 2), i));
+	cr_expect(eq(i64, contexts_add_child(&c, CONTEXT_DEPTH_MAX, no_fields, 2), BULLA_ELIMIT));
+	cr_expect(lt(i64, contexts_add_child(&c, 0, no_fields, 1), 0));
+	contexts_done(&c);
+}

@@ -214,21 +214,24 @@ static int need_all(struct segment_group *g)
 
 static int root_of(struct segment_group *g, const struct group_batch *b, struct hash *ret)
 {
-	const struct segment_journal *j = &g->segment->journals[b->journal];
+	struct segment_journal *j = &g->segment->journals[b->journal];
 	const uint8_t *seed = seeds_of(&j->seeds, b->batch_no);
 	static struct field fields[FIELDS_MAX];
 	struct batchroot root = { 0 };
 	struct buf message = { 0 };
 	int r = seed ? 0 : BULLA_ECORRUPT;
 
+	contexts_hash_all(&j->contexts);
 	if (seed)
 		batchroot_begin(&root, seed, b->batch_no, false);
 	for (uint32_t i = 0; r >= 0 && i < b->entries; i++) {
 		struct entry e;
 
 		r = group_entry(g, b->first_row + i, j, &message, fields, &e);
-		if (r >= 0)
-			r = batchroot_add(&root, &e);
+		if (r < 0)
+			break;
+		e.context = j->contexts.at[g->context[b->first_row + i]].hash;
+		r = batchroot_add(&root, &e);
 	}
 	if (r >= 0)
 		*ret = batchroot_get(&root);

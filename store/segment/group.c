@@ -363,7 +363,6 @@ int group_entry(struct segment_group *g, uint32_t row, const struct segment_jour
 		.n_fields = (uint16_t) group_fields(g, row, fields),
 		.priority = g->priority[row],
 		.flags = g->flags[row],
-		.context = journal->contexts.at[g->context[row]].hash,
 	};
 	return message->len > ENTRY_SIZE_MAX ? BULLA_ECORRUPT : 0;
 }
@@ -379,8 +378,10 @@ static int hash_rows(struct segment_group *g, const struct group_batch *b,
 		struct entry e;
 
 		r = group_entry(g, b->first_row + i, journal, &message, fields, &e);
-		if (r >= 0)
-			r = row_is_lawful(&e) ? batchroot_add(root, &e) : BULLA_ECORRUPT;
+		if (r < 0)
+			break;
+		e.context = journal->contexts.at[g->context[b->first_row + i]].hash;
+		r = row_is_lawful(&e) ? batchroot_add(root, &e) : BULLA_ECORRUPT;
 	}
 	return r;
 }
@@ -388,13 +389,14 @@ static int hash_rows(struct segment_group *g, const struct group_batch *b,
 int group_batch(struct segment_group *g, uint32_t number, struct batch *ret)
 {
 	const struct group_batch *b = &g->batches[number];
-	const struct segment_journal *j = &g->segment->journals[b->journal];
+	struct segment_journal *j = &g->segment->journals[b->journal];
 	const uint8_t *seed = seeds_of(&j->seeds, b->batch_no);
 	struct batchroot root = { 0 };
 	int r;
 
 	if (!seed)
 		return BULLA_ECORRUPT;
+	contexts_hash_all(&j->contexts);
 	batchroot_begin(&root, seed, b->batch_no, b->flags & BATCH_RECOVERED);
 	r = hash_rows(g, b, j, &root);
 	*ret = (struct batch){

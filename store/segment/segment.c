@@ -3,6 +3,7 @@
 #include "store/segment/segment.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,12 +16,45 @@
 #include "bulla/error.h"
 #include "store/segment/reader-internal.h"
 
+enum { UNPACKERS_KEPT = 4 };
+
 /* Blocks. */
+
+/*
+ * Unpackers that nobody uses just now: making one costs as much as unpacking a hundred kilobytes, and every row group needs one.
+ */
+static struct {
+	pthread_mutex_t lock;
+	ZSTD_DCtx *idle[UNPACKERS_KEPT];
+	unsigned n;
+} unpackers = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+static ZSTD_DCtx *take_unpacker(void)
+{
+	ZSTD_DCtx *d = NULL;
+
+	pthread_mutex_lock(&unpackers.lock);
+	if (unpackers.n > 0)
+		d = unpackers.idle[--unpackers.n];
+	pthread_mutex_unlock(&unpackers.lock);
+	return d ? d : ZSTD_createDCtx();
+}
+
+static void give_unpacker(ZSTD_DCtx *d)
+{
+	pthread_mutex_lock(&unpackers.lock);
+	if (d && unpackers.n < UNPACKERS_KEPT) {
+		unpackers.idle[unpackers.n++] = d;
+		d = NULL;
+	}
+	pthread_mutex_unlock(&unpackers.lock);
+	ZSTD_freeDCtx(d);
+}
 
 void block_scratch_done(struct block_scratch *s)
 {
 	buf_done(&s->stored);
-	ZSTD_freeDCtx(s->zstd);
+	give_unpacker(s->zstd);
 	*s = (struct block_scratch){ 0 };
 }
 
@@ -33,7 +67,7 @@ static int unpack(const struct block_ref *ref, struct block_scratch *scratch, ui
 	if (ZSTD_getFrameContentSize(stored, ref->stored) != ref->raw)
 		return BULLA_ECORRUPT;
 	if (!scratch->zstd)
-		scratch->zstd = ZSTD_createDCtx();
+		scratch->zstd = take_unpacker();
 	if (!scratch->zstd)
 		return -ENOMEM;
 	n = ZSTD_decompressDCtx(scratch->zstd, to, ref->raw, stored, ref->stored);
@@ -88,9 +122,11 @@ static int read_contexts(struct contexts *c, struct rd *r)
 	uint64_t n = rd_varint(r);
 
 	for (uint64_t i = 0; i < n && !r->bad; i++) {
+		int64_t parent = (int64_t) rd_varint(r) - 1;
 		uint64_t size = rd_varint(r);
-		const uint8_t *leaf = rd_bytes(r, size);
-		int64_t number = leaf ? contexts_add(c, leaf, size) : BULLA_ECORRUPT;
+		const uint8_t *fields = rd_bytes(r, size);
+		int64_t number =
+			fields ? contexts_add_child(c, parent, fields, size) : BULLA_ECORRUPT;
 
 		if (number < 0)
 			return number == BULLA_ENOTCANON ? BULLA_ECORRUPT : (int) number;

@@ -176,14 +176,14 @@ uint32_t group_fields(const struct segment_group *g, uint32_t row, struct field 
 _must_check_ int group_message(struct segment_group *g, uint32_t row, struct buf *to);
 /**
  * A whole entry, needing all parts; the message is written to `message` (cleared first), `fields` has room for FIELDS_MAX.
- * Its context hash is filled in from `journal`.
+ * Its context's hash is not filled in.
  */
 _must_check_ int group_entry(struct segment_group *g, uint32_t row,
 			     const struct segment_journal *journal, struct buf *message,
 			     struct field *fields, struct entry *ret);
 
 /**
- * What a batch of the group is, hashed anew: to compare with what was sealed.  Needs all parts.
+ * What a batch of the group is, hashed anew: to compare with what was sealed.  Needs all parts; one thread at a time.
  *
  * @return 0; BULLA_ECORRUPT where there is no seed for it, or an entry is unlawful; -ENOMEM; an error of group_entry().
  */

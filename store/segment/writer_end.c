@@ -24,9 +24,12 @@ static void put_journals(const struct segment_writer *w, struct buf *to)
 		buf_varint(to, s->first_seq);
 		buf_varint(to, s->next_seq - s->first_seq);
 		buf_varint(to, s->contexts->n);
-		for (uint32_t k = 0; k < s->contexts->n; k++) {
-			buf_varint(to, s->contexts->at[k].leaf_size);
-			buf_append(to, s->contexts->at[k].leaf, s->contexts->at[k].leaf_size);
+		for (uint32_t k = 0, n; k < s->contexts->n; k++) {
+			const uint8_t *fields = contexts_fields(&s->contexts->at[k], &n);
+
+			buf_varint(to, (uint64_t) (s->contexts->at[k].parent + 1));
+			buf_varint(to, n);
+			buf_append(to, fields, n);
 		}
 	}
 }
