@@ -36,6 +36,8 @@ static const struct {
 	{ "tail", "bulla-query", "show the newest entries and follow" },
 	{ "query", "bulla-query", "show the entries that match" },
 	{ "verify", "bulla-query", "prove that the logs are whole" },
+	{ "prove", "bulla-query", "write proofs of entries, for others" },
+	{ "verify-proof", "bulla-query", "check such a proof" },
 	{ "keys", "bulla-query", "print the key to verify with" },
 	{ "status", "bulla-query", "show journals, sizes, seals and shipping" },
 	{ "import", "bulla-import", "keep what another program has logged" },
@@ -50,7 +52,7 @@ static void usage(FILE *to)
 	      "themselves whole.\n\n",
 	      to);
 	for (size_t i = 0; i < ELEMENTS(commands); i++)
-		fprintf(to, "  %-8s  %s\n", commands[i].command, commands[i].text);
+		fprintf(to, "  %-12s  %s\n", commands[i].command, commands[i].text);
 	fputs("\n`bulla COMMAND --help` and `man bulla-COMMAND` tell more.\n", to);
 }
 

@@ -11,6 +11,8 @@
 int command_query(int argc, char **argv);
 int command_tail(int argc, char **argv);
 int command_verify(int argc, char **argv);
+int command_prove(int argc, char **argv);
+int command_verify_proof(int argc, char **argv);
 int command_keys(int argc, char **argv);
 int command_status(int argc, char **argv);
 

@@ -16,8 +16,13 @@ static const struct {
 	const char *name;
 	int (*run)(int argc, char **argv);
 } commands[] = {
-	{ "query", command_query }, { "tail", command_tail },	  { "verify", command_verify },
-	{ "keys", command_keys },   { "status", command_status },
+	{ "query", command_query },
+	{ "tail", command_tail },
+	{ "verify", command_verify },
+	{ "keys", command_keys },
+	{ "status", command_status },
+	{ "prove", command_prove },
+	{ "verify-proof", command_verify_proof },
 };
 
 int command_check_at(const char *url)
@@ -39,6 +44,7 @@ int main(int argc, char **argv)
 	for (size_t i = 0; argc > 0 && i < ELEMENTS(commands); i++)
 		if (strcmp(argv[0], commands[i].name) == 0)
 			return commands[i].run(argc, argv);
-	fprintf(stderr, "bulla-query is run as: bulla query, tail, verify, keys or status\n");
+	fprintf(stderr, "bulla-query is run as: bulla query, tail, verify, keys, status, prove or "
+			"verify-proof\n");
 	return EXIT_USAGE;
 }

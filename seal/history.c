@@ -322,6 +322,25 @@ uint64_t history_size(const struct history *h)
 	return h->tree.size;
 }
 
+int history_signature(const struct history *h, uint64_t counter,
+		      const uint8_t sigma[KES_SIGMA_SIZE], struct buf *to)
+{
+	size_t size = kes_signature_size(&h->params);
+	uint8_t *at = buf_room(to, size);
+	struct wr w = wr_of(at, size);
+
+	if (!h->has_keys || counter >= h->keys_upto ||
+	    h->keys_upto - counter > bottom_keys(&h->params))
+		return BULLA_EORDER;
+	if (!at)
+		return -ENOMEM;
+	for (unsigned l = 0; l < h->params.levels; l++)
+		kes_compact_sum(&h->trees[l], h->params.height, kes_index(&h->params, counter, l),
+				l + 1u < h->params.levels ? h->certificates[l + 1] : sigma, &w);
+	buf_add(to, w.len);
+	return 0;
+}
+
 const struct frontier *history_tree(const struct history *h)
 {
 	return &h->tree;

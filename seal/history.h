@@ -178,6 +178,12 @@ void history_commit_sealed(struct history *h);
 
 /** Number of the next commit: how many there are. */
 uint64_t history_size(const struct history *h);
+/**
+ * Append the whole signature of a seal whose trees are the ones at hand, kes_signature_size() bytes: `sigma` is what the commit
+ * has of it.  @return 0, or BULLA_EORDER where its trees are others.
+ */
+_must_check_ int history_signature(const struct history *h, uint64_t counter,
+				   const uint8_t sigma[KES_SIGMA_SIZE], struct buf *to);
 /** The tree over all commits so far. */
 const struct frontier *history_tree(const struct history *h);
 /** First commit that the present key seals. */

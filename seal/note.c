@@ -16,7 +16,7 @@ static const char name_prefix[] = "bulla/";
 static const uint8_t algorithm[] = "\xff"
 				   "bulla-kes-v1";
 
-enum { KEY_ID_SIZE = 4, TYPED_KEY_SIZE = STRLEN(algorithm) + KES_PUBLIC_SIZE };
+enum { TYPED_KEY_SIZE = STRLEN(algorithm) + KES_PUBLIC_SIZE };
 
 void origin_name(const struct id *origin, char ret[ORIGIN_NAME_SIZE])
 {
@@ -73,7 +73,7 @@ static void typed_key(const struct vkey *k, uint8_t ret[TYPED_KEY_SIZE])
 	memcpy(ret + STRLEN(algorithm), k->public_key, KES_PUBLIC_SIZE);
 }
 
-static void key_id(const char *name, const uint8_t typed[TYPED_KEY_SIZE], uint8_t ret[KEY_ID_SIZE])
+static void key_id(const char *name, const uint8_t typed[TYPED_KEY_SIZE], uint8_t ret[VKEY_ID_SIZE])
 {
 	const struct span parts[] = {
 		{ (const uint8_t *) name, strlen(name) },
@@ -82,20 +82,30 @@ static void key_id(const char *name, const uint8_t typed[TYPED_KEY_SIZE], uint8_
 	};
 	struct hash h = sha256_concat(parts, ELEMENTS(parts));
 
-	memcpy(ret, h.b, KEY_ID_SIZE);
+	memcpy(ret, h.b, VKEY_ID_SIZE);
+}
+
+void vkey_id(const struct vkey *k, uint8_t ret[VKEY_ID_SIZE])
+{
+	uint8_t typed[TYPED_KEY_SIZE];
+	char name[ORIGIN_NAME_SIZE];
+
+	origin_name(&k->origin, name);
+	typed_key(k, typed);
+	key_id(name, typed, ret);
 }
 
 void vkey_write(const struct vkey *k, char ret[VKEY_SIZE])
 {
-	uint8_t typed[TYPED_KEY_SIZE], id[KEY_ID_SIZE];
-	char name[ORIGIN_NAME_SIZE], id_hex[2 * KEY_ID_SIZE + 1];
+	uint8_t typed[TYPED_KEY_SIZE], id[VKEY_ID_SIZE];
+	char name[ORIGIN_NAME_SIZE], id_hex[2 * VKEY_ID_SIZE + 1];
 	char key64[sodium_base64_ENCODED_LEN(TYPED_KEY_SIZE, sodium_base64_VARIANT_ORIGINAL)];
 	int n;
 
 	origin_name(&k->origin, name);
 	typed_key(k, typed);
 	key_id(name, typed, id);
-	text_hex(id_hex, id, KEY_ID_SIZE);
+	text_hex(id_hex, id, VKEY_ID_SIZE);
 	sodium_bin2base64(key64, sizeof key64, typed, sizeof typed, sodium_base64_VARIANT_ORIGINAL);
 	n = snprintf(ret, VKEY_SIZE, "%s+%s+%s", name, id_hex, key64);
 	assert(n > 0 && n < VKEY_SIZE);

@@ -44,6 +44,9 @@ struct vkey {
 	uint8_t public_key[KES_PUBLIC_SIZE];
 };
 
+/** Write the key id, by which notes say whose a signature is. */
+enum { VKEY_ID_SIZE = 4 };
+void vkey_id(const struct vkey *k, uint8_t ret[VKEY_ID_SIZE]);
 void vkey_write(const struct vkey *k, char ret[VKEY_SIZE]);
 /** Parse a vkey, its key id included.  @return 0 or BULLA_EPARSE. */
 _must_check_ int vkey_parse(const char *text, struct vkey *ret);

@@ -29,7 +29,6 @@
 enum {
 	VERSION = 1,
 	ENTRY_FIXED = 2 + 2 + 8 + 8 + SALT_SIZE + HASH_SIZE + 4 + 2,
-	BATCH_LEAF_SIZE = 119
 };
 
 static int bytes_compare(const uint8_t *a, size_t an, const uint8_t *b, size_t bn)
@@ -349,15 +348,21 @@ int commit_decode(struct rd r, struct event *events, uint16_t events_max, struct
 	return 0;
 }
 
-int commit_leaf_hash(const struct commit *c, struct hash *ret)
+size_t commit_leaf_size(const struct commit *c)
 {
 	size_t size = 2 + 8 + 8 + ID_SIZE + 4 + HASH_SIZE + 2;
-	_cleanup_free_ uint8_t *leaf = NULL;
-	struct wr w;
 
 	for (size_t i = 0; i < c->n_events; i++)
 		size += 3 + (size_t) c->events[i].len;
-	leaf = malloc(size);
+	return size;
+}
+
+int commit_leaf_hash(const struct commit *c, struct hash *ret)
+{
+	size_t size = commit_leaf_size(c);
+	_cleanup_free_ uint8_t *leaf = malloc(size);
+	struct wr w;
+
 	if (!leaf)
 		return -ENOMEM;
 	w = wr_of(leaf, size);

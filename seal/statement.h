@@ -146,9 +146,11 @@ struct commit {
 	const struct event *events;
 };
 
-/** Bytes of a context leaf or entry leaf, to reserve room for it. */
+/** Bytes of a leaf, to reserve room for it. */
 size_t context_leaf_size(const struct context *c);
 size_t entry_leaf_size(const struct entry *e);
+size_t commit_leaf_size(const struct commit *c);
+enum { BATCH_LEAF_SIZE = 119 };
 /** Bytes that an entry counts towards its batch: message, names and values. */
 size_t entry_bytes(const struct entry *e);
 

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/** bulla prove: proofs that leave the host, of one entry or of all that some journals have. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "bulla/error.h"
+#include "query/commands.h"
+#include "query/local.h"
+#include "query/request.h"
+#include "query/source.h"
+#include "query/when.h"
+#include "store/prove.h"
+
+struct asked {
+	struct request request;
+	const char *state, *output;
+	uint64_t since_ns, until_ns; /* of commits */
+	bool all, help;
+	int first_match; /* in argv */
+};
+
+static void usage(FILE *to)
+{
+	fputs("usage: bulla prove [OPTION]... CURSOR\n"
+	      "       bulla prove --all [OPTION]... --output DIR MATCH...\n"
+	      "\n"
+	      "Write a proof that an entry was sealed, for who has no access to this host. CURSOR "
+	      "is its "
+	      "__CURSOR, as\n"
+	      "`bulla query -o export` shows it. With --all: of every entry of the journals that "
+	      "match, and "
+	      "that none was\n"
+	      "left out. `bulla verify-proof` checks it.\n"
+	      "\n"
+	      "      --all           all entries of the journals whose container, unit, ... is "
+	      "this\n"
+	      "  -S, --since TIME    with --all: sealed at this time or later\n"
+	      "  -U, --until TIME    with --all: sealed at this time or sooner\n"
+	      "  -o, --output FILE   write there (default: standard output); with --all a "
+	      "directory, "
+	      "one file a batch\n"
+	      "      --state DIR     state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
+	      "  -h, --help          show this\n"
+	      "\n"
+	      "A proof discloses the entries that it has and what names their container, and "
+	      "nothing "
+	      "of others.\n",
+	      to);
+}
+
+static int failed(int r, const char *why)
+{
+	if (why && (r == -ENOENT || r == BULLA_ETAMPERED))
+		log_error("%s", why);
+	else
+		log_error_code(r, "%s", why ? why : "cannot prove it");
+	return r == BULLA_ETAMPERED ? 1 : EXIT_USAGE;
+}
+
+/* One entry. */
+
+struct one {
+	struct id journal;
+	uint64_t seq;
+	struct buf file;
+};
+
+static int wish_entry(void *arg, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
+{
+	const struct one *o = arg;
+
+	(void) commit_ns;
+	if (!id_equal(&b->journal, &o->journal) || o->seq < b->first_seq ||
+	    o->seq - b->first_seq >= b->entries)
+		return 0;
+	*ret = (struct prove_wish){ PROOF_ENTRY, (uint32_t) (o->seq - b->first_seq), true };
+	return 1;
+}
+
+static int keep_proof(void *arg, const struct batch *b, const struct prove_wish *wish,
+		      const struct buf *file)
+{
+	struct one *o = arg;
+
+	(void) b;
+	(void) wish;
+	buf_append(&o->file, file->data, file->len);
+	return o->file.bad ? -ENOMEM : 0;
+}
+
+static int parse_cursor(const char *text, struct one *ret)
+{
+	size_t n = (size_t) 2 * ID_SIZE;
+
+	if (strlen(text) < n + 2 || text[n] != ':' ||
+	    text_unhex(text, n, ret->journal.b, ID_SIZE) < 0 ||
+	    text_to_u64(text + n + 1, &ret->seq) < 0)
+		return log_usage("%s: not a cursor as `bulla query -o export` shows it", text);
+	return 0;
+}
+
+static int write_file(const char *name, const struct buf *file)
+{
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	if (!name)
+		return io_write(STDOUT_FILENO, file->data, file->len);
+	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	r = fd < 0 ? -errno : io_write(fd, file->data, file->len);
+	return r < 0 ? log_error_code(r, "%s", name) : 0;
+}
+
+static int prove_one(const struct asked *a, const struct state *state, const char *cursor)
+{
+	struct one o = { .seq = 0 };
+	const struct prove_options options = { wish_entry, keep_proof, &o };
+	const char *why;
+	int r;
+
+	if (parse_cursor(cursor, &o) < 0)
+		return EXIT_USAGE;
+	r = prove(state, &options, &why);
+	if (r >= 0 && o.file.len == 0) {
+		r = -ENOENT;
+		why = "no sealed commit has such an entry";
+	}
+	r = r < 0 ? failed(r, why) : write_file(a->output, &o.file) < 0 ? EXIT_USAGE : 0;
+	buf_done(&o.file);
+	return r;
+}
+
+/* All of some journals. */
+
+/* Which batches of a journal the proofs are of. */
+struct extent {
+	struct id journal;
+	uint64_t first, end; /* inside; first >= end: none */
+	uint64_t batches;    /* that the ledger has of it */
+};
+
+struct many {
+	struct extent *at; /* owned, by journal */
+	size_t n, cap;
+	uint64_t since_ns, until_ns;
+	int dirfd;
+	uint64_t entries, files;
+};
+
+static int compare_extents(const void *a, const void *b)
+{
+	return id_compare(&((const struct extent *) a)->journal,
+			  &((const struct extent *) b)->journal);
+}
+
+static struct extent *extent_of(const struct many *m, const struct id *journal)
+{
+	struct extent key = { .journal = *journal };
+
+	return m->n == 0 ? NULL : bsearch(&key, m->at, m->n, sizeof *m->at, compare_extents);
+}
+
+/* First time along: where each begins and ends. */
+static int measure(void *arg, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
+{
+	const struct many *m = arg;
+	struct extent *e = extent_of(m, &b->journal);
+
+	(void) ret;
+	if (!e)
+		return 0;
+	e->batches = b->batch_no + 1;
+	if (commit_ns < m->since_ns && e->first >= e->end)
+		e->first = e->end = b->batch_no + 1;
+	if (commit_ns >= m->since_ns && commit_ns <= m->until_ns)
+		e->end = b->batch_no + 1;
+	return 0;
+}
+
+/* Second time: these, and the neighbours on both sides, which show that nothing is missing there. */
+static int wish_batch(void *arg, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
+{
+	const struct many *m = arg;
+	const struct extent *e = extent_of(m, &b->journal);
+
+	(void) commit_ns;
+	if (!e || b->batch_no + 1 < e->first || b->batch_no > e->end)
+		return 0;
+	*ret = (struct prove_wish){
+		.extent =
+			b->batch_no >= e->first && b->batch_no < e->end ? PROOF_WHOLE : PROOF_BATCH,
+	};
+	return 1;
+}
+
+static int write_batch(void *arg, const struct batch *b, const struct prove_wish *wish,
+		       const struct buf *file)
+{
+	struct many *m = arg;
+	char name[2 * ID_SIZE + 64], id[2 * ID_SIZE + 1];
+	_cleanup_close_ int fd = -1;
+	int r;
+
+	text_hex(id, b->journal.b, ID_SIZE);
+	snprintf(name, sizeof name, "%s-%010" PRIu64 ".tlog-proof", id, b->batch_no);
+	fd = openat(m->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	r = fd < 0 ? -errno : io_write(fd, file->data, file->len);
+	if (r < 0)
+		return log_error_code(r, "%s", name);
+	m->files++;
+	m->entries += wish->extent == PROOF_WHOLE ? b->entries : 0;
+	return 0;
+}
+
+static int add_journal(struct many *m, const struct query *q, const struct id *id,
+		       const struct contexts *contexts)
+{
+	struct judgement jd;
+	struct extent *more;
+	enum whole all;
+
+	if (judgement_init(&jd, contexts->n) < 0)
+		return -ENOMEM;
+	all = judge_journal(&jd, q, contexts, false);
+	free(jd.of);
+	if (all == WHOLE_NO)
+		return 0;
+	if (all == WHOLE_MAYBE)
+		return log_usage(
+			"only what names a journal can be asked for with --all: container, "
+			"unit, image, host, ...");
+	if (m->n == m->cap) {
+		m->cap = 2 * m->cap + 16;
+		more = reallocarray(m->at, m->cap, sizeof *more);
+		if (!more)
+			return -ENOMEM;
+		m->at = more;
+	}
+	m->at[m->n++] = (struct extent){ .journal = *id };
+	return 0;
+}
+
+/* Those that tails and segments have; a journal may be in several. */
+static int find_journals(struct many *m, const struct query *q, const struct catalog *c)
+{
+	size_t kept = 0;
+	int r = 0;
+
+	for (uint32_t i = 0; r >= 0 && i < c->n; i++)
+		r = add_journal(m, q, &c->journals[i].id, c->journals[i].contexts);
+	for (uint32_t i = 0; c->segments && r >= 0 && i < c->segments->n; i++) {
+		const struct segment *s = &c->segments->files[i].segment;
+
+		for (uint32_t k = 0; r >= 0 && k < s->n_journals; k++)
+			r = add_journal(m, q, &s->journals[k].id, &s->journals[k].contexts);
+	}
+	if (r < 0)
+		return r;
+	if (m->n > 1)
+		qsort(m->at, m->n, sizeof *m->at, compare_extents);
+	for (size_t i = 0; i < m->n; i++)
+		if (i == 0 || compare_extents(&m->at[i], &m->at[kept - 1]) != 0)
+			m->at[kept++] = m->at[i];
+	m->n = kept;
+	return m->n == 0 ? log_usage("no journal matches") : 0;
+}
+
+static int open_output(const char *name)
+{
+	int fd, r = io_make_dirs(name, 0777);
+
+	if (r < 0)
+		return log_error_code(r, "%s", name);
+	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? log_error_code(-errno, "%s", name) : fd;
+}
+
+static int prove_all(struct asked *a, const struct state *state)
+{
+	struct many m = { .since_ns = a->since_ns, .until_ns = a->until_ns };
+	struct prove_options options = { measure, write_batch, &m };
+	struct local_catalog catalog;
+	const char *why = NULL;
+	int r;
+
+	r = local_catalog_build(&catalog, state);
+	if (r < 0)
+		return failed(r, NULL);
+	a->request.query.match = a->request.match;
+	r = find_journals(&m, &a->request.query, &catalog.catalog);
+	local_catalog_done(&catalog);
+	m.dirfd = r < 0 ? -1 : open_output(a->output);
+	if (m.dirfd < 0) {
+		free(m.at);
+		return EXIT_USAGE;
+	}
+	r = prove(state, &options, &why);
+	options.wish = wish_batch;
+	if (r >= 0)
+		r = prove(state, &options, &why);
+	close(m.dirfd);
+	if (r < 0)
+		r = failed(r, why);
+	else
+		log_info("proved %" PRIu64 " entries of %zu journal%s in %" PRIu64 " files",
+			 m.entries, m.n, m.n == 1 ? "" : "s", m.files);
+	free(m.at);
+	return r;
+}
+
+/* The command line. */
+
+static int set_time(const char *option, const char *value, uint64_t *ret)
+{
+	return when_parse(value, clock_realtime_ns(), ret) < 0
+		       ? log_usage("--%s %s is no time: try \"2026-11-23 19:34\" or \"-2h\"",
+				   option, value)
+		       : 0;
+}
+
+static int on_option(struct asked *a, int c, char **argv)
+{
+	switch (c) {
+	case 'a':
+		a->all = true;
+		return 0;
+	case 'S':
+		return set_time("since", optarg, &a->since_ns);
+	case 'U':
+		return set_time("until", optarg, &a->until_ns);
+	case 'o':
+		a->output = optarg;
+		return 0;
+	case 's':
+		a->state = optarg;
+		return 0;
+	case 'h':
+		a->help = true;
+		return 0;
+	default:
+		return log_bad_option(c, argv);
+	}
+}
+
+static int set_matches(struct asked *a, int n, char **words)
+{
+	char why[256] = "";
+	int r = 0;
+
+	for (int i = 0; r >= 0 && i < n; i++)
+		r = request_set(&a->request, "match", words[i], why);
+	return r < 0 ? log_usage("%s", *why ? why : bulla_strerror(r)) : 0;
+}
+
+static int check(const struct asked *a, int n)
+{
+	if (a->all && (n == 0 || !a->output))
+		return log_usage("--all wants --output DIR and a match, as container=web");
+	if (!a->all && n != 1)
+		return log_usage("one cursor is wanted");
+	if (!a->all && (a->since_ns > 0 || a->until_ns < UINT64_MAX))
+		return log_usage("--since and --until go with --all");
+	if (a->since_ns > a->until_ns)
+		return log_usage("--since is later than --until");
+	return 0;
+}
+
+static int parse(struct asked *a, int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "all", no_argument, NULL, 'a' },
+		{ "since", required_argument, NULL, 'S' },
+		{ "until", required_argument, NULL, 'U' },
+		{ "output", required_argument, NULL, 'o' },
+		{ "state", required_argument, NULL, 's' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int c, r = 0;
+
+	opterr = 0;
+	while (r >= 0 && (c = getopt_long(argc, argv, ":S:U:o:h", options, NULL)) != -1)
+		r = on_option(a, c, argv);
+	if (r < 0 || a->help)
+		return r;
+	r = check(a, argc - optind);
+	return r < 0 || !a->all ? r : set_matches(a, argc - optind, argv + optind);
+}
+
+int command_prove(int argc, char **argv)
+{
+	struct asked a = { .until_ns = UINT64_MAX };
+	struct state state;
+	int r;
+
+	log_setup("bulla prove", LOG_LEVEL_INFO);
+	r = request_init(&a.request);
+	if (r < 0)
+		return EXIT_USAGE;
+	r = parse(&a, argc, argv);
+	if (r >= 0 && a.help) {
+		usage(stdout);
+	} else if (r >= 0) {
+		r = local_open(a.state, &state);
+		if (r >= 0) {
+			r = a.all ? prove_all(&a, &state) : prove_one(&a, &state, argv[optind]);
+			state_close(&state);
+		}
+	}
+	request_done(&a.request);
+	return r < 0 ? EXIT_USAGE : r;
+}

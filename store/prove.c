@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * The ledger is read up to the commit: with it come the tree, the key's trees, and the commits in which keys succeeded each other.
+ * Then the batch's entries are looked for in segments, and in the journal's tail.
+ */
+
+#include "store/prove.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+#include "seal/history.h"
+#include "seal/ledger.h"
+#include "seal/proof.h"
+#include "store/prove-internal.h"
+#include "store/segment/batches.h"
+
+/* A link with memory of its own. */
+struct kept_link {
+	struct sealed_link link;
+	struct buf commit, signature;
+};
+
+struct proving {
+	const struct state *state;
+	const struct prove_options *options;
+	const char **why;
+	struct history *history;
+	struct ledger ledger;
+	struct ledger_scan scan;
+	struct segment_batches *segments;
+	struct kept_link succession[PROOF_SUCCESSIONS_MAX];
+	unsigned n_successions;
+	/* Of the commit at hand, once something of it is wished for. */
+	struct kept_link seal;
+	struct batch *batches; /* owned, with all roots */
+	struct hash *leaves;   /* owned: theirs */
+	uint32_t n_batches;
+	struct proved_entries entries;
+	struct entry_proof proof;
+	struct buf batch, file;
+};
+
+static void link_done(struct kept_link *l)
+{
+	buf_done(&l->commit);
+	buf_done(&l->signature);
+	*l = (struct kept_link){ 0 };
+}
+
+static void forget_commit(struct proving *p)
+{
+	link_done(&p->seal);
+	free(p->batches);
+	free(p->leaves);
+	p->batches = NULL;
+	p->leaves = NULL;
+}
+
+static void proving_done(struct proving *p)
+{
+	forget_commit(p);
+	for (unsigned i = 0; i < PROOF_SUCCESSIONS_MAX; i++)
+		link_done(&p->succession[i]);
+	history_free(p->history);
+	ledger_close(&p->ledger);
+	segment_batches_free(p->segments);
+	proved_entries_done(&p->entries);
+	buf_done(&p->batch);
+	buf_done(&p->file);
+}
+
+static int no(struct proving *p, int error, const char *why)
+{
+	*p->why = why;
+	return error;
+}
+
+/* The ledger. */
+
+/* The roots of the perfect subtrees before it lead from the newest commit to the root. */
+static void path_of(const struct frontier *before, struct proof *ret)
+{
+	*ret = (struct proof){ 0 };
+	for (unsigned k = 0; k < 64; k++)
+		if (before->size >> k & 1)
+			ret->h[ret->n++] = before->node[k];
+}
+
+static int keep_link(const struct history *h, const struct sealed_commit *c, struct kept_link *l)
+{
+	size_t size = commit_leaf_size(&c->commit);
+	uint8_t *at = buf_room(&l->commit, size);
+	struct wr w = wr_of(at, size);
+	int r;
+
+	if (!at)
+		return -ENOMEM;
+	commit_encode(&c->commit, &w);
+	buf_add(&l->commit, w.len);
+	r = history_signature(h, c->counter, c->sigma, &l->signature);
+	if (r < 0)
+		return r;
+	path_of(history_tree(h), &l->link.path);
+	l->link.commit = (struct span){ l->commit.data, l->commit.len };
+	l->link.signature = (struct span){ l->signature.data, l->signature.len };
+	l->link.counter = c->counter;
+	return 0;
+}
+
+static bool has_rekey(const struct commit *c)
+{
+	for (uint16_t i = 0; i < c->n_events; i++)
+		if (c->events[i].kind == EVENT_REKEY)
+			return true;
+	return false;
+}
+
+/* What packing left out of the ledger, segments have. */
+static int fill_roots(struct proving *p)
+{
+	for (uint32_t i = 0; i < p->n_batches; i++) {
+		struct batch *b = &p->batches[i], found;
+		struct segment_group *g;
+		uint32_t number;
+		int r;
+
+		if (!root_is_absent(&b->root))
+			continue;
+		r = segment_batches_find(p->segments, &b->journal, b->batch_no, &g, &number);
+		if (r >= 0)
+			r = group_batch(g, number, &found);
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0)
+			return no(p, BULLA_ETAMPERED,
+				  "a batch of its commit is in no segment, or damaged there");
+		b->root = found.root;
+	}
+	return 0;
+}
+
+/* Have all of a commit at hand. */
+static int take_commit(struct proving *p, const struct sealed_commit *c)
+{
+	struct hash root;
+	int r;
+
+	if (p->batches)
+		return 0;
+	p->n_batches = c->commit.n_batches;
+	p->batches = reallocarray(NULL, p->n_batches, sizeof *p->batches);
+	p->leaves = reallocarray(NULL, p->n_batches, sizeof *p->leaves);
+	if (!p->batches || !p->leaves)
+		return -ENOMEM;
+	memcpy(p->batches, c->batches, p->n_batches * sizeof *p->batches);
+	r = fill_roots(p);
+	if (r >= 0)
+		r = keep_link(p->history, c, &p->seal);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; i < p->n_batches; i++)
+		p->leaves[i] = batch_leaf_hash(&p->batches[i]);
+	root = tree_root(p->leaves, p->n_batches);
+	return hash_same(&root, &c->commit.batches_root)
+		       ? 0
+		       : no(p, BULLA_ETAMPERED,
+			    "a batch of its commit was changed after it was sealed");
+}
+
+/* Batches. */
+
+static int prove_entries(struct proving *p, const struct batch *b)
+{
+	struct hash root;
+	int r;
+
+	p->proof.n_entries = p->proof.n_contexts = 0;
+	p->proof.entries = p->proof.contexts = (struct span){ 0 };
+	if (p->proof.extent == PROOF_BATCH)
+		return 0;
+	r = proved_entries_find(&p->entries, p->state, p->segments, b);
+	if (r < 0)
+		return r == -ENOMEM ? r : no(p, r, "its batch cannot be read");
+	root = tree_root(p->entries.leaves, b->entries);
+	if (!hash_same(&root, &b->root))
+		return no(p, BULLA_ETAMPERED, "its batch was changed after it was sealed");
+	if (p->proof.extent == PROOF_ENTRY)
+		tree_prove_inclusion(p->entries.leaves, b->entries, p->proof.place,
+				     &p->proof.entry_path);
+	return proved_entries_put(&p->entries, &p->proof);
+}
+
+static int write_proof(struct proving *p, uint32_t place, const struct prove_wish *wish)
+{
+	const struct batch *b = &p->batches[place];
+	struct entry_proof *e = &p->proof;
+	struct vkey key = history_vkey(p->history);
+	uint8_t *at;
+	struct wr w;
+	int r;
+
+	buf_clear(&p->batch);
+	buf_clear(&p->file);
+	at = buf_room(&p->batch, BATCH_LEAF_SIZE);
+	if (!at)
+		return -ENOMEM;
+	w = wr_of(at, BATCH_LEAF_SIZE);
+	batch_encode(b, &w);
+	memcpy(key.public_key, history_public_key(p->history), KES_PUBLIC_SIZE);
+	vkey_id(&key, e->key_id);
+	e->origin = key.origin;
+	e->n_successions = (uint8_t) p->n_successions;
+	for (unsigned i = 0; i < p->n_successions; i++)
+		e->successions[i] = p->succession[i].link;
+	e->seal = p->seal.link;
+	e->batch_place = place;
+	e->batch = (struct span){ at, w.len };
+	e->extent = wish->extent;
+	e->place = wish->place;
+	tree_prove_inclusion(p->leaves, p->n_batches, place, &e->batch_path);
+	r = prove_entries(p, b);
+	if (r < 0)
+		return r;
+	entry_proof_write(e, &p->file);
+	return p->file.bad ? -ENOMEM : p->options->proof(p->options->arg, b, wish, &p->file);
+}
+
+/* @return 1 when nothing more is wished for. */
+static int prove_batches(struct proving *p, const struct sealed_commit *c)
+{
+	bool last = false;
+	int r = 0;
+
+	for (uint32_t i = 0; r >= 0 && !last && i < c->commit.n_batches; i++) {
+		struct prove_wish wish = { .extent = PROOF_ENTRY };
+
+		r = p->options->wish(p->options->arg, &c->batches[i], c->commit.time_ns, &wish);
+		if (r <= 0)
+			continue;
+		last = wish.last;
+		r = take_commit(p, c);
+		if (r >= 0)
+			r = write_proof(p, i, &wish);
+	}
+	forget_commit(p);
+	return r < 0 ? r : last;
+}
+
+static int on_commit(struct proving *p, const struct sealed_commit *c)
+{
+	/* The first has no entries: each journal is opened before it has any. */
+	int r = c->commit.number > 0 ? prove_batches(p, c) : 0;
+
+	if (r != 0)
+		return r;
+	if (has_rekey(&c->commit)) {
+		if (p->n_successions == PROOF_SUCCESSIONS_MAX)
+			return no(p, BULLA_ELIMIT, "too many keys have succeeded each other");
+		r = keep_link(p->history, c, &p->succession[p->n_successions++]);
+	}
+	history_commit_sealed(p->history);
+	return r;
+}
+
+static int follow_ledger(struct proving *p)
+{
+	struct ledger_read read;
+	int r = ledger_begin(&p->ledger, p->state->ledger, O_RDONLY);
+
+	while (r >= 0) {
+		r = ledger_next(&p->ledger, p->history, HISTORY_SKIP_SIGNATURE, &p->scan, &read);
+		if (r == 0)
+			return 0;
+		if (r < 0)
+			return no(p, r, "the ledger cannot be read that far");
+		r = read.type == LEDGER_COMMIT ? on_commit(p, &read.commit) : 0;
+		if (r > 0)
+			return 0;
+	}
+	return r;
+}
+
+int prove(const struct state *s, const struct prove_options *o, const char **ret_why)
+{
+	struct proving *p = calloc(1, sizeof *p);
+	int r;
+
+	*ret_why = NULL;
+	if (!p)
+		return -ENOMEM;
+	p->state = s;
+	p->options = o;
+	p->why = ret_why;
+	p->ledger.fd = -1;
+	p->history = history_new();
+	r = p->history ? segment_batches_new(&p->segments, s) : -ENOMEM;
+	if (r >= 0)
+		r = follow_ledger(p);
+	proving_done(p);
+	free(p);
+	return r;
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "store/prove-internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+#include "store/tail_reader.h"
+
+void proved_entries_done(struct proved_entries *e)
+{
+	buf_done(&e->bytes);
+	buf_done(&e->put);
+	buf_done(&e->put_contexts);
+	contexts_done(&e->contexts);
+	free(e->end);
+	free(e->context);
+	free(e->leaves);
+	*e = (struct proved_entries){ 0 };
+}
+
+static int begin(struct proved_entries *e, const struct batch *b)
+{
+	proved_entries_done(e);
+	e->end = reallocarray(NULL, b->entries, sizeof *e->end);
+	e->context = reallocarray(NULL, b->entries, sizeof *e->context);
+	e->leaves = reallocarray(NULL, b->entries, sizeof *e->leaves);
+	return e->end && e->context && e->leaves ? 0 : -ENOMEM;
+}
+
+/* Numbers stay what they are: contexts are copied in their order. */
+static int copy_contexts(struct proved_entries *e, const struct contexts *from)
+{
+	int64_t r = 0;
+
+	for (uint32_t i = e->contexts.n; r >= 0 && i < from->n; i++)
+		r = contexts_add(&e->contexts, from->at[i].leaf, from->at[i].leaf_size);
+	return (int) MIN_OF(r, (int64_t) 0);
+}
+
+/* Its context's hash and the batch's flag are filled in here. */
+static int add(struct proved_entries *e, const struct batch *b, const uint8_t *seed,
+	       struct entry *entry, uint32_t context)
+{
+	uint8_t salt[SALT_SIZE];
+	struct salts salts;
+	struct wr w;
+	size_t size;
+	uint8_t *at;
+
+	if (e->n == b->entries || context >= e->contexts.n ||
+	    e->bytes.len > (size_t) 8 * BATCH_SIZE_MAX)
+		return BULLA_ECORRUPT;
+	entry->context = e->contexts.at[context].hash;
+	entry->flags |= b->recovered ? ENTRY_RECOVERED : 0;
+	salts_of(&salts, seed, b->batch_no);
+	salts_get(&salts, e->n, 1, salt);
+	size = entry_leaf_size(entry);
+	at = buf_room(&e->bytes, size);
+	if (!at)
+		return -ENOMEM;
+	w = wr_of(at, size);
+	entry_encode(entry, salt, &w);
+	if (w.bad)
+		return BULLA_ECORRUPT;
+	buf_add(&e->bytes, w.len);
+	e->leaves[e->n] = tree_leaf(at, w.len);
+	e->context[e->n] = context;
+	e->end[e->n++] = e->bytes.len;
+	return 0;
+}
+
+static int from_segment(struct proved_entries *e, struct segment_batches *segments,
+			const struct batch *b)
+{
+	_cleanup_free_ struct field *fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
+	_cleanup_buf_ struct buf message = { 0 };
+	struct segment_journal *j;
+	struct segment_group *g;
+	const uint8_t *seed;
+	struct entry entry;
+	uint32_t number;
+	int r;
+
+	if (!fields)
+		return -ENOMEM;
+	r = segment_batches_find(segments, &b->journal, b->batch_no, &g, &number);
+	if (r < 0)
+		return r;
+	j = &g->segment->journals[g->batches[number].journal];
+	seed = seeds_of(&j->seeds, b->batch_no);
+	if (!seed || g->batches[number].entries != b->entries)
+		return BULLA_ECORRUPT;
+	contexts_hash_all(&j->contexts);
+	r = copy_contexts(e, &j->contexts);
+	for (uint32_t i = 0; r >= 0 && i < b->entries; i++) {
+		uint32_t row = g->batches[number].first_row + i;
+
+		r = group_entry(g, row, j, &message, fields, &entry);
+		if (r >= 0)
+			r = add(e, b, seed, &entry, (uint32_t) g->context[row]);
+	}
+	return r;
+}
+
+/* Of a frame of rows those that are the batch's: it has all of them, or none. */
+static int take_rows(struct proved_entries *e, const struct tail_reader *t,
+		     const struct tail_rows *rows, const struct batch *b, struct field *fields,
+		     struct buf *raw)
+{
+	const uint8_t *seed = seeds_of(&t->seeds, b->batch_no);
+	struct row_state state = { 0 };
+	struct entry entry;
+	uint32_t context;
+	struct rd rd;
+	int r;
+
+	if (!seed || rows->first_seq != b->first_seq + e->n)
+		return BULLA_ECORRUPT;
+	r = tail_rows_unpack(rows, raw);
+	if (r >= 0)
+		r = copy_contexts(e, &t->contexts);
+	if (r < 0)
+		return r;
+	rd = rd_of(raw->data, raw->len);
+	while ((r = row_decode(&state, &rd, fields, &entry, &context)) > 0) {
+		r = add(e, b, seed, &entry, context);
+		if (r < 0)
+			return r;
+	}
+	return r;
+}
+
+static int from_tail(struct proved_entries *e, const struct state *s, const struct batch *b)
+{
+	_cleanup_free_ struct field *fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
+	_cleanup_(tail_reader_close) struct tail_reader t = { .fd = -1 };
+	_cleanup_buf_ struct buf raw = { 0 };
+	char name[TAIL_NAME_SIZE];
+	struct tail_item item;
+	int r;
+
+	if (!fields)
+		return -ENOMEM;
+	tail_name(&b->journal, name);
+	r = tail_reader_open(&t, s->journals, name);
+	while (r >= 0 && e->n < b->entries) {
+		r = tail_reader_next(&t, &item);
+		if (r == 0)
+			return BULLA_ETRUNCATED;
+		if ((r == BULLA_ECORRUPT || r == BULLA_ETRUNCATED) && !t.refused) {
+			r = tail_reader_resync(&t);
+			if (r == 0)
+				return BULLA_ECORRUPT;
+			continue;
+		}
+		if (r < 0 || item.type != TAIL_ROWS || item.rows.first_seq < b->first_seq)
+			continue;
+		r = take_rows(e, &t, &item.rows, b, fields, &raw);
+	}
+	return MIN_OF(r, 0);
+}
+
+int proved_entries_find(struct proved_entries *e, const struct state *s,
+			struct segment_batches *segments, const struct batch *b)
+{
+	int r = begin(e, b);
+
+	if (r >= 0)
+		r = from_segment(e, segments, b);
+	if (r >= 0 || r == -ENOMEM)
+		return r;
+	r = begin(e, b);
+	return r < 0 ? r : from_tail(e, s, b);
+}
+
+/* Putting. */
+
+/* A statement behind its length. */
+static void put(const uint8_t *p, size_t n, struct buf *to)
+{
+	buf_varint(to, n);
+	buf_append(to, p, n);
+}
+
+/* Those that an entry needs, and their parents, in the order of their numbers. */
+static void mark_contexts(const struct proved_entries *e, uint32_t from, uint32_t to, bool *used)
+{
+	for (uint32_t i = from; i < to; i++)
+		for (int64_t k = e->context[i]; k >= 0 && !used[k]; k = e->contexts.at[k].parent)
+			used[k] = true;
+}
+
+int proved_entries_put(struct proved_entries *e, struct entry_proof *to)
+{
+	_cleanup_free_ bool *used = calloc(e->contexts.n + 1u, sizeof *used);
+	uint32_t from = to->extent == PROOF_ENTRY ? to->place : 0;
+	uint32_t end = to->extent == PROOF_ENTRY ? from + 1 : e->n;
+
+	if (!used)
+		return -ENOMEM;
+	for (uint32_t i = from; i < end; i++) {
+		size_t at = i > 0 ? e->end[i - 1] : 0;
+
+		put(e->bytes.data + at, e->end[i] - at, &e->put);
+	}
+	mark_contexts(e, from, end, used);
+	for (uint32_t i = 0; i < e->contexts.n; i++)
+		if (used[i]) {
+			put(e->contexts.at[i].leaf, e->contexts.at[i].leaf_size, &e->put_contexts);
+			to->n_contexts++;
+		}
+	to->n_entries = end - from;
+	to->entries = (struct span){ e->put.data, e->put.len };
+	to->contexts = (struct span){ e->put_contexts.data, e->put_contexts.len };
+	return e->put.bad || e->put_contexts.bad ? -ENOMEM : 0;
+}
