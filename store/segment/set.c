@@ -172,7 +172,7 @@ static int open_file(struct segment_file *f, int dirfd)
 
 	if (fd < 0)
 		return fd;
-	r = segment_open(&f->segment, fd);
+	r = segment_open_at(&f->segment, fd, &f->error_at);
 	if (r < 0)
 		return r;
 	/* On a host there is one origin. */

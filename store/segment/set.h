@@ -35,7 +35,8 @@ struct segment_file {
 	uint64_t first, end; /* commits */
 	char name[SEGMENT_NAME_SIZE];
 	struct segment segment;
-	int error; /* why it could not be opened; 0: it is open */
+	int error;	   /* why it could not be opened; 0: it is open */
+	uint64_t error_at; /* where in the file that was found */
 };
 
 /** What one segment has of a journal. */
