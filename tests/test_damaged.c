@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/**
+ * What is damaged in a segment costs what needs it, and nothing else: everybody who reads goes on, and names the place.
+ */
+
+#include "query/catalog.h"
+
+#include "tests/harness.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "bulla/error.h"
+#include "query/request.h"
+#include "tests/builder.h"
+#include "tests/packing.h"
+
+Suite(damaged);
+
+enum { COMMITS = 9, LINES = 12, BULK = 3 << 20 };
+
+static struct builder host;
+static char path[512], file[800];
+static struct segment_set set; /* before anything was damaged */
+static const struct segment *segment;
+
+/* Two journals, one of them with much in each commit, so that a few commits make a row group. */
+static void make_host(void)
+{
+	static char bulk[BULK];
+	uint64_t dice = 1;
+
+	snprintf(path, sizeof path, "%s/host", tempdir());
+	builder_init(&host, path, (struct kes_params){ 2, 3 });
+	builder_open(&host, "web");
+	builder_open(&host, "db");
+	for (int c = 0; c < COMMITS; c++) {
+		for (int i = 0; i < LINES; i++) {
+			char text[80];
+
+			snprintf(text, sizeof text, "GET /item/%d 200 from host-%d.example.org",
+				 c * LINES + i, i % 5);
+			builder_log(&host, (size_t) i % 2, text);
+		}
+		for (size_t i = 0; i + 8 < sizeof bulk; i += 8) {
+			dice = dice * 6364136223846793005u + 1442695040888963407u;
+			snprintf(bulk + i, 9, "%08x", (unsigned) (dice >> 40));
+		}
+		memcpy(bulk, "bulk", 4);
+		builder_log(&host, 1, bulk);
+		builder_commit(&host);
+	}
+	builder_close(&host, 0);
+	builder_close(&host, 1);
+	pack_segments(&host, 0, true);
+	cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
+	cr_assert(eq(u32, set.n, 1));
+	segment = &set.files[0].segment;
+	cr_assert(ge(u32, segment->n_groups, 3));
+	snprintf(file, sizeof file, "%s/segments/%s", path, set.files[0].name);
+}
+
+static void done(void)
+{
+	segment_set_close(&set);
+	builder_done(&host);
+}
+
+/* Change a byte, or back. */
+static void flip(uint64_t offset)
+{
+	_cleanup_close_ int fd = open(file, O_RDWR | O_CLOEXEC);
+	uint8_t byte;
+
+	cr_assert(eq(i64, pread(fd, &byte, 1, (off_t) offset), 1));
+	byte ^= 0x20;
+	cr_assert(eq(i64, pwrite(fd, &byte, 1, (off_t) offset), 1));
+}
+
+static int append(void *arg, const void *data, size_t n)
+{
+	buf_append(arg, data, n);
+	return 0;
+}
+
+/* What a query gives, and what it met. */
+struct said {
+	struct buf text;
+	struct query_stats stats;
+	uint32_t unusable;
+	struct segment_file first; /* its error */
+};
+
+/* `grep` may be NULL; the messages are what is given. */
+static void ask(const char *word, const char *value, unsigned threads, struct said *ret)
+{
+	struct local_catalog catalog;
+	struct request request;
+	struct answer a;
+	char why[256];
+
+	buf_clear(&ret->text);
+	cr_assert(eq(int, request_init(&request), 0));
+	request.query.threads = threads;
+	if (word)
+		cr_assert(eq(int, request_set(&request, word, value, why), 0));
+	cr_assert(eq(int, request_set(&request, "output", "cat", why), 0));
+	cr_assert(eq(int, local_catalog_build(&catalog, &host.state), 0));
+	answer_init(&a, &request, append, &ret->text);
+	cr_expect(eq(int, answer_query(&a, &catalog.catalog), 0));
+	ret->stats = a.stats;
+	ret->unusable = catalog.n_unusable;
+	for (uint32_t i = 0; i < a.stats.n_damage; i++)
+		cr_expect(a.stats.damage[i].segment == &catalog.segments.files[0].segment);
+	if (catalog.segments.n > 0)
+		ret->first = catalog.segments.files[0];
+	buf_char(&ret->text, '\0');
+	answer_done(&a);
+	local_catalog_done(&catalog);
+	request_done(&request);
+}
+
+static uint32_t count(const struct buf *text, const char *what)
+{
+	uint32_t n = 0;
+
+	for (const char *p = (const char *) text->data; (p = strstr(p, what)); p += strlen(what))
+		n++;
+	return n;
+}
+
+static uint32_t count_rows(const struct segment *s, uint32_t but)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < s->n_groups; i++)
+		n += i == but ? 0 : s->groups[i].rows;
+	return n;
+}
+
+/* Whatever block of a group is damaged, the other groups are there. */
+static void expect_rest(uint32_t group, const struct block_ref *b, unsigned threads,
+			struct said *said)
+{
+	static const struct {
+		const char *word, *value;
+		bool rows; /* of entries */
+	} queries[] = { { NULL, NULL, true },
+			{ "grep", "GET|bulk", true },
+			{ "grep", "example.org", false },
+			{ "match", "container=web", false },
+			{ "count-by", "container", false },
+			{ "histogram", "1000000000", false } };
+	uint32_t rest = count_rows(segment, group);
+
+	for (size_t i = 0; i < ELEMENTS(queries); i++) {
+		uint32_t n;
+
+		ask(queries[i].word, queries[i].value, threads, said);
+		cr_expect(zero(u32, said->unusable));
+		for (uint32_t k = 0; k < said->stats.n_damage; k++) {
+			cr_expect(eq(u64, said->stats.damage[k].offset, b->offset),
+				  "group %u kind %u query %zu", group, b->kind, i);
+			cr_expect(eq(int, said->stats.damage[k].error, BULLA_ECORRUPT));
+		}
+		cr_expect(eq(u64, said->stats.frames_damaged, said->stats.n_damage));
+		if (!queries[i].rows)
+			continue;
+		/* Tokens only make it slower. */
+		n = count(&said->text, "\n");
+		cr_expect(n >= rest && n <= count_rows(segment, UINT32_MAX),
+			  "group %u kind %u query %zu: %u of %u", group, b->kind, i, n, rest);
+		if (b->kind == BLOCK_TOKENS || b->kind == BLOCK_WHOLE)
+			cr_expect(gt(u32, n, rest), "group %u kind %u query %zu", group, b->kind,
+				  i);
+		if (b->kind != BLOCK_TOKENS)
+			cr_expect(eq(u32, said->stats.n_damage, 1), "group %u kind %u query %zu",
+				  group, b->kind, i);
+	}
+}
+
+Test(damaged, a_block_hides_nothing_but_what_needs_it)
+{
+	struct said said = { .text = { 0 } };
+
+	make_host();
+	ask(NULL, NULL, 1, &said);
+	cr_expect(zero(u64, said.stats.frames_damaged));
+	cr_expect(eq(u32, count(&said.text, "\n"), count_rows(segment, UINT32_MAX)));
+	for (uint32_t i = 0; i < segment->n_groups; i++)
+		for (uint32_t k = 0; k < segment->groups[i].n_blocks; k++) {
+			const struct block_ref *b = &segment->groups[i].blocks[k];
+
+			flip(b->offset + b->stored / 2);
+			expect_rest(i, b, 1, &said);
+			expect_rest(i, b, 3, &said);
+			flip(b->offset + b->stored / 2);
+		}
+	buf_done(&said.text);
+	done();
+}
+
+Test(damaged, templates_hide_messages_that_have_one)
+{
+	struct said said = { .text = { 0 } };
+
+	make_host();
+	flip(segment->templates_ref.offset);
+	ask(NULL, NULL, 1, &said);
+	cr_expect(eq(u32, said.stats.n_damage, 1));
+	cr_expect(eq(u64, said.stats.damage[0].offset, segment->templates_ref.offset));
+	/* Where nobody needs messages, nothing is missing. */
+	ask("count-by", "container", 1, &said);
+	cr_expect(zero(u64, said.stats.frames_damaged));
+	cr_expect(eq(u32, count(&said.text, " web\n"), 1));
+	buf_done(&said.text);
+	done();
+}
+
+Test(damaged, a_file_that_is_no_segment_is_named)
+{
+	uint64_t size = 0;
+	struct said said = { .text = { 0 } };
+	struct stat st;
+
+	make_host();
+	cr_assert(eq(int, stat(file, &st), 0));
+	size = (uint64_t) st.st_size;
+	flip(size - 1);
+	ask(NULL, NULL, 1, &said);
+	cr_expect(eq(u32, said.unusable, 1));
+	cr_expect(eq(int, said.first.error, BULLA_ETRUNCATED));
+	cr_expect(eq(u64, said.first.error_at, size - SEGMENT_TRAILER_SIZE));
+	flip(size - 1);
+	flip(12);
+	ask(NULL, NULL, 1, &said);
+	cr_expect(eq(int, said.first.error, BULLA_EVERSION));
+	cr_expect(zero(u64, said.first.error_at));
+	flip(12);
+	cr_assert(eq(int, truncate(file, (off_t) size / 2), 0));
+	ask(NULL, NULL, 1, &said);
+	cr_expect(eq(int, said.first.error, BULLA_ETRUNCATED));
+	cr_expect(zero(u32, said.stats.n_damage));
+	buf_done(&said.text);
+	done();
+}
