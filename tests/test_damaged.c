@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "bulla/error.h"
 #include "query/request.h"
+#include "store/verify.h"
 #include "tests/builder.h"
 #include "tests/packing.h"
 
@@ -192,7 +193,7 @@ Test(damaged, a_block_hides_nothing_but_what_needs_it)
 	ask(NULL, NULL, 1, &said);
 	cr_expect(zero(u64, said.stats.frames_damaged));
 	cr_expect(eq(u32, count(&said.text, "\n"), count_rows(segment, UINT32_MAX)));
-	for (uint32_t i = 0; i < segment->n_groups; i++)
+	for (uint32_t i = 1; i < segment->n_groups; i++)
 		for (uint32_t k = 0; k < segment->groups[i].n_blocks; k++) {
 			const struct block_ref *b = &segment->groups[i].blocks[k];
 
@@ -247,5 +248,93 @@ Test(damaged, a_file_that_is_no_segment_is_named)
 	cr_expect(eq(int, said.first.error, BULLA_ETRUNCATED));
 	cr_expect(zero(u32, said.stats.n_damage));
 	buf_done(&said.text);
+	done();
+}
+
+/* What verify says of a place, and of what is not proved because of it. */
+struct proved {
+	struct verify_report report;
+	uint64_t offset;
+	uint32_t places;		  /* damaged blocks that were named */
+	uint64_t entries, batches, lines; /* not proved, by line */
+	uint32_t others;
+};
+
+static void take_finding(void *arg, const struct finding *f)
+{
+	struct proved *p = arg;
+
+	if (f->verdict != VERDICT_TAMPERED)
+		return;
+	cr_expect(memcmp(f->file, "segments/", 9) == 0, "%s", f->file);
+	if (f->journal && f->entries > 0) {
+		p->lines++;
+		p->entries += f->entries;
+		p->batches += f->batches;
+	} else if (f->offset == p->offset) {
+		p->places++;
+	} else {
+		p->others++;
+	}
+}
+
+static void prove(uint64_t offset, struct proved *ret)
+{
+	struct vkey pin = builder_pin(&host);
+	struct verify_options o = {
+		.pin = &pin, .now_ns = host.now_ns, .found = take_finding, .arg = ret
+	};
+
+	*ret = (struct proved){ .offset = offset };
+	cr_assert(eq(int, verify_state(&host.state, &o, &ret->report), 0));
+}
+
+static void expect_proof(uint32_t group, const struct block_ref *b, uint64_t all)
+{
+	uint32_t rows = segment->groups[group].rows;
+	struct proved p;
+
+	prove(b->offset, &p);
+	cr_expect(eq(int, (int) p.report.verdict, VERDICT_TAMPERED));
+	cr_expect(eq(u32, p.places, 1), "group %u kind %u", group, b->kind);
+	cr_expect(zero(u32, p.others), "group %u kind %u", group, b->kind);
+	cr_expect(eq(u64, p.report.entries + p.report.lost_entries, all), "group %u kind %u", group,
+		  b->kind);
+	cr_expect(eq(u64, p.report.lost_entries, p.entries), "group %u kind %u", group, b->kind);
+	cr_expect(eq(u64, p.report.lost_batches, p.batches), "group %u kind %u", group, b->kind);
+	if (b->kind == BLOCK_TOKENS)
+		cr_expect(zero(u64, p.entries), "group %u", group);
+	else if (b->kind <= BLOCK_VARIABLES)
+		cr_expect(eq(u64, p.entries, rows), "group %u kind %u", group, b->kind);
+	else
+		cr_expect(p.entries > 0 && p.entries <= rows, "group %u kind %u", group, b->kind);
+	/* Two journals, so two lines. */
+	cr_expect(le(u64, p.lines, 2), "group %u kind %u", group, b->kind);
+}
+
+Test(damaged, verify_proves_the_rest_and_tells_what_it_cannot)
+{
+	struct proved p;
+	uint64_t all;
+
+	make_host();
+	prove(0, &p);
+	cr_assert(eq(int, (int) p.report.verdict, VERDICT_OK));
+	cr_expect(zero(u64, p.report.lost_entries));
+	all = p.report.entries;
+	for (uint32_t k = 0; k < segment->groups[1].n_blocks; k++) {
+		const struct block_ref *b = &segment->groups[1].blocks[k];
+
+		flip(b->offset + b->stored / 2);
+		expect_proof(1, b, all);
+		flip(b->offset + b->stored / 2);
+	}
+	/* Two groups that tell nothing at all, with one between them. */
+	flip(segment->groups[0].blocks[0].offset);
+	flip(segment->groups[segment->n_groups - 1].blocks[0].offset);
+	prove(segment->groups[0].blocks[0].offset, &p);
+	cr_expect(eq(u32, p.places + p.others, 2));
+	cr_expect(eq(u64, p.report.entries + p.entries, all));
+	cr_expect(gt(u64, p.report.entries, 0));
 	done();
 }
