@@ -172,7 +172,9 @@ static int pack(struct keeper *k)
 		return log_error_code(r, "read segments");
 	for (uint32_t i = 0; i < set.n; i++)
 		if (set.files[i].error < 0)
-			log_error_code(set.files[i].error, "segments/%s", set.files[i].name);
+			log_error_code(set.files[i].error,
+				       SEGMENTS_DIR "/%s: at byte %" PRIu64 ": it is left as it is",
+				       set.files[i].name, set.files[i].error_at);
 	r = begin(k, &set);
 	segment_set_close(&set);
 	while (r >= 0) {
@@ -381,6 +383,7 @@ int main(int argc, char **argv)
 			r = keep(&k);
 	}
 	roots_packer_free(k.upkeep.roots);
+	upkeep_done(&k.upkeep);
 	free(k.tenants);
 	close_fd(&k.lock);
 	close_fd(&k.segments);

@@ -17,6 +17,11 @@
 #include "base/cleanup.h"
 #include "bulla/error.h"
 #include "query/request.h"
+#include "seal/origin.h"
+#include "store/segment/check.h"
+#include "store/segment/damaged.h"
+#include "store/segment/merge.h"
+#include "store/segment/replace.h"
 #include "store/verify.h"
 #include "tests/builder.h"
 #include "tests/packing.h"
@@ -336,5 +341,179 @@ Test(damaged, verify_proves_the_rest_and_tells_what_it_cannot)
 	cr_expect(eq(u32, p.places + p.others, 2));
 	cr_expect(eq(u64, p.report.entries + p.entries, all));
 	cr_expect(gt(u64, p.report.entries, 0));
+	done();
+}
+
+/* Keeping. */
+
+static uint32_t told_damaged, told_whole;
+
+static void note_told(void *arg, const struct segment_file *f, int error, uint64_t at)
+{
+	(void) arg;
+	(void) at;
+	cr_expect(eq(str, (char *) f->name, set.files[0].name));
+	told_damaged += error < 0;
+	told_whole += error == 0;
+}
+
+/* The segments as a keeper finds them. */
+static void look(struct segment_set *now)
+{
+	int dirfd = openat(host.state.root, SEGMENTS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	told_damaged = told_whole = 0;
+	cr_assert(eq(int, segment_set_open(now, &host.state), 0));
+	cr_assert(eq(int, damaged_look(dirfd, now, note_told, NULL), 0));
+	close(dirfd);
+}
+
+static const struct id *web(void)
+{
+	return &host.journal[0].id;
+}
+
+/* A file that is older than what was changed in it. */
+static void make_older(const char *name)
+{
+	const struct timespec times[2] = { { .tv_sec = 1 }, { .tv_sec = 1 } };
+	char mark[1000];
+
+	snprintf(mark, sizeof mark, "%s%s", file, name);
+	cr_assert(eq(int, utimensat(AT_FDCWD, mark, times, 0), 0));
+}
+
+Test(damaged, a_segment_is_marked_and_looked_at_again)
+{
+	struct segment_set now;
+	char mark[1000];
+
+	make_host();
+	snprintf(mark, sizeof mark, "%s" SEGMENT_DAMAGED, file);
+	look(&now);
+	cr_expect(segment_file_is_sound(&now.files[0]));
+	cr_expect(segment_set_has_all(&now, web(), 0, COMMITS));
+	segment_set_close(&now);
+	flip(12);
+	look(&now);
+	cr_expect(eq(int, access(mark, F_OK), -1), "a newer one is not marked");
+	segment_set_close(&now);
+	flip(12);
+	flip(0);
+	look(&now);
+	cr_expect(eq(u32, told_damaged, 1));
+	cr_expect(now.files[0].marked && access(mark, F_OK) == 0);
+	segment_set_close(&now);
+	look(&now);
+	cr_expect(zero(u32, told_damaged));
+	segment_set_close(&now);
+	/* Nothing relies on it, even where it can be read. */
+	flip(0);
+	cr_assert(eq(int, segment_set_open(&now, &host.state), 0));
+	cr_expect(now.files[0].error == 0 && now.files[0].marked);
+	cr_expect(not(segment_set_has_all(&now, web(), 0, COMMITS)));
+	segment_set_close(&now);
+	make_older(SEGMENT_DAMAGED);
+	look(&now);
+	cr_expect(eq(u32, told_whole, 1));
+	cr_expect(eq(int, access(mark, F_OK), -1));
+	cr_expect(segment_set_has_all(&now, web(), 0, COMMITS));
+	segment_set_close(&now);
+	/* The mark of one that is gone. */
+	flip(0);
+	look(&now);
+	segment_set_close(&now);
+	cr_assert(eq(int, unlink(file), 0));
+	look(&now);
+	cr_expect(eq(int, access(mark, F_OK), -1));
+	segment_set_close(&now);
+	done();
+}
+
+Test(damaged, nothing_goes_for_a_segment_that_is_not_whole)
+{
+	struct replaced replaced;
+	char tail[64], from[700], to[700];
+	_cleanup_buf_ struct buf kept = { 0 };
+	struct segment_set now;
+
+	make_host();
+	/* The tail comes back, as if it had waited for an aggregator. */
+	builder_tail(&host, 0, tail);
+	builder_store(path, tail, "x", 1);
+	flip(segment->groups[1].blocks[3].offset);
+	cr_assert(eq(int,
+		     segment_replace_tails(&host.state, origin_history(host.origin), &replaced),
+		     0));
+	cr_expect(zero(u64, replaced.tails));
+	cr_expect(eq(u64, replaced.kept, 1));
+	/* Nor does what a larger one contains. */
+	cr_assert(eq(int, segment_set_open(&now, &host.state), 0));
+	snprintf(from, sizeof from, "%s/segments/%020d-%020d.default.segment", path, 1, 2);
+	snprintf(to, sizeof to, "%s/segments", path);
+	builder_load(path, tail, &kept);
+	cr_assert(eq(int, symlink("nowhere", from), 0));
+	{
+		int dirfd = open(to, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		struct stat st;
+
+		cr_expect(eq(int, segment_set_sweep(&now, dirfd), 0));
+		cr_expect(eq(int, lstat(from, &st), 0));
+		segment_set_close(&now);
+		flip(segment->groups[1].blocks[3].offset);
+		cr_assert(eq(int, segment_set_open(&now, &host.state), 0));
+		cr_expect(eq(int, segment_set_sweep(&now, dirfd), 0));
+		cr_expect(eq(int, lstat(from, &st), -1));
+		close(dirfd);
+	}
+	segment_set_close(&now);
+	cr_assert(eq(int,
+		     segment_replace_tails(&host.state, origin_history(host.origin), &replaced),
+		     0));
+	cr_expect(eq(u64, replaced.tails, 1));
+	done();
+}
+
+/* What says less than it has is as bad as what cannot be read. */
+Test(damaged, no_entry_is_left_out_of_a_merge)
+{
+	struct merge_options o = { .level = 3 };
+	struct segment_made made;
+	struct segment_set now;
+	uint64_t at;
+
+	make_host();
+	o.dirfd = openat(host.state.root, SEGMENTS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cr_assert(eq(int, segment_set_open(&now, &host.state), 0));
+	cr_expect(eq(int, segment_check_content(&now.files[0].segment, &at), 0));
+	for (uint32_t lost = 0; lost < segment->n_groups; lost++) {
+		struct segment *s = &now.files[0].segment;
+		struct group_ref last = s->groups[s->n_groups - 1];
+
+		/* One group is not told of. */
+		s->groups[s->n_groups - 1] = s->groups[lost];
+		s->groups[lost] = last;
+		s->n_groups--;
+		cr_expect(eq(int, segment_merge(&now, 0, 1, origin_history(host.origin), &o, &made),
+			     BULLA_ECORRUPT),
+			  "%u", lost);
+		s->n_groups++;
+		last = s->groups[lost];
+		s->groups[lost] = s->groups[s->n_groups - 1];
+		s->groups[s->n_groups - 1] = last;
+	}
+	segment_set_close(&now);
+	flip(segment->groups[1].blocks[2].offset);
+	cr_assert(eq(int, segment_set_open(&now, &host.state), 0));
+	cr_expect(eq(int, segment_check_content(&now.files[0].segment, &at), BULLA_ECORRUPT));
+	cr_expect(eq(u64, at, segment->groups[1].blocks[2].offset));
+	cr_expect(eq(int, segment_merge(&now, 0, 1, origin_history(host.origin), &o, &made),
+		     BULLA_ECORRUPT));
+	segment_set_close(&now);
+	cr_assert(eq(int, segment_set_open(&now, &host.state), 0));
+	cr_expect(eq(u32, now.n, 1));
+	cr_expect(eq(str, now.files[0].name, set.files[0].name));
+	segment_set_close(&now);
+	close(o.dirfd);
 	done();
 }

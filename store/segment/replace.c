@@ -14,8 +14,8 @@
 #include "store/tail_hollow.h"
 #include "store/tail_reader.h"
 
-static void replace(const struct state *s, const struct segment_set *set,
-		    const struct ledger_journal *j, uint64_t shipped, struct replaced *ret)
+static void replace(const struct state *s, struct segment_set *set, const struct ledger_journal *j,
+		    uint64_t shipped, struct replaced *ret)
 {
 	char name[TAIL_NAME_SIZE];
 	struct stat st;
@@ -26,8 +26,13 @@ static void replace(const struct state *s, const struct segment_set *set,
 	    !segment_set_has_all(set, &j->id, j->pruned_batches, j->batches))
 		return;
 	tail_name(&j->id, name);
-	if (fstatat(s->journals, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    unlinkat(s->journals, name, 0) < 0)
+	if (fstatat(s->journals, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (!segment_set_has_whole(set, &j->id, j->pruned_batches, j->batches)) {
+		ret->kept++;
+		return;
+	}
+	if (unlinkat(s->journals, name, 0) < 0)
 		return;
 	ret->tails++;
 	ret->bytes += (uint64_t) st.st_blocks * 512;
@@ -57,7 +62,7 @@ static bool is_settled(const struct segment_file *f, uint64_t shipped, time_t be
 {
 	struct stat st;
 
-	return f->error == 0 && f->end <= shipped && fstat(f->segment.fd, &st) == 0 &&
+	return segment_file_is_sound(f) && f->end <= shipped && fstat(f->segment.fd, &st) == 0 &&
 	       st.st_mtim.tv_sec < before;
 }
 

@@ -15,6 +15,7 @@
 
 struct replaced {
 	uint64_t tails, bytes;
+	uint64_t kept; /* tails that would go if the segments that have what they have were whole */
 };
 
 /** `h` is the ledger, read to where it was when the segments were made.  @return 0, -ENOMEM, a negated errno. */
