@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -295,7 +294,7 @@ static int seal_prunes(struct upkeep *u, const struct segment_set *set)
 	n = plan_prune(set, history_of(u), &limits, clock_realtime_ns(), tails.bytes, &prunes);
 	if (n <= 0)
 		return (int) n;
-	r = prune_seal(&u->sealer, u->state, prunes, (size_t) n, u->stop);
+	r = prune_seal(u->reach, prunes, (size_t) n, u->stop);
 	if (r >= 0)
 		r = segment_builder_read(u->builder);
 	if (r < 0)
@@ -394,15 +393,6 @@ static int pack_ledger(struct upkeep *u)
 	return 0;
 }
 
-/* The sealer that we started leaves by itself. */
-static void reap(struct upkeep *u)
-{
-	int status;
-
-	if (u->sealer.child > 0 && waitpid(u->sealer.child, &status, WNOHANG) > 0)
-		sealer_link_reaped(&u->sealer, u->sealer.child, status);
-}
-
 void upkeep_done(struct upkeep *u)
 {
 	free(u->left);
@@ -415,7 +405,6 @@ int upkeep_run(struct upkeep *u)
 	int r;
 
 	u->unmerged_before = 0;
-	reap(u);
 	/* What can go unpruned goes first: it is not to count against what is pruned for. */
 	r = clear_tails(u);
 	if (r >= 0)

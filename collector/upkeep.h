@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #include "base/attr.h"
-#include "collector/sealer_link.h"
 #include "store/segment/build.h"
 #include "store/segment/plan.h"
 #include "store/segment/roots.h"
@@ -26,7 +25,7 @@ struct upkeep {
 	struct retention limits;	 /* `bytes` is of journals and segments */
 	uint64_t keep_free;		 /* bytes of the file system; 0: no matter */
 	const volatile int *stop;
-	struct sealer_link sealer;
+	int reach;		  /* whom to ask for the sealer: reach.h; borrowed */
 	uint64_t hollow_at;	  /* monotonic: tails of open journals are looked at then */
 	uint64_t unmerged_before; /* commit: for what is before it there was no room in this run */
 	char (*left)
