@@ -235,7 +235,8 @@ static void print_segments(const struct status *s)
 		const struct segment_file *f = &s->segments.files[i];
 
 		if (!segment_file_is_sound(f))
-			printf("damaged   " SEGMENTS_DIR "/%s; see bulla verify\n", f->name);
+			printf("damaged   " SEGMENTS_DIR "/%s: %s; see bulla verify\n", f->name,
+			       f->error < 0 ? bulla_strerror(f->error) : "marked by bulla keep");
 	}
 }
 

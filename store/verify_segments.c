@@ -95,6 +95,12 @@ int verify_segments_open(struct verifier *v, bool late)
 		struct problem wrong = { 0 };
 
 		v->cursors[i].late = late;
+		v->cursors[i].broken = v->segments.files[i].segment.seeds_error < 0;
+		if (v->cursors[i].broken && !late)
+			found_in_segment(v, i, VERDICT_TAMPERED, NULL, NULL, NONE,
+					 v->segments.files[i].segment.seeds_at,
+					 "the seeds are damaged: its entries can be read, and not "
+					 "proved");
 		if (v->segments.files[i].error == 0 || late)
 			continue;
 		r = verify_unreadable(v->segments.files[i].error, &wrong);
@@ -147,14 +153,16 @@ static void found_damaged(struct verifier *v, uint32_t file, int r, const char *
 static int read_group(struct verifier *v, uint32_t file)
 {
 	struct segment_cursor *c = &v->cursors[file];
+	const struct segment *s = &v->segments.files[file].segment;
 	int r = group_need_batches(&c->group);
 
-	c->damaged = false;
+	c->damaged = s->seeds_error < 0;
+	c->where = s->seeds_at;
 	if (segment_is_damage(r)) {
 		found_damaged(v, file, r,
 			      "a row group is damaged: it does not even tell what it has");
 		drop_group(c);
-		return next_commit(&v->segments.files[file].segment, c->next, &c->lost_end);
+		return next_commit(s, c->next, &c->lost_end);
 	}
 	if (r >= 0)
 		r = group_need_all(&c->group);

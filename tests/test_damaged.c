@@ -228,34 +228,6 @@ Test(damaged, templates_hide_messages_that_have_one)
 	done();
 }
 
-Test(damaged, a_file_that_is_no_segment_is_named)
-{
-	uint64_t size = 0;
-	struct said said = { .text = { 0 } };
-	struct stat st;
-
-	make_host();
-	cr_assert(eq(int, stat(file, &st), 0));
-	size = (uint64_t) st.st_size;
-	flip(size - 1);
-	ask(NULL, NULL, 1, &said);
-	cr_expect(eq(u32, said.unusable, 1));
-	cr_expect(eq(int, said.first.error, BULLA_ETRUNCATED));
-	cr_expect(eq(u64, said.first.error_at, size - SEGMENT_TRAILER_SIZE));
-	flip(size - 1);
-	flip(12);
-	ask(NULL, NULL, 1, &said);
-	cr_expect(eq(int, said.first.error, BULLA_EVERSION));
-	cr_expect(zero(u64, said.first.error_at));
-	flip(12);
-	cr_assert(eq(int, truncate(file, (off_t) size / 2), 0));
-	ask(NULL, NULL, 1, &said);
-	cr_expect(eq(int, said.first.error, BULLA_ETRUNCATED));
-	cr_expect(zero(u32, said.stats.n_damage));
-	buf_done(&said.text);
-	done();
-}
-
 /* What verify says of a place, and of what is not proved because of it. */
 struct proved {
 	struct verify_report report;
@@ -292,6 +264,34 @@ static void prove(uint64_t offset, struct proved *ret)
 
 	*ret = (struct proved){ .offset = offset };
 	cr_assert(eq(int, verify_state(&host.state, &o, &ret->report), 0));
+}
+
+Test(damaged, a_file_that_is_no_segment_is_named)
+{
+	uint64_t size = 0;
+	struct said said = { .text = { 0 } };
+	struct stat st;
+
+	make_host();
+	cr_assert(eq(int, stat(file, &st), 0));
+	size = (uint64_t) st.st_size;
+	flip(size - 1);
+	ask(NULL, NULL, 1, &said);
+	cr_expect(eq(u32, said.unusable, 1));
+	cr_expect(eq(int, said.first.error, BULLA_ETRUNCATED));
+	cr_expect(eq(u64, said.first.error_at, size - SEGMENT_TRAILER_SIZE));
+	flip(size - 1);
+	flip(12);
+	ask(NULL, NULL, 1, &said);
+	cr_expect(eq(int, said.first.error, BULLA_EVERSION));
+	cr_expect(zero(u64, said.first.error_at));
+	flip(12);
+	cr_assert(eq(int, truncate(file, (off_t) size / 2), 0));
+	ask(NULL, NULL, 1, &said);
+	cr_expect(eq(int, said.first.error, BULLA_ETRUNCATED));
+	cr_expect(zero(u32, said.stats.n_damage));
+	buf_done(&said.text);
+	done();
 }
 
 static void expect_proof(uint32_t group, const struct block_ref *b, uint64_t all)
@@ -366,6 +366,39 @@ static void look(struct segment_set *now)
 	cr_assert(eq(int, segment_set_open(now, &host.state), 0));
 	cr_assert(eq(int, damaged_look(dirfd, now, note_told, NULL), 0));
 	close(dirfd);
+}
+
+Test(damaged, without_seeds_all_is_shown_and_nothing_proved)
+{
+	struct said said = { .text = { 0 } };
+	struct segment_set now;
+	uint64_t at, found;
+	struct proved p;
+
+	make_host();
+	/* They lie before the templates. */
+	flip(segment->templates_ref.offset - 1);
+	ask(NULL, NULL, 1, &said);
+	cr_expect(zero(u32, said.unusable));
+	cr_expect(zero(u64, said.stats.frames_damaged));
+	cr_expect(eq(u32, count(&said.text, "\n"), count_rows(segment, UINT32_MAX)));
+	cr_expect(eq(int, said.first.error, 0));
+	look(&now);
+	cr_expect(now.files[0].marked);
+	cr_assert(lt(int, now.files[0].segment.seeds_error, 0));
+	at = now.files[0].segment.seeds_at;
+	cr_expect(lt(int, segment_check_content(&now.files[0].segment, &found), 0));
+	cr_expect(eq(u64, found, at));
+	segment_set_close(&now);
+	prove(at, &p);
+	cr_expect(eq(int, (int) p.report.verdict, VERDICT_TAMPERED));
+	cr_expect(eq(u32, p.places, 1));
+	cr_expect(zero(u32, p.others));
+	cr_expect(zero(u64, p.report.entries));
+	cr_expect(eq(u64, p.entries, count_rows(segment, UINT32_MAX)));
+	cr_expect(eq(u64, p.lines, 2));
+	buf_done(&said.text);
+	done();
 }
 
 static const struct id *web(void)

@@ -209,6 +209,10 @@ int segment_check_blocks(const struct segment *s, uint64_t *ret_at)
 	_cleanup_(block_scratch_done) struct block_scratch scratch = { 0 };
 	int r = check_block(s, &s->templates_ref, &scratch);
 
+	if (s->seeds_error < 0) {
+		r = s->seeds_error;
+		scratch.at = s->seeds_at;
+	}
 	for (uint32_t i = 0; r >= 0 && i < s->n_groups; i++)
 		for (uint32_t k = 0; r >= 0 && k < s->groups[i].n_blocks; k++)
 			r = check_block(s, &s->groups[i].blocks[k], &scratch);

@@ -56,9 +56,10 @@ static bool is_stale(int dirfd, const struct segment_file *f)
 
 static int look_at(int dirfd, struct segment_file *f, damaged_fn told, void *arg)
 {
-	uint64_t at = f->error_at;
+	bool opened = f->error == 0;
+	uint64_t at = opened ? f->segment.seeds_at : f->error_at;
+	int r = opened ? f->segment.seeds_error : f->error;
 	char name[MARK_NAME_SIZE];
-	int r = f->error;
 
 	if (r == BULLA_EVERSION || (f->marked ? !is_stale(dirfd, f) : r == 0))
 		return 0;

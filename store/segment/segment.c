@@ -217,29 +217,50 @@ int segment_templates(const struct segment *s, struct template_table **ret)
 	return *ret ? 0 : read_templates(s, ret);
 }
 
-/* `scratch` knows where the footer is, and then which table was read. */
+/* A table that the footer speaks of.  `scratch` knows then where it is. */
+static int read_table(struct segment *s, struct rd *footer, struct block_scratch *scratch,
+		      int (*read)(struct segment *, struct rd *))
+{
+	struct block_ref ref = rd_ref(footer);
+	_cleanup_free_ uint8_t *raw = NULL;
+	struct rd r;
+	int error;
+
+	if (footer->bad)
+		return BULLA_ECORRUPT;
+	error = block_read(s->fd, &ref, scratch, &raw);
+	if (error < 0)
+		return error;
+	r = rd_of(raw, ref.raw);
+	return read(s, &r);
+}
+
+/* Who only reads entries does without seeds. */
+static int lose_seeds(struct segment *s, int error, uint64_t at)
+{
+	if (!segment_is_damage(error))
+		return error;
+	for (uint32_t i = 0; i < s->n_journals; i++)
+		seeds_done(&s->journals[i].seeds);
+	s->seeds_error = error;
+	s->seeds_at = at;
+	return 0;
+}
+
+/* `scratch` knows where the footer is, and in the end what could not be read. */
 static int read_tables(struct segment *s, struct rd *footer, struct block_scratch *scratch)
 {
-	int (*const readers[])(struct segment *, struct rd *) = { read_journals, read_seeds };
 	uint64_t footer_at = scratch->at;
+	int r = read_table(s, footer, scratch, read_journals);
 
-	for (size_t i = 0; i < ELEMENTS(readers); i++) {
-		struct block_ref ref = rd_ref(footer);
-		_cleanup_free_ uint8_t *raw = NULL;
-		struct rd r;
-		int error;
-
-		if (footer->bad)
-			return BULLA_ECORRUPT;
-		error = block_read(s->fd, &ref, scratch, &raw);
-		if (error < 0)
-			return error;
-		r = rd_of(raw, ref.raw);
-		error = readers[i](s, &r);
-		if (error < 0)
-			return error;
-		scratch->at = footer_at;
-	}
+	if (r < 0)
+		return r;
+	r = read_table(s, footer, scratch, read_seeds);
+	if (r < 0 && !footer->bad)
+		r = lose_seeds(s, r, scratch->at);
+	if (r < 0)
+		return r;
+	scratch->at = footer_at;
 	s->templates_ref = rd_ref(footer);
 	return footer->bad ? BULLA_ECORRUPT : 0;
 }

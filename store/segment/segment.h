@@ -76,13 +76,15 @@ struct segment {
 	struct segment_journal *journals; /* owned */
 	uint32_t n_journals;
 	struct block_ref templates_ref;
+	int seeds_error; /* if they are damaged: all can be read, and nothing proved */
+	uint64_t seeds_at;
 	struct segment_lazy *lazy; /* owned */
 	struct group_ref *groups;  /* owned */
 	uint32_t n_groups;
 };
 
 /**
- * Open a segment: header, footer and journals.  Threads may then read it side by side, each its own groups.  The descriptor is taken, and closed on failure.
+ * Open a segment: header, footer and journals.  Seeds that are damaged are left out.  Threads may then read it side by side, each its own groups.  The descriptor is taken, and closed on failure.
  *
  * @return 0; BULLA_ETRUNCATED, BULLA_ECORRUPT, BULLA_ELIMIT; BULLA_EVERSION for a newer format; -ENOMEM; a negated errno.
  */
