@@ -480,6 +480,7 @@ Test(damaged, nothing_goes_for_a_segment_that_is_not_whole)
 		     0));
 	cr_expect(zero(u64, replaced.tails));
 	cr_expect(eq(u64, replaced.kept, 1));
+	cr_expect(eq(str, replaced.damaged, set.files[0].name));
 	/* Nor does what a larger one contains. */
 	cr_assert(eq(int, segment_set_open(&now, &host.state), 0));
 	snprintf(from, sizeof from, "%s/segments/%020d-%020d.default.segment", path, 1, 2);

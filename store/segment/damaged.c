@@ -73,7 +73,8 @@ static int look_at(int dirfd, struct segment_file *f, damaged_fn told, void *arg
 		r = damaged_mark(dirfd, f, error, at);
 		if (r >= 0)
 			told(arg, f, error, at);
-		return r;
+		/* Whoever has no room is about to make some. */
+		return r == -ENOSPC || r == -EDQUOT ? 0 : r;
 	}
 	mark_name(f->name, name);
 	if (unlinkat(dirfd, name, 0) < 0)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,6 +14,22 @@
 #include "store/segment/set.h"
 #include "store/tail_hollow.h"
 #include "store/tail_reader.h"
+
+/* The one that keeps the tail of a journal where it is. */
+static void note_damaged(const struct segment_set *set, const struct id *journal,
+			 struct replaced *ret)
+{
+	uint32_t n;
+	const struct segment_span *span = segment_set_of(set, journal, &n);
+
+	ret->kept++;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct segment_file *f = &set->files[span[i].file];
+
+		if (f->checked && !f->whole && segment_file_is_sound(f))
+			strcpy(ret->damaged, f->name);
+	}
+}
 
 static void replace(const struct state *s, struct segment_set *set, const struct ledger_journal *j,
 		    uint64_t shipped, struct replaced *ret)
@@ -29,7 +46,7 @@ static void replace(const struct state *s, struct segment_set *set, const struct
 	if (fstatat(s->journals, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	if (!segment_set_has_whole(set, &j->id, j->pruned_batches, j->batches)) {
-		ret->kept++;
+		note_damaged(set, &j->id, ret);
 		return;
 	}
 	if (unlinkat(s->journals, name, 0) < 0)
