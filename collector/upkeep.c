@@ -341,25 +341,29 @@ static int sweep_and_prune(struct upkeep *u)
 	return r;
 }
 
-/* Tails stay for the sake of a segment.  @return 0 or an error. */
-static int tell_kept(struct upkeep *u, const struct replaced *replaced)
+static void tell_kept(struct upkeep *u, uint64_t kept)
+{
+	if (kept > u->kept)
+		log_warning("%" PRIu64 " tail%s not taken away: a segment that has what %s ha%s is "
+			    "damaged; see bulla verify",
+			    kept, kept == 1 ? " is" : "s are", kept == 1 ? "it" : "they",
+			    kept == 1 ? "s" : "ve");
+	u->kept = kept;
+}
+
+/* The segment for whose sake tails stay, or some of them.  @return 0 or an error. */
+static int set_aside_kept(struct upkeep *u, const char *name)
 {
 	struct segment_set set;
 	int r = 0;
 
-	if (replaced->kept > u->kept)
-		log_warning("%" PRIu64 " tail%s not taken away: a segment that has what %s ha%s is "
-			    "damaged; see bulla verify",
-			    replaced->kept, replaced->kept == 1 ? " is" : "s are",
-			    replaced->kept == 1 ? "it" : "they", replaced->kept == 1 ? "s" : "ve");
-	u->kept = replaced->kept;
-	if (*replaced->damaged == '\0')
+	if (*name == '\0')
 		return 0;
 	r = segment_set_open(&set, u->state);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; r >= 0 && i < set.n; i++)
-		if (strcmp(set.files[i].name, replaced->damaged) == 0 && set.files[i].error == 0 &&
+		if (strcmp(set.files[i].name, name) == 0 && set.files[i].error == 0 &&
 		    !is_left(u, &set.files[i]))
 			r = set_aside(u, &set, i, 1, BULLA_ECORRUPT);
 	segment_set_close(&set);
@@ -378,8 +382,9 @@ static int clear_tails(struct upkeep *u)
 	if (replaced.tails > 0)
 		log_info("took away %" PRIu64 " tail%s (%s) that nothing needs", replaced.tails,
 			 replaced.tails == 1 ? "" : "s", size);
+	tell_kept(u, replaced.kept);
 	if (r >= 0)
-		r = tell_kept(u, &replaced);
+		r = set_aside_kept(u, replaced.damaged);
 	if (r < 0 || now < u->hollow_at)
 		return r;
 	u->hollow_at = now + HOLLOW_S * NS_PER_S;
@@ -388,7 +393,7 @@ static int clear_tails(struct upkeep *u)
 	if (replaced.tails > 0)
 		log_debug("%s of %" PRIu64 " tails of open journals are hollow", size,
 			  replaced.tails);
-	return r;
+	return r < 0 ? r : set_aside_kept(u, replaced.damaged);
 }
 
 /* What the ledger has of what segments have. */

@@ -22,7 +22,6 @@ static void note_damaged(const struct segment_set *set, const struct id *journal
 	uint32_t n;
 	const struct segment_span *span = segment_set_of(set, journal, &n);
 
-	ret->kept++;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct segment_file *f = &set->files[span[i].file];
 
@@ -46,6 +45,7 @@ static void replace(const struct state *s, struct segment_set *set, const struct
 	if (fstatat(s->journals, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return;
 	if (!segment_set_has_whole(set, &j->id, j->pruned_batches, j->batches)) {
+		ret->kept++;
 		note_damaged(set, &j->id, ret);
 		return;
 	}
@@ -98,12 +98,29 @@ static uint64_t settled_batches(const struct segment_set *set, const struct ledg
 	return have;
 }
 
-static int hollow(const struct state *s, const struct segment_set *set,
-		  const struct ledger_journal *j, uint64_t shipped, time_t before,
-		  struct replaced *ret)
+/* A tail, and what stands for it. */
+struct standing {
+	struct segment_set *set;
+	const struct id *journal;
+	struct replaced *replaced;
+};
+
+static bool may_go(void *arg, uint64_t first, uint64_t end)
+{
+	const struct standing *s = arg;
+	bool whole = segment_set_has_whole(s->set, s->journal, first, end);
+
+	if (!whole)
+		note_damaged(s->set, s->journal, s->replaced);
+	return whole;
+}
+
+static int hollow(const struct state *s, struct segment_set *set, const struct ledger_journal *j,
+		  uint64_t shipped, time_t before, struct replaced *ret)
 {
 	/* The last batches tell who goes on with the tail where it is. */
 	enum { KEPT = 2 };
+	struct standing standing = { set, &j->id, ret };
 	uint64_t batches, bytes;
 	int r;
 
@@ -112,7 +129,8 @@ static int hollow(const struct state *s, const struct segment_set *set,
 	batches = settled_batches(set, j, shipped, before);
 	if (batches <= KEPT)
 		return 0;
-	r = tail_hollow(s->journals, &j->id, MIN_OF(batches, j->batches - KEPT), &bytes);
+	r = tail_hollow(s->journals, &j->id, MIN_OF(batches, j->batches - KEPT), may_go, &standing,
+			&bytes);
 	ret->tails += bytes > 0;
 	ret->bytes += bytes;
 	/* One that cannot be read is for verify to find. */
