@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -303,4 +304,43 @@ Test(confine, a_keeper_works_where_it_is_to_work_and_nowhere_else)
 	cr_expect(zero(int, status), "status %x", (unsigned) status);
 	status = status_of(keeper, work_within);
 	cr_expect(zero(int, status), "status %x", (unsigned) status);
+}
+
+/* A kernel that has none, as far as this process can see. */
+static int keeper_without_landlock(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+	const struct confine_dir dirs[] = { { work_fd, true } };
+	int r = filter ? 0 : -ENOMEM;
+
+	if (r >= 0)
+		r = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS),
+				     SCMP_SYS(landlock_create_ruleset), 0);
+	if (r >= 0)
+		r = seccomp_load(filter);
+	seccomp_release(filter);
+	if (r >= 0)
+		r = confine_keeper(dirs, ELEMENTS(dirs));
+	return r == 0 ? 0 : -EINVAL;
+}
+
+static void open_outside(void)
+{
+	if (open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) < 0)
+		_exit(1);
+}
+
+Test(confine, without_landlock_that_is_told_and_calls_are_refused)
+{
+	bool killed;
+	int status;
+
+	if (!confine_is_on())
+		cr_skip_test("a sanitizer's build does not confine");
+	make_state();
+	status = status_of(keeper_without_landlock, open_outside);
+	cr_expect(zero(int, status), "status %x", (unsigned) status);
+	status = status_of(keeper_without_landlock, try_socket);
+	killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
+	cr_expect(killed, "status %x", (unsigned) status);
 }
