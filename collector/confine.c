@@ -4,11 +4,16 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/landlock.h>
 #include <seccomp.h>
 #include <stddef.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SANITIZED 1
@@ -59,6 +64,23 @@ static const int collector_calls[] = {
 	SCMP_SYS(splice),	 SCMP_SYS(tee),
 };
 
+/* Which files it opens is another matter.  Sorting asks how much memory there is. */
+static const int keeper_calls[] = {
+	SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep),
+	SCMP_SYS(faccessat),	 SCMP_SYS(faccessat2),
+	SCMP_SYS(fallocate),	 SCMP_SYS(fchmod),
+	SCMP_SYS(fchown),	 SCMP_SYS(fdatasync),
+	SCMP_SYS(fstatfs),	 SCMP_SYS(fsync),
+	SCMP_SYS(ftruncate),	 SCMP_SYS(getdents64),
+	SCMP_SYS(getpid),	 SCMP_SYS(gettid),
+	SCMP_SYS(lseek),	 SCMP_SYS(openat),
+	SCMP_SYS(poll),		 SCMP_SYS(pread64),
+	SCMP_SYS(pwrite64),	 SCMP_SYS(recvmsg),
+	SCMP_SYS(renameat),	 SCMP_SYS(renameat2),
+	SCMP_SYS(sendmsg),	 SCMP_SYS(sysinfo),
+	SCMP_SYS(unlinkat),
+};
+
 /* A call of which only some values of one argument are allowed: those where `argument & mask == value`. */
 struct narrow {
 	int call;
@@ -77,6 +99,13 @@ static const struct narrow collector_narrow[] = {
 	{ SCMP_SYS(ioctl), 1, UINT32_MAX, FIONREAD },
 	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETPIPE_SZ },
 	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETPIPE_SZ },
+};
+
+/* What directories are read with, and tails locked. */
+static const struct narrow keeper_narrow[] = {
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_GETFL },
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_SETFD },
+	{ SCMP_SYS(fcntl), 1, UINT32_MAX, F_OFD_SETLK },
 };
 
 static int allow(scmp_filter_ctx filter, const int *calls, size_t n)
@@ -104,7 +133,7 @@ static int allow_narrow(scmp_filter_ctx filter, const struct narrow *rules, size
 	return 0;
 }
 
-enum role { PARSER, READER, COLLECTOR };
+enum role { PARSER, READER, COLLECTOR, KEEPER };
 
 static int build(scmp_filter_ctx filter, enum role role)
 {
@@ -118,6 +147,10 @@ static int build(scmp_filter_ctx filter, enum role role)
 		r = allow(filter, collector_calls, ELEMENTS(collector_calls));
 	if (r >= 0 && role == COLLECTOR)
 		r = allow_narrow(filter, collector_narrow, ELEMENTS(collector_narrow));
+	if (r >= 0 && role == KEEPER)
+		r = allow(filter, keeper_calls, ELEMENTS(keeper_calls));
+	if (r >= 0 && role == KEEPER)
+		r = allow_narrow(filter, keeper_narrow, ELEMENTS(keeper_narrow));
 	return r;
 }
 
@@ -139,9 +172,85 @@ static int confine(enum role role)
 	return r;
 }
 
+/* Files.  Headers may be older than the kernel. */
+
+enum {
+	FENCE_TRUNCATE_VERSION = 3,
+	FENCE_IOCTL_VERSION = 5,
+};
+
+#define FENCE_TRUNCATE (UINT64_C(1) << 14)
+#define FENCE_IOCTL    (UINT64_C(1) << 15)
+#define FENCE_READ     (LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_READ_DIR)
+#define FENCE_WRITE                                                       \
+	(LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_FILE | \
+	 LANDLOCK_ACCESS_FS_MAKE_REG | FENCE_TRUNCATE)
+
+/* All that a version can refuse. */
+static uint64_t fence_handles(long version)
+{
+	uint64_t all = (LANDLOCK_ACCESS_FS_MAKE_SYM << 1) - 1;
+
+	if (version > 1)
+		all |= LANDLOCK_ACCESS_FS_REFER;
+	if (version >= FENCE_TRUNCATE_VERSION)
+		all |= FENCE_TRUNCATE;
+	if (version >= FENCE_IOCTL_VERSION)
+		all |= FENCE_IOCTL;
+	return all;
+}
+
+static int allow_dirs(int ruleset, const struct confine_dir *dirs, size_t n, uint64_t handles)
+{
+	for (size_t i = 0; i < n; i++) {
+		struct landlock_path_beneath_attr rule = {
+			.allowed_access =
+				(FENCE_READ | (dirs[i].write ? FENCE_WRITE : 0)) & handles,
+			.parent_fd = dirs[i].fd,
+		};
+
+		if (dirs[i].fd >= 0 && syscall(SYS_landlock_add_rule, ruleset,
+					       LANDLOCK_RULE_PATH_BENEATH, &rule, 0) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* @return 1; 0 where the kernel knows nothing of it, or was told to; an error. */
+static int fence(const struct confine_dir *dirs, size_t n)
+{
+	long version =
+		syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	struct landlock_ruleset_attr attr = { 0 };
+	_cleanup_close_ int ruleset = -1;
+	int r;
+
+	if (version < 1)
+		return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;
+	attr.handled_access_fs = fence_handles(version);
+	ruleset =
+		(int) syscall(SYS_landlock_create_ruleset, &attr, sizeof attr.handled_access_fs, 0);
+	if (ruleset < 0)
+		return -errno;
+	r = allow_dirs(ruleset, dirs, n, attr.handled_access_fs);
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
+	    syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
+		return -errno;
+	return 1;
+}
+
 bool confine_is_on(void)
 {
 	return true;
+}
+
+int confine_keeper(const struct confine_dir *dirs, size_t n)
+{
+	int fenced = fence(dirs, n), r = fenced < 0 ? fenced : confine(KEEPER);
+
+	return r < 0 ? r : fenced;
 }
 
 int confine_collector(void)
@@ -162,6 +271,13 @@ int confine_reader(void)
 bool confine_is_on(void)
 {
 	return false;
+}
+
+int confine_keeper(const struct confine_dir *dirs, size_t n)
+{
+	(void) dirs;
+	(void) n;
+	return 1;
 }
 
 int confine_collector(void)

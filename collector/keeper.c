@@ -5,7 +5,7 @@
  *
  * It follows the ledger, makes segments of what is sealed, merges them, has pruned what is over the limits, and takes away the
  * tails of closed journals once segments have all of them.  It has no key and no network, it never makes a commit wait, and
- * nothing depends on its running.
+ * nothing depends on its running.  Before it reads a byte it gives up all but that; what reaches the sealer is a process of its own.
  */
 
 #include <errno.h>
@@ -30,7 +30,10 @@
 #include "base/span.h"
 #include "base/text.h"
 #include "bulla/error.h"
+#include "collector/confine.h"
+#include "collector/reach.h"
 #include "collector/upkeep.h"
+#include "store/receipts.h"
 #include "store/segment/build.h"
 #include "store/segment/set.h"
 
@@ -53,6 +56,7 @@ struct keeper {
 	struct state state;
 	int segments; /* directory */
 	int lock;
+	int reach; /* the helper that reaches the sealer */
 	struct segment_builder *builder;
 	uint64_t made; /* segments */
 	struct upkeep upkeep;
@@ -172,7 +176,9 @@ static int pack(struct keeper *k)
 		return log_error_code(r, "read segments");
 	for (uint32_t i = 0; i < set.n; i++)
 		if (set.files[i].error < 0)
-			log_error_code(set.files[i].error, "segments/%s", set.files[i].name);
+			log_error_code(set.files[i].error,
+				       SEGMENTS_DIR "/%s: at byte %" PRIu64 ": it is left as it is",
+				       set.files[i].name, set.files[i].error_at);
 	r = begin(k, &set);
 	segment_set_close(&set);
 	while (r >= 0) {
@@ -196,6 +202,27 @@ static int make_room(struct keeper *k)
 		r = upkeep_run(&k->upkeep);
 	end(k);
 	return r;
+}
+
+/* Tails and segments may have been written by anybody: from here on it can do what it is for, and no more. */
+static int confine(const struct keeper *k)
+{
+	/* The forwarder may make it later. */
+	_cleanup_close_ int receipts = io_open_dir(k->state.root, RECEIPTS_DIR, 0755);
+	const struct confine_dir dirs[] = {
+		{ k->segments, true },
+		{ k->state.ledger, true },
+		{ k->state.journals, true },
+		{ receipts, false },
+	};
+	int r = receipts < 0 ? receipts : confine_keeper(dirs, ELEMENTS(dirs));
+
+	if (r < 0)
+		return log_error_code(r, "cannot give up what is not needed");
+	if (r == 0)
+		log_warning("this kernel has no Landlock: files outside %s are not out of reach",
+			    k->state.path);
+	return 0;
 }
 
 static int keep(struct keeper *k)
@@ -232,6 +259,11 @@ static int open_all(struct keeper *k)
 	r = state_open(&k->state, path, false);
 	if (r < 0)
 		return log_error_code(r, "cannot open %s", path);
+	/* Before there is a lock that it would share. */
+	r = reach_start(&k->state, &k->reach);
+	if (r < 0)
+		return log_error_code(r, "cannot start a helper");
+	k->upkeep.reach = k->reach;
 	k->segments = io_open_dir(k->state.root, SEGMENTS_DIR, 0755);
 	if (k->segments < 0)
 		return log_error_code(k->segments, "%s/segments", path);
@@ -363,7 +395,7 @@ int main(int argc, char **argv)
 		.lock = -1,
 		.level = LEVEL,
 		.age_ns = SEGMENT_AGE_S * NS_PER_S,
-		.upkeep.sealer = SEALER_LINK_NONE,
+		.reach = -1,
 	};
 	struct sigaction stop = { .sa_handler = on_stop };
 	int r;
@@ -378,11 +410,15 @@ int main(int argc, char **argv)
 		be_humble();
 		r = open_all(&k);
 		if (r >= 0)
+			r = confine(&k);
+		if (r >= 0)
 			r = keep(&k);
 	}
 	roots_packer_free(k.upkeep.roots);
+	upkeep_done(&k.upkeep);
 	free(k.tenants);
 	close_fd(&k.lock);
+	close_fd(&k.reach);
 	close_fd(&k.segments);
 	state_close(&k.state);
 	return r < 0 ? 2 : 0;

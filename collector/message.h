@@ -11,6 +11,7 @@
  *	sealer    -> holder      OPENED, ATTACHED
  *	keeper    -> sealer      PRUNE
  *	sealer    -> keeper      PRUNED
+ *	keeper    -> its helper  REACH;   helper -> keeper   REACHED (with a connection to the sealer)
  *	sealer    -> collector   WELCOME, TICK, SEALED, CLOSED
  *	collector -> sealer      DIRTY, BATCH, NOTHING, CLOSE
  *	sealer    -> recovery    RECOVER, then end of file;   recovery -> sealer   BATCH, CLOSE
@@ -44,6 +45,8 @@ enum message_type {
 	MESSAGE_DONE,
 	MESSAGE_PRUNE,
 	MESSAGE_PRUNED,
+	MESSAGE_REACH,
+	MESSAGE_REACHED,
 };
 
 /** How soon a collector wants its entries sealed. */

@@ -9,20 +9,12 @@
 #include "base/cleanup.h"
 #include "bulla/error.h"
 #include "collector/message.h"
+#include "collector/reach.h"
 
 enum {
 	POLL_MS = 50,
 	WINDOW = 32, /* requests that wait for an answer: fewer than a socket's queue takes */
 };
-
-static int reach(struct sealer_link *l, const struct state *s, const volatile int *stop)
-{
-	int r = 0;
-
-	while (!*stop && (r = sealer_link_try(l, s)) == 0)
-		poll(NULL, 0, POLL_MS);
-	return *stop ? -EINTR : MIN_OF(r, 0);
-}
 
 static int send_one(int fd, const struct event_prune *prune)
 {
@@ -50,20 +42,19 @@ static int receive_one(int fd, const volatile int *stop)
 	return m.type == MESSAGE_PRUNED ? m.status : BULLA_EPEER;
 }
 
-int prune_seal(struct sealer_link *l, const struct state *s, const struct event_prune *prunes,
-	       size_t n, const volatile int *stop)
+int prune_seal(int reach, const struct event_prune *prunes, size_t n, const volatile int *stop)
 {
+	_cleanup_close_ int fd = n > 0 ? reach_sealer(reach, stop) : -1;
 	size_t sent = 0, done = 0;
-	int r = n > 0 ? reach(l, s, stop) : 0;
+	int r = n > 0 ? MIN_OF(fd, 0) : 0;
 
 	while (r >= 0 && done < n) {
 		while (r >= 0 && sent < n && sent - done < WINDOW)
-			r = send_one(l->fd, &prunes[sent++]);
+			r = send_one(fd, &prunes[sent++]);
 		if (r >= 0) {
-			r = receive_one(l->fd, stop);
+			r = receive_one(fd, stop);
 			done++;
 		}
 	}
-	close_fd(&l->fd);
 	return r;
 }

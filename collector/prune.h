@@ -7,17 +7,14 @@
 #include <stddef.h>
 
 #include "base/attr.h"
-#include "collector/sealer_link.h"
 #include "seal/statement.h"
-#include "store/state.h"
 
 /**
- * Have prunes sealed, one of each journal at most; a sealer is started if there is none.  `stop` ends the wait.
+ * Have prunes sealed, one of each journal at most, by the sealer that is asked for at `reach` (reach.h).  `stop` ends the wait.
  *
- * @return 0 when all are; -EINTR; -ENOEXEC when the sealer refuses to seal; BULLA_EORDER when it refuses one of them; a
- *         negated errno.
+ * @return 0 when all are; an error of reach_sealer(); BULLA_EORDER when it refuses one of them; a negated errno.
  */
-_must_check_ int prune_seal(struct sealer_link *l, const struct state *s,
-			    const struct event_prune *prunes, size_t n, const volatile int *stop);
+_must_check_ int prune_seal(int reach, const struct event_prune *prunes, size_t n,
+			    const volatile int *stop);
 
 #endif

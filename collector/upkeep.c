@@ -11,28 +11,25 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/room.h"
 #include "base/text.h"
 #include "bulla/error.h"
 #include "collector/prune.h"
+#include "store/segment/check.h"
+#include "store/segment/damaged.h"
 #include "store/segment/merge.h"
 #include "store/segment/replace.h"
 
 enum { HOLLOW_S = 600 };
-
-/* Whether an error is a segment's, and no reason to stop. */
-static bool is_damage(int r)
-{
-	return r <= BULLA_ETRUNCATED || r == -EIO;
-}
 
 static const struct history *history_of(const struct upkeep *u)
 {
@@ -62,9 +59,89 @@ static uint64_t pruned_of(const struct upkeep *u, const struct segment *s, uint6
 	return pruned;
 }
 
+/* What is damaged. */
+
+static void on_damage(void *arg, const struct segment_file *f, int error, uint64_t at)
+{
+	(void) arg;
+	if (error == 0)
+		log_info(SEGMENTS_DIR "/%s is whole again", f->name);
+	else
+		log_error_code(error,
+			       SEGMENTS_DIR "/%s: at byte %" PRIu64
+					    ": it is left as it is, and marked " SEGMENT_DAMAGED,
+			       f->name, at);
+}
+
+/* Nothing is known to be wrong with it, and yet it cannot be used: another version may do better. */
+static int leave(struct upkeep *u, const struct segment_file *f)
+{
+	if (!room_for(&u->left, u->n_left, &u->left_cap, sizeof *u->left))
+		return -ENOMEM;
+	strcpy(u->left[u->n_left++], f->name);
+	return 0;
+}
+
+static bool is_left(const struct upkeep *u, const struct segment_file *f)
+{
+	for (size_t i = 0; i < u->n_left; i++)
+		if (strcmp(u->left[i], f->name) == 0)
+			return true;
+	return false;
+}
+
+/* Find out which of some segments could not be used, and have no more to do with it.  @return 1 or an error. */
+static int set_aside(struct upkeep *u, struct segment_set *set, uint32_t first, uint32_t n,
+		     int error)
+{
+	bool found = false;
+	int r = 0;
+
+	for (uint32_t i = first; r >= 0 && i < first + n; i++) {
+		struct segment_file *f = &set->files[i];
+		uint64_t at = 0;
+		int damage = segment_check_content(&f->segment, &at);
+
+		if (damage < 0 && !segment_is_damage(damage))
+			return damage;
+		if (damage == 0)
+			continue;
+		found = true;
+		if (damage == BULLA_EVERSION) {
+			log_error_code(damage, SEGMENTS_DIR "/%s: it is left as it is", f->name);
+			r = leave(u, f);
+			continue;
+		}
+		r = damaged_mark(u->segments, f, damage, at);
+		if (r < 0)
+			log_error_code(r, SEGMENTS_DIR "/%s" SEGMENT_DAMAGED, f->name);
+		on_damage(NULL, f, damage, at);
+		r = r < 0 ? leave(u, f) : 0;
+	}
+	for (uint32_t i = first; r >= 0 && !found && i < first + n; i++)
+		r = leave(u, &set->files[i]);
+	if (!found)
+		log_error_code(error,
+			       SEGMENTS_DIR
+			       "/%s and %u behind it cannot be merged; see bulla verify",
+			       set->files[first].name, n - 1);
+	return r < 0 ? r : 1;
+}
+
+/* Those that are damaged, or are otherwise of no use, are passed over. */
+static void leave_alone(const struct upkeep *u, struct segment_set *set)
+{
+	for (uint32_t i = 0; i < set->n; i++) {
+		struct segment_file *f = &set->files[i];
+
+		if (f->error == 0 && (f->marked || f->first < u->unmerged_before || is_left(u, f)))
+			f->error = -EIO;
+	}
+}
+
 /* Making segments out of segments. */
 
-/* Roots of what is pruned stay in the ledger: they are written back before the segment is left without it. */
+/* Roots of what is pruned stay in the ledger: they are written back before the segment is left without it.  As roots_keep(). */
 static int keep_roots(const struct upkeep *u, const struct segment *s)
 {
 	uint64_t of;
@@ -72,16 +149,18 @@ static int keep_roots(const struct upkeep *u, const struct segment *s)
 	return pruned_of(u, s, &of) > 0 ? roots_keep(u->state, s, history_of(u)) : 0;
 }
 
-/* @return 1 when it was done, 0 when it is left alone, an error. */
-static int merge(struct upkeep *u, const struct segment_set *set, uint32_t first, uint32_t n)
+/* @return 1 when it was done, or what is in the way is left alone from now on; 0 when there is no room; an error. */
+static int merge(struct upkeep *u, struct segment_set *set, uint32_t first, uint32_t n)
 {
 	struct merge_options o = { .dirfd = u->segments, .level = u->level };
 	struct segment_made made;
 	char size[16];
 	int r = 0;
 
-	for (uint32_t i = first; r >= 0 && i < first + n; i++)
+	for (uint32_t i = first; r == 0 && i < first + n; i++)
 		r = keep_roots(u, &set->files[i].segment);
+	if (r > 0)
+		return set_aside(u, set, first, n, BULLA_ECORRUPT);
 	if (r >= 0)
 		r = segment_merge(set, first, n, history_of(u), &o, &made);
 
@@ -91,12 +170,8 @@ static int merge(struct upkeep *u, const struct segment_set *set, uint32_t first
 		u->unmerged_before = set->files[first + n - 1].end;
 		return 0;
 	}
-	if (is_damage(r)) {
-		log_error_code(r, "segments/%s and %u behind it cannot be merged; see bulla verify",
-			       set->files[first].name, n - 1);
-		u->unmerged_before = u->damaged_before = set->files[first + n - 1].end;
-		return 0;
-	}
+	if (segment_is_damage(r))
+		return set_aside(u, set, first, n, r);
 	if (r < 0)
 		return r;
 	u->written += made.size;
@@ -108,14 +183,6 @@ static int merge(struct upkeep *u, const struct segment_set *set, uint32_t first
 			 made.name, n, made.entries, size,
 			 (double) made.size / (double) MAX_OF(made.entries, (uint64_t) 1));
 	return 1;
-}
-
-/* Those that could not be merged are passed over. */
-static void leave_alone(const struct upkeep *u, struct segment_set *set)
-{
-	for (uint32_t i = 0; i < set->n; i++)
-		if (set->files[i].first < u->unmerged_before && set->files[i].error == 0)
-			set->files[i].error = -EIO;
 }
 
 static int merge_some(struct upkeep *u, struct segment_set *set)
@@ -148,6 +215,8 @@ static int drop_pruned(struct upkeep *u, struct segment_set *set)
 			continue;
 		}
 		r = keep_roots(u, &f->segment);
+		if (r > 0)
+			return set_aside(u, set, i, 1, BULLA_ECORRUPT);
 		if (r >= 0 && unlinkat(u->segments, f->name, 0) < 0)
 			r = -errno;
 		if (r < 0)
@@ -225,7 +294,7 @@ static int seal_prunes(struct upkeep *u, const struct segment_set *set)
 	n = plan_prune(set, history_of(u), &limits, clock_realtime_ns(), tails.bytes, &prunes);
 	if (n <= 0)
 		return (int) n;
-	r = prune_seal(&u->sealer, u->state, prunes, (size_t) n, u->stop);
+	r = prune_seal(u->reach, prunes, (size_t) n, u->stop);
 	if (r >= 0)
 		r = segment_builder_read(u->builder);
 	if (r < 0)
@@ -263,11 +332,42 @@ static int sweep_and_prune(struct upkeep *u)
 
 	if (r < 0)
 		return r;
-	r = segment_set_sweep(&set, u->segments);
+	r = damaged_look(u->segments, &set, on_damage, NULL);
+	if (r >= 0)
+		r = segment_set_sweep(&set, u->segments);
 	if (r >= 0)
 		r = seal_prunes(u, &set);
 	segment_set_close(&set);
 	return r;
+}
+
+static void tell_kept(struct upkeep *u, uint64_t kept)
+{
+	if (kept > u->kept)
+		log_warning("%" PRIu64 " tail%s not taken away: a segment that has what %s ha%s is "
+			    "damaged; see bulla verify",
+			    kept, kept == 1 ? " is" : "s are", kept == 1 ? "it" : "they",
+			    kept == 1 ? "s" : "ve");
+	u->kept = kept;
+}
+
+/* The segment for whose sake tails stay, or some of them.  @return 0 or an error. */
+static int set_aside_kept(struct upkeep *u, const char *name)
+{
+	struct segment_set set;
+	int r = 0;
+
+	if (*name == '\0')
+		return 0;
+	r = segment_set_open(&set, u->state);
+	if (r < 0)
+		return r;
+	for (uint32_t i = 0; r >= 0 && i < set.n; i++)
+		if (strcmp(set.files[i].name, name) == 0 && set.files[i].error == 0 &&
+		    !is_left(u, &set.files[i]))
+			r = set_aside(u, &set, i, 1, BULLA_ECORRUPT);
+	segment_set_close(&set);
+	return MIN_OF(r, 0);
 }
 
 static int clear_tails(struct upkeep *u)
@@ -282,6 +382,9 @@ static int clear_tails(struct upkeep *u)
 	if (replaced.tails > 0)
 		log_info("took away %" PRIu64 " tail%s (%s) that nothing needs", replaced.tails,
 			 replaced.tails == 1 ? "" : "s", size);
+	tell_kept(u, replaced.kept);
+	if (r >= 0)
+		r = set_aside_kept(u, replaced.damaged);
 	if (r < 0 || now < u->hollow_at)
 		return r;
 	u->hollow_at = now + HOLLOW_S * NS_PER_S;
@@ -290,7 +393,7 @@ static int clear_tails(struct upkeep *u)
 	if (replaced.tails > 0)
 		log_debug("%s of %" PRIu64 " tails of open journals are hollow", size,
 			  replaced.tails);
-	return r;
+	return r < 0 ? r : set_aside_kept(u, replaced.damaged);
 }
 
 /* What the ledger has of what segments have. */
@@ -310,27 +413,24 @@ static int pack_ledger(struct upkeep *u)
 	if (packed.files > 0)
 		log_info("packed %" PRIu64 " file%s of the ledger: %s instead of %s", packed.files,
 			 packed.files == 1 ? "" : "s", after, before);
-	if (!is_damage(r))
+	if (!segment_is_damage(r))
 		return r;
 	log_error_code(r, "the ledger cannot be packed; see bulla verify");
 	return 0;
 }
 
-/* The sealer that we started leaves by itself. */
-static void reap(struct upkeep *u)
+void upkeep_done(struct upkeep *u)
 {
-	int status;
-
-	if (u->sealer.child > 0 && waitpid(u->sealer.child, &status, WNOHANG) > 0)
-		sealer_link_reaped(&u->sealer, u->sealer.child, status);
+	free(u->left);
+	u->left = NULL;
+	u->n_left = u->left_cap = 0;
 }
 
 int upkeep_run(struct upkeep *u)
 {
 	int r;
 
-	u->unmerged_before = u->damaged_before;
-	reap(u);
+	u->unmerged_before = 0;
 	/* What can go unpruned goes first: it is not to count against what is pruned for. */
 	r = clear_tails(u);
 	if (r >= 0)

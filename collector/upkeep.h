@@ -11,7 +11,6 @@
 #include <stdint.h>
 
 #include "base/attr.h"
-#include "collector/sealer_link.h"
 #include "store/segment/build.h"
 #include "store/segment/plan.h"
 #include "store/segment/roots.h"
@@ -26,14 +25,18 @@ struct upkeep {
 	struct retention limits;	 /* `bytes` is of journals and segments */
 	uint64_t keep_free;		 /* bytes of the file system; 0: no matter */
 	const volatile int *stop;
-	struct sealer_link sealer;
+	int reach;		  /* whom to ask for the sealer: reach.h; borrowed */
 	uint64_t hollow_at;	  /* monotonic: tails of open journals are looked at then */
-	uint64_t damaged_before;  /* commit: what is before it could not be merged, ever, */
-	uint64_t unmerged_before; /* or in this run */
-	uint64_t written;	  /* bytes of segments that were merged or made anew */
+	uint64_t unmerged_before; /* commit: for what is before it there was no room in this run */
+	char (*left)
+		[SEGMENT_NAME_SIZE]; /* owned: segments that cannot be merged, and are not damaged */
+	size_t n_left, left_cap;
+	uint64_t kept;	  /* tails that stay because segments are damaged; that was said */
+	uint64_t written; /* bytes of segments that were merged or made anew */
 };
 
 /** Do what there is to do.  @return 0, also where something is damaged and left alone; a negated errno, BULLA_E.... */
 _must_check_ int upkeep_run(struct upkeep *u);
+void upkeep_done(struct upkeep *u);
 
 #endif

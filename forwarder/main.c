@@ -229,7 +229,14 @@ static int pack(struct forwarder *f)
 	f->body_root = packer_root(f->packer);
 	for (uint64_t n = 0; r >= 0 && n < WIRE_COMMITS_MAX && f->sender.next + n < f->sender.size;
 	     n++) {
+		size_t before = f->body.len;
+
 		r = packer_next(f->packer, &o, &f->body);
+		/* What only a newer version can read stops us behind what is before it. */
+		if (r == BULLA_EVERSION && n > 0) {
+			f->body.len = before;
+			r = 0;
+		}
 		if (r <= 0)
 			break;
 		f->body_from = f->sender.next;
@@ -332,6 +339,9 @@ static int act(struct forwarder *f, enum send_action action, struct send_input *
 		if (r == -EAGAIN)
 			r = log_error_code(BULLA_ECORRUPT, "commit %" PRIu64 " of %s",
 					   f->sender.next, f->state.path);
+		else if (r == BULLA_EVERSION)
+			log_error_code(r, "commit %" PRIu64 " of %s: a segment that may have it",
+				       f->sender.next, f->state.path);
 		break;
 	case SEND_DO_WAIT:
 		r = wait_whole(f->sender.wait_ms);

@@ -402,7 +402,8 @@ static int copy_batch(struct packer *p, const struct batch *b, uint32_t handle,
 		head.seeds = at->seeds;
 		r = copy_from_segments(p, b, at, body);
 	}
-	if (is_shortage(r))
+	/* What only a newer version can read is not lost. */
+	if (is_shortage(r) || (r == BULLA_EVERSION && !is_pruned(p, b, handle)))
 		return r;
 	if (r < 0) {
 		/* Left out; the next batch looks for its own rows from here on. */
@@ -457,7 +458,7 @@ static int unpack_record(struct packer *p, struct ledger_read *record)
 		r = history_rewrite_commit(p->history, p->batches, &p->record);
 	if (r < 0) {
 		p->strayed = true;
-		return is_shortage(r) ? r : BULLA_ECORRUPT;
+		return is_shortage(r) || r == BULLA_EVERSION ? r : BULLA_ECORRUPT;
 	}
 	record->payload = p->record.data;
 	record->size = p->record.len;

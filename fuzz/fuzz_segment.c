@@ -5,8 +5,8 @@
  *
  * The input is the blocks of a segment, u8 kind, u16 length, bytes; the frame around them, with checksums that hold, is put
  * together here, so that what is read behind the checksums is reached.  Kinds 0 to 2 are the tables; 11 begins another group
- * with u16 rows, u16 batches, and 12 stands for the kind 11.  Whatever it is, it is read to its end without harm, and a row
- * in which a needle is found has it.
+ * with u16 rows, u16 batches, and 12 stands for the kind 11.  Whatever it is, it is read to its end without harm, a row in
+ * which a needle is found has it, and what cannot be read has a place in the file, is noted, and does not get better by trying.
  */
 
 #include <stdlib.h>
@@ -162,16 +162,31 @@ static void search_group(const struct segment *s, uint32_t number, const char *w
 	group_close(&g);
 }
 
-/* The entries of a source, to its end or the first that cannot be read. */
+/* The entries of a source, to its end; those that cannot be read are passed over. */
 static int drain(void *arg, struct source *s)
 {
 	uint64_t *n = arg;
 	struct shown shown;
+	int r;
 
-	while (s->shown(s, &shown) >= 0 && ++*n < 10000 && s->next(s) > 0)
-		;
+	do {
+		r = s->shown(s, &shown);
+		assert(r == 0 || r == BULLA_ECORRUPT);
+		assert(r == 0 || s->stats->frames_damaged > 0);
+	} while (++*n < 10000 && s->next(s) > 0);
 	s->free(s);
 	return 0;
+}
+
+/* All of it, as it is read before it is called damaged. */
+static void check(const struct segment *s)
+{
+	uint64_t at, again;
+	int r = segment_check_content(s, &at);
+
+	assert(r == 0 || segment_is_damage(r));
+	assert(segment_check_content(s, &again) == r && again == at);
+	assert(r == 0 || at < s->size);
 }
 
 static void query_group(const struct segment *s, uint32_t number, const char *pattern)
@@ -190,6 +205,8 @@ static void query_group(const struct segment *s, uint32_t number, const char *pa
 	for (int i = 0; i < 2; i++, o.backward = true)
 		if (group_source_open(&o, &searched, number) < 0)
 			break;
+	for (uint32_t i = 0; i < stats.n_damage; i++)
+		assert(stats.damage[i].segment == s && stats.damage[i].offset < s->size);
 	searched_done(&searched);
 	match_free(q.match);
 }
@@ -214,6 +231,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		query_group(&s, i, NULL);
 		query_group(&s, i, "line [a-z]");
 	}
+	check(&s);
 	segment_close(&s);
 	return 0;
 }

@@ -286,6 +286,8 @@ void ahead_stop(struct ahead *a)
 		pthread_join(w->thread, NULL);
 		a->main->stats->frames_read += w->stats.frames_read;
 		a->main->stats->rows_seen += w->stats.rows_seen;
+		for (uint32_t k = 0; k < w->stats.n_damage; k++)
+			query_note_damage(a->main->stats, &w->stats.damage[k]);
 		opener_done(&w->opener);
 		match_free(w->match);
 	}

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -305,18 +306,51 @@ static int write_out(void *arg, const void *data, size_t n)
 	return r;
 }
 
-static void remark(const struct asked *a, const struct answer *answer,
+static const char *name_of(const struct segment_set *set, const struct segment *segment)
+{
+	for (uint32_t i = 0; i < set->n; i++)
+		if (&set->files[i].segment == segment)
+			return set->files[i].name;
+	return "?";
+}
+
+/* Segments that are damaged, whole or in places. */
+static void remark_segments(const struct query_stats *stats, const struct segment_set *set)
+{
+	for (uint32_t i = 0; i < set->n; i++) {
+		const struct segment_file *f = &set->files[i];
+
+		if (f->error < 0)
+			log_warning(SEGMENTS_DIR "/%s: at byte %" PRIu64
+						 ": %s; nothing of it is shown",
+				    f->name, f->error_at, bulla_strerror(f->error));
+	}
+	for (uint32_t i = 0; i < stats->n_damage; i++) {
+		const struct damage *d = &stats->damage[i];
+
+		log_warning(SEGMENTS_DIR "/%s: at byte %" PRIu64
+					 ": %s; what needs this block is not shown",
+			    name_of(set, d->segment), d->offset, bulla_strerror(d->error));
+	}
+}
+
+/* @return whether everything could be read. */
+static bool remark(const struct asked *a, const struct answer *answer,
 		   const struct local_catalog *catalog)
 {
-	unsigned long long damaged = answer->stats.frames_damaged + catalog->n_damaged;
-	unsigned unusable = catalog->n_unusable;
+	const struct query_stats *stats = &answer->stats;
+	uint64_t damaged = stats->frames_damaged - stats->n_damage + catalog->n_damaged;
+	uint32_t unusable = catalog->n_unusable - catalog->segments.n_damaged;
 
+	if (!a->quiet)
+		remark_segments(stats, &catalog->segments);
 	if (!a->quiet && damaged > 0)
-		log_warning("%llu damaged %s passed over; bulla verify tells more", damaged,
+		log_warning("%" PRIu64 " damaged %s passed over; bulla verify tells more", damaged,
 			    damaged == 1 ? "place was" : "places were");
 	if (!a->quiet && unusable > 0)
 		log_warning("%u %s cannot be read; bulla verify tells more", unusable,
 			    unusable == 1 ? "journal" : "journals");
+	return stats->frames_damaged + catalog->n_damaged + catalog->n_unusable == 0;
 }
 
 /* Only some formats tell, and reading a ledger takes its time. */
@@ -372,6 +406,7 @@ static int ask_here(struct asked *a)
 	struct follower follower = { .inotify = -1 };
 	struct answer answer;
 	struct state state;
+	bool whole = true;
 	int r;
 
 	r = local_open(a->state, &state);
@@ -387,7 +422,7 @@ static int ask_here(struct asked *a)
 	if (r >= 0)
 		r = answer_query(&answer, &catalog.catalog);
 	if (r >= 0)
-		remark(a, &answer, &catalog);
+		whole = remark(a, &answer, &catalog);
 	if (r >= 0 && a->request.follow)
 		r = follow(&follower, &answer);
 	if (r < 0)
@@ -396,7 +431,7 @@ static int ask_here(struct asked *a)
 	local_catalog_done(&catalog);
 	answer_done(&answer);
 	state_close(&state);
-	return r;
+	return r < 0 || whole ? r : BULLA_ECORRUPT;
 }
 
 static int ask_there(struct asked *a)

@@ -231,9 +231,13 @@ static void print_segments(const struct status *s)
 	if (s->segments.n > 0)
 		print_files(s, "packed    ", 0, s->segments.n);
 	print_tenants(s);
-	if (s->segments.n_damaged > 0)
-		printf("damaged   %u segment%s; see bulla verify\n", s->segments.n_damaged,
-		       plural(s->segments.n_damaged));
+	for (uint32_t i = 0; i < s->segments.n; i++) {
+		const struct segment_file *f = &s->segments.files[i];
+
+		if (!segment_file_is_sound(f))
+			printf("damaged   " SEGMENTS_DIR "/%s: %s; see bulla verify\n", f->name,
+			       f->error < 0 ? bulla_strerror(f->error) : "marked by bulla keep");
+	}
 }
 
 static void print_pruned(const struct history *h)

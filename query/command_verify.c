@@ -18,6 +18,7 @@
 #include "query/local.h"
 #include "query/pins.h"
 #include "store/receipts.h"
+#include "store/segment/set.h"
 #include "store/verify.h"
 
 struct asked {
@@ -62,12 +63,25 @@ static void print_finding(void *arg, const struct finding *f)
 	if (a->quiet)
 		return;
 	printf("%s: %s: ", verdict_name(f->verdict), f->file);
-	if (f->batch != UINT64_MAX)
+	/* The name of a tail says whose it is. */
+	if (f->journal && text_starts(f->file, SEGMENTS_DIR)) {
+		char id[2 * ID_SIZE + 1];
+
+		text_hex(id, f->journal->b, ID_SIZE);
+		printf("journal %s: ", id);
+	}
+	if (f->batches > 1)
+		printf("batches %" PRIu64 " to %" PRIu64 ": ", f->batch, f->batch + f->batches - 1);
+	else if (f->batch != UINT64_MAX)
 		printf("batch %" PRIu64 ": ", f->batch);
-	if (f->commit != UINT64_MAX)
+	if (f->commit_last > 0)
+		printf("commits %" PRIu64 " to %" PRIu64 ": ", f->commit, f->commit_last);
+	else if (f->commit != UINT64_MAX)
 		printf("commit %" PRIu64 ": ", f->commit);
 	if (f->offset != UINT64_MAX)
 		printf("at byte %" PRIu64 ": ", f->offset);
+	if (f->entries > 0)
+		printf("%" PRIu64 " entr%s: ", f->entries, f->entries == 1 ? "y" : "ies");
 	puts(f->what);
 }
 
@@ -96,6 +110,9 @@ static void print_report(const struct verify_report *v, const char *pinned)
 	if (v->pruned_batches > 0)
 		printf("pruned    %" PRIu64 " entries in %" PRIu64 " batches, as the ledger says\n",
 		       v->pruned_entries, v->pruned_batches);
+	if (v->lost_batches > 0)
+		printf("unproved  %" PRIu64 " entries in %" PRIu64 " batches, damaged or missing\n",
+		       v->lost_entries, v->lost_batches);
 	if (v->unsealed_entries > 0)
 		printf("besides   %" PRIu64 " entries that no seal covers\n", v->unsealed_entries);
 	if (v->commits > 0) {

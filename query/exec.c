@@ -36,6 +36,16 @@ static int compare_u64(uint64_t a, uint64_t b)
 	return (a > b) - (a < b);
 }
 
+void query_note_damage(struct query_stats *s, const struct damage *d)
+{
+	for (uint32_t i = 0; i < s->n_damage; i++)
+		if (s->damage[i].segment == d->segment && s->damage[i].offset == d->offset)
+			return;
+	s->frames_damaged++;
+	if (s->n_damage < DAMAGES_TOLD)
+		s->damage[s->n_damage++] = *d;
+}
+
 /* The heap of sources. */
 
 static bool comes_before(const struct run *run, const struct source *a, const struct source *b)
@@ -74,6 +84,8 @@ static int push(void *arg, struct source *o)
 	struct run *run = arg;
 	size_t i = run->n_open;
 
+	o->stats = run->opener.stats;
+
 	if (run->n_open == run->heap_cap) {
 		size_t cap = run->heap_cap ? 2 * run->heap_cap : 16;
 		struct source **more = reallocarray(run->heap, cap, sizeof(struct source *));
@@ -96,7 +108,8 @@ static int push(void *arg, struct source *o)
 /* What cannot be read is passed over, if that is its own trouble. */
 static bool is_damage(int r)
 {
-	return r == BULLA_ECORRUPT || r == BULLA_ETRUNCATED || r == -EIO || r == -ENOENT;
+	return r == BULLA_ECORRUPT || r == BULLA_ETRUNCATED || r == BULLA_EVERSION || r == -EIO ||
+	       r == -ENOENT;
 }
 
 /* Step past the entry on top. */
@@ -109,12 +122,8 @@ static int advance(struct run *run)
 		top->free(top);
 		run->heap[0] = run->heap[--run->n_open];
 	}
-	if (r < 0 && is_damage(r)) {
-		run->opener.stats->frames_damaged++;
-		r = 0;
-	}
 	sift_down(run, 0);
-	return MIN_OF(r, 0);
+	return is_damage(r) ? 0 : MIN_OF(r, 0);
 }
 
 /* Candidates. */
@@ -312,7 +321,6 @@ static int merge(struct run *run, bool backward, query_row_fn row, void *arg)
 		r = run->heap[0]->shown(run->heap[0], &s);
 		if (r < 0 && !is_damage(r))
 			return r;
-		run->opener.stats->frames_damaged += r < 0;
 		if (r >= 0) {
 			r = row(arg, &s);
 			if (r != 0)
@@ -386,6 +394,7 @@ static int drain(void *arg, struct source *s)
 	struct run *run = arg;
 	int r = 1;
 
+	s->stats = run->opener.stats;
 	while (r > 0) {
 		struct glimpse g;
 
@@ -398,11 +407,7 @@ static int drain(void *arg, struct source *s)
 			r = s->next(s);
 	}
 	s->free(s);
-	if (r < 0 && is_damage(r)) {
-		run->opener.stats->frames_damaged++;
-		r = 0;
-	}
-	return r;
+	return is_damage(r) ? 0 : r;
 }
 
 int query_tally(const struct catalog *c, const struct query *q, const struct tally *t,

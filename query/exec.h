@@ -54,17 +54,31 @@ struct tally {
 	void *arg;
 };
 
+enum { DAMAGES_TOLD = 32 };
+
+/** A place in a segment that cannot be read. */
+struct damage {
+	const struct segment *segment; /* of the catalog */
+	uint64_t offset;	       /* of the block */
+	int error;
+};
+
 /** What a query met. */
 struct query_stats {
-	uint64_t frames_read, frames_damaged;
+	uint64_t frames_read, frames_damaged; /* row groups and their blocks among them */
 	uint64_t rows_seen, rows_matched;
+	struct damage damage[DAMAGES_TOLD]; /* the first of those that are in segments */
+	uint32_t n_damage;
 };
+
+/** Count a place that cannot be read, once. */
+void query_note_damage(struct query_stats *s, const struct damage *d);
 
 /**
  * Run a query.
  *
- * @return 0; an error of the callback; BULLA_ELIMIT when a pattern ran into its limit; -ENOMEM.  Damaged frames are passed
- *         over and counted.
+ * @return 0; an error of the callback; BULLA_ELIMIT when a pattern ran into its limit; -ENOMEM.  What is damaged is passed
+ *         over and counted: a frame, or of a row group the entries that have a part in the block.
  */
 _must_check_ int query_run(const struct catalog *c, const struct query *q, query_row_fn row,
 			   void *arg, struct query_stats *ret_stats);

@@ -49,6 +49,14 @@ static const struct group_batch *batch_of(const struct group_run *run, uint32_t 
 	return &run->in_use->group.batches[from];
 }
 
+/* A damage, noted, is BULLA_ECORRUPT: no other code is mistaken for a pattern's. */
+static int noted(const struct group_run *run, int r)
+{
+	int other = judged_pass_over(run->source.stats, &run->in_use->group, r);
+
+	return other < 0 ? other : BULLA_ECORRUPT;
+}
+
 static int show_run(struct source *s, struct shown *ret)
 {
 	struct group_run *run = (struct group_run *) s;
@@ -57,10 +65,11 @@ static int show_run(struct source *s, struct shown *ret)
 	const struct group_batch *b = batch_of(run, row);
 	int r = group_need_all(&u->group);
 
+	u->lost = segment_is_damage(r);
 	if (r >= 0)
 		r = group_entry(&u->group, row, run->journal, &u->message, u->fields, &u->entry);
 	if (r < 0)
-		return r;
+		return noted(run, r);
 	*ret = (struct shown){
 		.entry = &u->entry,
 		.contexts = &run->journal->contexts,
@@ -136,7 +145,7 @@ static int glimpse_run(struct source *s, struct glimpse *ret)
 	int r = need_glimpse(run);
 
 	if (r < 0)
-		return r;
+		return noted(run, r);
 	n = g->n_fields ? g->n_fields[row] : 0;
 	if (n > 0)
 		group_fields(g, row, run->in_use->fields);
@@ -151,7 +160,7 @@ static int glimpse_run(struct source *s, struct glimpse *ret)
 		.fields = run->in_use->fields,
 	};
 	run->at += end - row - 1;
-	return ret->context < run->journal->contexts.n ? 0 : BULLA_ECORRUPT;
+	return ret->context < run->journal->contexts.n ? 0 : noted(run, BULLA_ECORRUPT);
 }
 
 /* The first row from this one on, in the query's order, that may match. */
@@ -175,13 +184,15 @@ static uint32_t skip_others(const struct group_run *run, uint32_t at)
 	return at;
 }
 
-/* Whether a row matches of which only the entry itself can tell. */
+/* Whether a row matches of which only the entry itself can tell.  One that cannot be read does not. */
 static int ask_entry(struct group_run *run, const struct query *q)
 {
 	struct shown shown;
-	int r = show_run(&run->source, &shown);
+	int r = run->in_use->lost ? BULLA_ECORRUPT : show_run(&run->source, &shown);
 
-	return r < 0 ? r : match_entry(q->match, &shown);
+	if (r < 0)
+		return segment_is_damage(r) ? 0 : r;
+	return match_entry(q->match, &shown);
 }
 
 /* Go on to the first row, from the one at hand on, that matches. */
@@ -195,7 +206,7 @@ static int settle(struct group_run *run)
 		int r = 1;
 
 		run->at = skip_others(run, run->at);
-		if (run->at >= run->to - run->from)
+		if (run->at >= run->to - run->from || (u->lost && !run->tally))
 			return 0;
 		row = row_at(run, run->at);
 		if (!get_bit(u->yes, row))
@@ -293,7 +304,8 @@ static int add_run(const struct opening *o, struct judged_group *u, uint32_t fir
 		.source = { .shown = show_run,
 			    .glimpse = glimpse_run,
 			    .next = next_in_run,
-			    .free = free_run },
+			    .free = free_run,
+			    .stats = o->stats },
 		.in_use = u,
 		.journal = &u->group.segment->journals[last->journal],
 		.first_batch = first,
@@ -360,6 +372,7 @@ static int open_whole(const struct opening *o, struct searched *s, uint32_t numb
 	o->stats->rows_seen += w->group.rows;
 	if (r >= 0)
 		return o->each(o->arg, &w->source);
+	r = judged_pass_over(o->stats, &w->group, r);
 	free_whole(&w->source);
 	return r;
 }
@@ -377,8 +390,8 @@ int group_source_open(const struct opening *o, struct searched *s, uint32_t numb
 
 	if (r <= 0)
 		return r;
-	if (!o->tally)
-		r = o->thorough ? judged_prepare(u) : group_need_times(&u->group);
+	if (!o->tally && o->thorough)
+		r = judged_prepare(u);
 	for (uint32_t i = 0; r >= 0 && i < u->group.ref->batches; i = end) {
 		end = judged_end_of_run(&u->group, i);
 		r = add_run(o, u, i, end);

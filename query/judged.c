@@ -168,18 +168,26 @@ void judged_settle(struct judged_group *u, uint32_t row, bool matches)
 		set_bit(u->yes, row);
 }
 
+int judged_pass_over(struct query_stats *s, const struct segment_group *g, int r)
+{
+	if (!segment_is_damage(r))
+		return r;
+	query_note_damage(s, &(struct damage){ g->segment, group_where(g), r });
+	return 0;
+}
+
 int judged_prepare(struct judged_group *u)
 {
 	struct segment_group *g = &u->group;
-	int r = group_need_times(g);
+	int r;
 
-	if (r < 0 || count_bits(u->yes, g->rows) < g->rows / 2)
-		return r;
+	if (count_bits(u->yes, g->rows) < g->rows / 2)
+		return 0;
 	r = group_need_all(g);
 	for (uint32_t t = 0; r >= 0 && t < g->n_templates; t++)
 		for (unsigned i = 0; r >= 0 && i < g->templates[t].template->n; i++)
 			r = group_need_column(g, &g->templates[t], i);
-	return r;
+	return segment_is_damage(r) ? 0 : r;
 }
 
 /* Row by row: contexts, times and priorities differ, or some have fields of their own. */
@@ -267,7 +275,7 @@ static int search_any(struct judged_group *u, struct needle_plan *plans, size_t 
 }
 
 /* Which rows have the needles.  @return whether any, or an error. */
-static int search_messages(struct judged_group *u, struct searched *s)
+static int search(struct judged_group *u, struct searched *s)
 {
 	size_t words = (u->group.rows + 63) / 64;
 	_cleanup_free_ uint64_t *also = NULL;
@@ -286,16 +294,32 @@ static int search_messages(struct judged_group *u, struct searched *s)
 	return r < 0 ? r : any_bit(u->hits, u->group.rows);
 }
 
+/* The same; where that cannot be found out, any may. */
+static int search_messages(struct judged_group *u, struct searched *s, struct query_stats *stats)
+{
+	int r = search(u, s);
+
+	if (!segment_is_damage(r))
+		return r;
+	free(u->hits);
+	u->hits = NULL;
+	u->unsearched = true;
+	r = judged_pass_over(stats, &u->group, r);
+	return r < 0 ? r : 1;
+}
+
 /* Leave those that have the needle. */
-static int leave_hits(struct judged_group *u, struct searched *s)
+static int leave_hits(struct judged_group *u, struct searched *s, struct query_stats *stats)
 {
 	int r = 0;
 
-	if (s->scope == NEEDLE_NONE ||
+	if (s->scope == NEEDLE_NONE || u->unsearched ||
 	    (!u->hits && count_bits(u->maybe, u->group.rows) <= MAYBE_FEW))
 		return 0;
 	if (!u->hits)
-		r = search_messages(u, s);
+		r = search_messages(u, s, stats);
+	if (u->unsearched)
+		return MIN_OF(r, 0);
 	/* A field of an entry's own may be another MESSAGE. */
 	for (uint32_t i = 0;
 	     r >= 0 && s->scope == NEEDLE_PLAIN && u->group.n_fields && i < u->group.rows; i++)
@@ -370,6 +394,29 @@ static int begin(const struct opening *o, struct searched *s, uint32_t number,
 	return u->yes && u->maybe && u->fields ? 0 : -ENOMEM;
 }
 
+/* Find out which rows may match.  @return 1, 0 where none does, an error. */
+static int judge(const struct opening *o, struct searched *s, struct judged_group *u)
+{
+	bool any;
+	int r = is_wide(s, o->query, u, has_fields(u->group.ref));
+
+	if (r > 0) {
+		r = search_messages(u, s, o->stats);
+		if (r == 0)
+			return 0;
+	}
+	if (r >= 0)
+		r = group_need_batches(&u->group);
+	if (r >= 0)
+		r = judge_runs(u, s);
+	if (r >= 0)
+		r = leave_hits(u, s, o->stats);
+	any = r >= 0 && (any_bit(u->yes, u->group.rows) || any_bit(u->maybe, u->group.rows));
+	if (any && !o->tally)
+		r = group_need_times(&u->group);
+	return r < 0 ? r : any;
+}
+
 int judged_open(const struct opening *o, struct searched *s, uint32_t number,
 		struct judged_group **ret)
 {
@@ -380,24 +427,12 @@ int judged_open(const struct opening *o, struct searched *s, uint32_t number,
 		return -ENOMEM;
 	r = begin(o, s, number, u);
 	if (r >= 0)
-		r = is_wide(s, o->query, u, has_fields(u->group.ref));
-	if (r > 0) {
-		r = search_messages(u, s);
-		if (r == 0)
-			return 0;
-	}
-	if (r >= 0)
-		r = group_need_batches(&u->group);
-	if (r >= 0)
-		r = judge_runs(u, s);
-	if (r >= 0)
-		r = leave_hits(u, s);
+		r = judge(o, s, u);
 	if (r < 0)
-		return r;
+		return judged_pass_over(o->stats, &u->group, r);
 	o->stats->frames_read++;
 	o->stats->rows_seen += u->group.rows;
-	if (!any_bit(u->yes, u->group.rows) && !any_bit(u->maybe, u->group.rows))
-		return 0;
-	*ret = TAKE_PTR(u);
-	return 1;
+	if (r > 0)
+		*ret = TAKE_PTR(u);
+	return r;
 }

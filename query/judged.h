@@ -21,12 +21,17 @@ struct judged_group {
 	struct field *fields; /* owned, FIELDS_MAX */
 	struct entry entry;
 	uint32_t users;
+	bool unsearched; /* messages cannot be searched: each entry is asked */
+	bool lost;	 /* entries cannot be made whole */
 };
 
+/** Pass over what is damaged in a group: it is noted.  @return 0, or an error that is no damage. */
+_must_check_ int judged_pass_over(struct query_stats *s, const struct segment_group *g, int r);
+
 /**
- * Open a row group for one user; its batches are read.
+ * Open a row group for one user; its batches and times are read.
  *
- * @return 1; 0 if no row can match; an error of segment_open() or group_search().
+ * @return 1; 0 if no row can match, or none can be read, which was noted; -ENOMEM, a negated errno.
  */
 _must_check_ int judged_open(const struct opening *o, struct searched *s, uint32_t number,
 			     struct judged_group **ret);
@@ -39,7 +44,7 @@ static inline void judged_let_gop(struct judged_group **u)
 
 /** What was found out about a row of which only the entry itself can tell. */
 void judged_settle(struct judged_group *u, uint32_t row, bool matches);
-/** Read all that entries are made of, where most match. */
+/** Read all that entries are made of, where most match; what cannot be read is left to who shows them. */
 _must_check_ int judged_prepare(struct judged_group *u);
 /** Whether all rows of a group match, by what contexts say; then it need not be opened to find out which do. */
 bool judged_is_whole(struct searched *s, const struct query *q, uint32_t group);

@@ -15,7 +15,9 @@ struct source {
 	/* The entry on top. */
 	uint64_t time_ns, seq;
 	const struct id *journal;
-	/** Make it whole; valid until the next call of any source.  @return 0 or an error. */
+	struct query_stats *stats; /* of the thread that has it at hand: where damage is noted */
+	/** Make it whole; valid until the next call of any source.  @return 0; BULLA_ECORRUPT where it cannot be read, which
+	 * was noted; another error. */
 	int (*shown)(struct source *s, struct shown *ret);
 	/**
 	 * For sources that were opened for a tally: look at it, and at those behind it that are known by the same, without
@@ -93,7 +95,7 @@ _must_check_ int searched_tally(struct searched *s, const struct query *q,
 void searched_may_match(struct searched *s, const struct query *q, bool ret[2]);
 /** What that says of a row group. */
 bool searched_may_have(const struct searched *s, const bool may_match[2], uint32_t group);
-/** Open a row group: a source for each journal in it. */
+/** Open a row group: a source for each journal in it.  What cannot be read is noted, and no error. */
 _must_check_ int group_source_open(const struct opening *o, struct searched *s, uint32_t group);
 
 #endif

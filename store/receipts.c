@@ -34,7 +34,7 @@ static void file_name(const char *destination, char ret[2 * 8 + 1])
 
 int receipts_keep(const struct state *s, const struct receipt *r, const char *note, size_t note_len)
 {
-	_cleanup_close_ int dir = io_open_dir(s->root, "receipts", 0755);
+	_cleanup_close_ int dir = io_open_dir(s->root, RECEIPTS_DIR, 0755);
 	_cleanup_buf_ struct buf text = { 0 };
 	char name[2 * 8 + 1];
 
@@ -82,7 +82,7 @@ static int parse(char *text, struct receipt *ret)
 
 int receipts_each(const struct state *s, receipt_fn each, void *arg)
 {
-	int fd = openat(s->root, "receipts", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(s->root, RECEIPTS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *e;
 

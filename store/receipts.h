@@ -15,6 +15,9 @@
 #include "seal/note.h"
 #include "store/state.h"
 
+/** Where they are, below the state directory. */
+#define RECEIPTS_DIR "receipts"
+
 enum { RECEIPT_SIZE_MAX = 4096, DESTINATION_SIZE_MAX = 512 };
 
 struct receipt {

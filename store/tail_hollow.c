@@ -21,8 +21,8 @@ enum { SECTOR = 512, BLOCK = 4096, HOLE_MIN = 4 * BLOCK };
 
 /* Batches that follow each other with nothing between them that readers need. */
 struct run {
-	uint64_t from, to; /* offsets; from 0: there is none */
-	uint64_t next_seq, batches;
+	uint64_t from, to;		   /* offsets; from 0: there is none */
+	uint64_t next_seq, first, batches; /* [first, batches) */
 };
 
 struct hollowing {
@@ -32,6 +32,8 @@ struct hollowing {
 	bool clean;	     /* nothing but rows has come of it */
 	uint64_t next_seq;
 	uint64_t given_back;
+	tail_hollow_fn may_go;
+	void *arg;
 };
 
 static bool fits_sector(uint64_t offset)
@@ -63,7 +65,8 @@ static int end_run(struct hollowing *h)
 	int r;
 
 	h->run = (struct run){ 0 };
-	if (run.from == 0 || run.to - run.from < HOLE_MIN)
+	if (run.from == 0 || run.to - run.from < HOLE_MIN ||
+	    (h->may_go && !h->may_go(h->arg, run.first, run.batches)))
 		return 0;
 	tail_hole_encode(&hole, &w);
 	size = frame_finish(frame, TAIL_HOLE, TAIL_HOLE_SIZE);
@@ -84,8 +87,10 @@ static int on_batch(struct hollowing *h, const struct frame *f, uint64_t end, ui
 	if (!h->clean || h->batch_from == 0) {
 		r = end_run(h);
 	} else {
-		if (h->run.from == 0 && fits_sector(h->batch_from))
+		if (h->run.from == 0 && fits_sector(h->batch_from)) {
 			h->run.from = h->batch_from;
+			h->run.first = batch.batch_no;
+		}
 		h->run.to = end;
 		h->run.next_seq = h->next_seq;
 		h->run.batches = batch.batch_no + 1;
@@ -151,11 +156,12 @@ static int walk(struct hollowing *h, struct frame_reader *reader, uint64_t batch
 	return r < 0 && r > BULLA_ETRUNCATED ? r : end_run(h);
 }
 
-int tail_hollow(int journals_dirfd, const struct id *journal, uint64_t batches, uint64_t *ret_bytes)
+int tail_hollow(int journals_dirfd, const struct id *journal, uint64_t batches,
+		tail_hollow_fn may_go, void *arg, uint64_t *ret_bytes)
 {
 	_cleanup_close_ int fd = -1;
 	struct frame_reader reader;
-	struct hollowing h = { 0 };
+	struct hollowing h = { .may_go = may_go, .arg = arg };
 	struct flock whole = { .l_type = F_WRLCK };
 	char name[TAIL_NAME_SIZE];
 	int r;

@@ -18,6 +18,14 @@
 /** A number that says nothing. */
 #define NONE UINT64_MAX
 
+/** Batches that follow each other and cannot be proved for one reason; not yet told. */
+struct lost {
+	const char *what; /* NULL: none */
+	uint32_t file;	  /* segment */
+	uint64_t offset;  /* of what is damaged in it, or NONE */
+	uint64_t batch, batches, entries, commit, commit_last;
+};
+
 /** How far one journal has been read. */
 struct progress {
 	struct tail_reader reader; /* fd -1 while closed; its tables stay */
@@ -31,6 +39,7 @@ struct progress {
 	bool lost;		/* nothing more can be read */
 	bool done;		/* looked at to its end */
 	struct gaps gaps;	/* of batches that are good */
+	struct lost unread;	/* batches that were in segments, and cannot be read */
 	/* Batches that are nowhere; whether they were pruned is known when the ledger has been read. */
 	uint64_t absent, absent_entries, absent_first, absent_end, absent_commit;
 };
@@ -56,6 +65,8 @@ struct verifier {
 	size_t batches_cap, made_cap;
 	struct batchroot root;
 	struct gaps gaps; /* of the batch at hand */
+	struct lost lost; /* whole commits */
+	struct id lost_journal;
 	struct buf raw;
 };
 
@@ -67,6 +78,8 @@ void verify_found_at(struct verifier *v, enum verdict verdict, const char *file,
 /** A finding about a batch, or about a journal where `b` is NULL. */
 void verify_found_in(struct verifier *v, enum verdict verdict, const struct id *journal,
 		     const struct batch *b, uint64_t commit, uint64_t offset, const char *what);
+/** Count a batch that cannot be proved. */
+void verify_lose(struct verifier *v, const struct batch *b);
 /** Take what the ledger has got meanwhile.  @return 0 or a negated errno. */
 _must_check_ int verify_follow_ledger(struct verifier *v);
 /** The time by the wall clock, as the caller of verify gave it. */
@@ -132,10 +145,15 @@ _must_check_ int verify_segments_open(struct verifier *v, bool late);
  * verify_segments_open(). */
 _must_check_ int verify_segments_have(struct verifier *v, const struct batch *b);
 /** The root of what a segment has for a batch.  @return 1; 0: none has it, or it cannot be read, which was said; an error. */
-_must_check_ int verify_segments_root(struct verifier *v, const struct batch *b, struct hash *ret);
-/** Check batch `i` of a commit where a segment has it; `*ret_good` says that one has, and rightly. */
+_must_check_ int verify_segments_root(struct verifier *v, const struct batch *b, uint64_t commit,
+				      struct hash *ret);
+/**
+ * Check batch `i` of a commit where a segment has it; `*ret_good` says that one has, and rightly.  `in_tail`: so has its tail.
+ */
 _must_check_ int verify_segments_batch(struct verifier *v, const struct sealed_commit *c,
-				       uint32_t i, bool *ret_good);
+				       uint32_t i, bool in_tail, bool *ret_good);
+/** Behind all commits: tell what of a journal cannot be read. */
+void verify_segments_lost(struct verifier *v, uint32_t handle);
 /** Behind all commits: nothing else may be there. */
 void verify_segments_rest(struct verifier *v);
 void verify_segments_done(struct verifier *v);
@@ -146,5 +164,7 @@ void verify_segments_done(struct verifier *v);
  * @return 1: `c` has them, of batches that are whole or were pruned; 0: they are not what was sealed, which was said; an error.
  */
 _must_check_ int verify_roots(struct verifier *v, struct sealed_commit *c);
+/** Tell which commits were not proved for want of a root. */
+void verify_roots_lost(struct verifier *v);
 
 #endif

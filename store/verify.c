@@ -87,6 +87,12 @@ void verify_found_in(struct verifier *v, enum verdict verdict, const struct id *
 	verify_found_at(v, verdict, file, journal, b, commit, offset, what);
 }
 
+void verify_lose(struct verifier *v, const struct batch *b)
+{
+	v->report->lost_batches++;
+	v->report->lost_entries += b->entries;
+}
+
 /* Commits. */
 
 static void check_receipt(struct verifier *v, const struct sealed_commit *c)
@@ -132,6 +138,8 @@ static int check_batches(struct verifier *v, struct sealed_commit c)
 {
 	int r = c.lacks_roots ? verify_roots(v, &c) : 1;
 
+	if (r > 0)
+		verify_roots_lost(v);
 	if (r == 0)
 		v->report->batches += c.commit.n_batches;
 	for (uint32_t i = 0; i < c.commit.n_batches && r > 0; i++) {
@@ -395,8 +403,11 @@ int verify_state(const struct state *s, const struct verify_options *options,
 		r = verify_follow_ledger(&v);
 	if (r < 0)
 		return r;
-	for (uint32_t i = 0; i < v.n; i++)
+	verify_roots_lost(&v);
+	for (uint32_t i = 0; i < v.n; i++) {
+		verify_segments_lost(&v, i);
 		verify_tails_absent(&v, i);
+	}
 	verify_segments_rest(&v);
 	conclude(&v);
 	return 0;

@@ -38,6 +38,8 @@ struct finding {
 	const char *file;	  /* below the state directory */
 	const struct id *journal; /* or NULL */
 	uint64_t batch, commit, offset;
+	uint64_t batches, commit_last; /* so many from `batch` on, up to that commit; 0: one */
+	uint64_t entries;	       /* that are not proved; 0: that is not said */
 	const char *what;
 };
 
@@ -59,6 +61,7 @@ struct verify_report {
 	uint64_t commits, batches, entries, bytes;
 	uint64_t unsealed_entries;
 	uint64_t pruned_batches, pruned_entries; /* that the ledger says were taken away */
+	uint64_t lost_batches, lost_entries;	 /* not proved: damaged, or missing */
 	struct gaps
 		gaps; /* what sealed entries say was dropped; `open`: in some journal it was not counted (yet) */
 	uint32_t journals;

@@ -234,8 +234,15 @@ void verify_tails_absent(struct verifier *v, uint32_t handle)
 		first.batch_no = MAX_OF(p->absent_first, j->pruned_batches);
 		verify_found_in(v, VERDICT_TAMPERED, &j->id, &first,
 				first.batch_no == p->absent_first ? p->absent_commit : NONE, NONE,
-				p->gone ? "the file is missing"
-					: "no segment has what is missing here");
+				v->segments.n_damaged > 0
+					? "it is gone, and no segment that can be read has what is "
+					  "missing"
+				: p->gone ? "the file is missing"
+					  : "no segment has what is missing here");
+		/* How many of those that are not there were pruned is known by batch, not by entry. */
+		v->report->lost_batches += p->absent_end - first.batch_no;
+		if (first.batch_no == p->absent_first)
+			v->report->lost_entries += p->absent_entries;
 		return;
 	}
 	if (p->gone && (!j->closed || (j->batches == 0 && !j->pruned)))

@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -79,7 +80,7 @@ static int64_t make_roots(struct verifier *v, const struct sealed_commit *c)
 		v->made[i] = false;
 		if (!root_is_absent(&v->batches[i].root))
 			continue;
-		r = verify_segments_root(v, &v->batches[i], &v->batches[i].root);
+		r = verify_segments_root(v, &v->batches[i], c->commit.number, &v->batches[i].root);
 		if (r < 0)
 			return r;
 		v->made[i] = r > 0;
@@ -101,20 +102,58 @@ static int pass_over(struct verifier *v, const struct sealed_commit *c)
 	return 0;
 }
 
+void verify_roots_lost(struct verifier *v)
+{
+	char file[16 + TAIL_NAME_SIZE], name[TAIL_NAME_SIZE];
+	const struct lost *l = &v->lost;
+
+	if (!l->what)
+		return;
+	tail_name(&v->lost_journal, name);
+	snprintf(file, sizeof file, "journals/%s", name);
+	verify_found(v, &(struct finding){
+				.verdict = VERDICT_TAMPERED,
+				.file = file,
+				.journal = &v->lost_journal,
+				.batch = l->batch,
+				.commit = l->commit,
+				.commit_last = l->commit_last > l->commit ? l->commit_last : 0,
+				.offset = NONE,
+				.entries = l->entries,
+				.what = l->what,
+			});
+	v->lost = (struct lost){ 0 };
+}
+
+/* Commits that follow each other are told of as one, by the first batch that is missing. */
 static void found_lost(struct verifier *v, const struct sealed_commit *c, bool absent)
 {
+	const char *what =
+		absent ? "no segment has it, and nothing else of its commit can be proved without "
+			 "it"
+		       : "content changed after it was sealed, of this batch or of another one of "
+			 "its commit";
 	const struct batch *b = v->batches;
+	struct lost *l = &v->lost;
 
 	for (uint32_t i = 0; absent && i < c->commit.n_batches; i++)
 		if (root_is_absent(&v->batches[i].root)) {
 			b = &v->batches[i];
 			break;
 		}
-	verify_found_in(v, VERDICT_TAMPERED, &b->journal, b, c->commit.number, NONE,
-			absent ? "no segment has it, and nothing else of its commit can be proved "
-				 "without it"
-			       : "content changed after it was sealed, of this batch or of another "
-				 "one of its commit");
+	if (l->what != what || !absent || l->commit_last + 1 != c->commit.number)
+		verify_roots_lost(v);
+	if (!l->what) {
+		*l = (struct lost){ .what = what,
+				    .batch = b->batch_no,
+				    .commit = c->commit.number };
+		v->lost_journal = b->journal;
+	}
+	l->commit_last = c->commit.number;
+	for (uint32_t i = 0; i < c->commit.n_batches; i++) {
+		l->entries += v->batches[i].entries;
+		verify_lose(v, &v->batches[i]);
+	}
 }
 
 static int take_batches(struct verifier *v, const struct batch *batches, size_t n)

@@ -26,7 +26,11 @@ struct segment_cursor {
 	uint32_t *first_of; /* owned: of each journal 1 + its first batch in the group, or 0 */
 	uint64_t seen;	    /* batches */
 	bool late;	    /* it came when earlier commits had been looked at elsewhere */
-	bool broken;	    /* a group could not be read; that was said */
+	bool broken;	    /* some group is damaged; that was said */
+	bool damaged;	    /* the one at hand is: of its rows some cannot be read, or none */
+	uint64_t where;	    /* the block, if so */
+	uint64_t
+		lost_end; /* what is of commits before this may lie in a group that says nothing at all */
 };
 
 static void found_in_segment(struct verifier *v, uint32_t file, enum verdict verdict,
@@ -62,6 +66,20 @@ void verify_segments_done(struct verifier *v)
 	segment_set_close(&v->segments);
 }
 
+static void found_unopened(struct verifier *v, uint32_t file, struct problem *wrong)
+{
+	const struct segment_file *f = &v->segments.files[file];
+
+	if (f->error == BULLA_ETRUNCATED)
+		wrong->what = "the file is cut off, or was never finished";
+	else if (f->error == BULLA_EVERSION)
+		wrong->what = "the file is of a newer version, or its header is damaged";
+	else if (verify_is_ours(f->error) && f->error_at > 0)
+		wrong->what = "what tells where everything lies is damaged";
+	found_in_segment(v, file, wrong->verdict, NULL, NULL, NONE,
+			 verify_is_ours(f->error) ? f->error_at : NONE, wrong->what);
+}
+
 int verify_segments_open(struct verifier *v, bool late)
 {
 	int r;
@@ -77,19 +95,99 @@ int verify_segments_open(struct verifier *v, bool late)
 		struct problem wrong = { 0 };
 
 		v->cursors[i].late = late;
+		v->cursors[i].broken = v->segments.files[i].segment.seeds_error < 0;
+		if (v->cursors[i].broken && !late)
+			found_in_segment(v, i, VERDICT_TAMPERED, NULL, NULL, NONE,
+					 v->segments.files[i].segment.seeds_at,
+					 "the seeds are damaged: its entries can be read, and not "
+					 "proved");
 		if (v->segments.files[i].error == 0 || late)
 			continue;
 		r = verify_unreadable(v->segments.files[i].error, &wrong);
 		if (r < 0)
 			return r;
-		if (v->segments.files[i].error == BULLA_ETRUNCATED)
-			wrong.what = "the file is cut off, or was never finished";
-		found_in_segment(v, i, wrong.verdict, NULL, NULL, NONE, NONE, wrong.what);
+		found_unopened(v, i, &wrong);
 	}
 	return 0;
 }
 
-/* Read the next group.  @return 1; 0 when there is none, or none that can be read; -ENOMEM, an errno. */
+/* The first commit of the next group that tells; UINT64_MAX where there is none.  @return 0, -ENOMEM, an errno. */
+static int next_commit(const struct segment *s, uint32_t number, uint64_t *ret)
+{
+	*ret = UINT64_MAX;
+	for (; number < s->n_groups && *ret == UINT64_MAX; number++) {
+		_cleanup_(group_close) struct segment_group g = { 0 };
+		int r = group_open(&g, s, number);
+
+		if (r >= 0)
+			r = group_need_batches(&g);
+		if (r < 0 && !segment_is_damage(r))
+			return r;
+		for (uint32_t i = 0; r >= 0 && i < g.ref->batches; i++)
+			*ret = MIN_OF(*ret, g.batches[i].commit);
+	}
+	return 0;
+}
+
+static int need_messages(struct segment_group *g)
+{
+	int r = group_need_whole(g);
+
+	for (uint32_t t = 0; r >= 0 && t < g->n_templates; t++)
+		for (unsigned i = 0; r >= 0 && i < g->templates[t].template->n; i++)
+			r = group_need_column(g, &g->templates[t], i);
+	return r;
+}
+
+static void found_damaged(struct verifier *v, uint32_t file, int r, const char *what)
+{
+	struct segment_cursor *c = &v->cursors[file];
+
+	c->broken = c->damaged = true;
+	c->where = group_where(&c->group);
+	found_in_segment(v, file, VERDICT_TAMPERED, NULL, NULL, NONE, c->where,
+			 r == BULLA_EVERSION ? "a row group is of an unknown format" : what);
+}
+
+/* All of a group, or of one that is damaged what there is.  @return 0 or an error that is no damage. */
+static int read_group(struct verifier *v, uint32_t file)
+{
+	struct segment_cursor *c = &v->cursors[file];
+	const struct segment *s = &v->segments.files[file].segment;
+	int r = group_need_batches(&c->group);
+
+	c->damaged = s->seeds_error < 0;
+	c->where = s->seeds_at;
+	if (segment_is_damage(r)) {
+		found_damaged(v, file, r,
+			      "a row group is damaged: it does not even tell what it has");
+		drop_group(c);
+		return next_commit(s, c->next, &c->lost_end);
+	}
+	if (r >= 0)
+		r = group_need_all(&c->group);
+	if (segment_is_damage(r)) {
+		found_damaged(v, file, r,
+			      "a row group is damaged: none of its entries can be read");
+		return 0;
+	}
+	if (r >= 0)
+		r = need_messages(&c->group);
+	if (segment_is_damage(r)) {
+		found_damaged(v, file, r,
+			      "a block is damaged: entries that have a part in it cannot be read");
+		return 0;
+	}
+	if (r >= 0)
+		r = group_check_index(&c->group);
+	if (!segment_is_damage(r))
+		return r;
+	found_in_segment(v, file, VERDICT_TAMPERED, NULL, NULL, NONE, group_where(&c->group),
+			 "searches are told that entries of a row group are not there");
+	return 0;
+}
+
+/* Read the next group.  @return 1, 0 where there is none, an error that is no damage. */
 static int next_group(struct verifier *v, uint32_t file)
 {
 	const struct segment *s = &v->segments.files[file].segment;
@@ -97,39 +195,21 @@ static int next_group(struct verifier *v, uint32_t file)
 	int r;
 
 	drop_group(c);
-	if (c->next == s->n_groups || c->broken)
+	if (c->next == s->n_groups)
 		return 0;
+	if (!c->first_of) {
+		c->first_of = calloc(s->n_journals + 1u, sizeof *c->first_of);
+		if (!c->first_of)
+			return -ENOMEM;
+	}
 	r = group_open(&c->group, s, c->next++);
 	c->has_group = r >= 0;
 	if (r >= 0)
-		r = group_need_all(&c->group);
-	if (r >= 0 && !c->first_of) {
-		c->first_of = calloc(s->n_journals + 1u, sizeof *c->first_of);
-		r = c->first_of ? 0 : -ENOMEM;
-	}
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0) {
-		drop_group(c);
-		c->broken = true;
-		found_in_segment(
-			v, file, VERDICT_TAMPERED, NULL, NULL, NONE,
-			s->groups[c->next - 1].n_blocks > 0
-				? s->groups[c->next - 1].blocks[0].offset
-				: NONE,
-			"a row group is damaged: its entries and those behind it cannot be "
-			"checked");
-		return 0;
-	}
-	r = group_check_index(&c->group);
-	if (r == -ENOMEM)
-		return r;
+		r = read_group(v, file);
 	if (r < 0)
-		found_in_segment(v, file, VERDICT_TAMPERED, NULL, NULL, NONE,
-				 s->groups[c->next - 1].blocks[0].offset,
-				 "searches are told that entries of a row group are not there");
+		return r;
 	memset(c->first_of, 0, s->n_journals * sizeof *c->first_of);
-	for (uint32_t i = c->group.ref->batches; i-- > 0;)
+	for (uint32_t i = c->has_group ? c->group.ref->batches : 0; i-- > 0;)
 		c->first_of[c->group.batches[i].journal] = i + 1;
 	return 1;
 }
@@ -150,6 +230,9 @@ static int64_t find_in_group(const struct segment_cursor *c, const struct segmen
 		return -ENOENT;
 	return (int64_t) i;
 }
+
+/* What a batch cannot be read for was said, and is told of all such batches together. */
+static const char unreadable[] = "it is in what is damaged there, and not proved";
 
 /* Batch `i` of a commit, which is number `number` of the group at hand. */
 static const char *check_batch(struct verifier *v, const struct segment_span *span, uint32_t number,
@@ -178,14 +261,15 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 		struct hash leaf, want = batch_leaf_hash(&c->batches[i]);
 		struct batch batch;
 
-		*ret = group_batch(&cursor->group, number, &batch);
+		*ret = cursor->group.template_of ? group_batch(&cursor->group, number, &batch)
+						 : BULLA_ECORRUPT;
 		if (*ret < 0)
-			return "an entry cannot be read";
+			return cursor->damaged ? unreadable : "an entry cannot be read";
 		leaf = batch_leaf_hash(&batch);
 		if (!hash_same(&leaf, &want))
 			return "content changed after it was sealed";
 	}
-	*ret = gaps_of_batch(&v->gaps, &cursor->group, number);
+	*ret = cursor->group.template_of ? gaps_of_batch(&v->gaps, &cursor->group, number) : 0;
 	return *ret < 0 ? "an entry cannot be read" : NULL;
 }
 
@@ -201,6 +285,30 @@ static const struct segment_span *span_of(const struct verifier *v, const struct
 	return NULL;
 }
 
+void verify_segments_lost(struct verifier *v, uint32_t handle)
+{
+	const struct ledger_journal *j = history_journal(v->history, handle);
+	struct lost *l = &v->at[handle].unread;
+	char name[16 + SEGMENT_NAME_SIZE];
+
+	if (!l->what)
+		return;
+	snprintf(name, sizeof name, "segments/%s", v->segments.files[l->file].name);
+	verify_found(v, &(struct finding){
+				.verdict = VERDICT_TAMPERED,
+				.file = name,
+				.journal = &j->id,
+				.batch = l->batch,
+				.batches = l->batches,
+				.commit = l->commit,
+				.commit_last = l->commit_last > l->commit ? l->commit_last : 0,
+				.offset = l->offset,
+				.entries = l->entries,
+				.what = l->what,
+			});
+	*l = (struct lost){ 0 };
+}
+
 /* Open the segments that there are by now.  @return 1; 0 where they are the ones at hand; an error. */
 static int refresh(struct verifier *v)
 {
@@ -208,6 +316,8 @@ static int refresh(struct verifier *v)
 
 	if (!segment_set_is_stale(&v->segments, v->state))
 		return 0;
+	for (uint32_t i = 0; i < v->n; i++)
+		verify_segments_lost(v, i);
 	r = verify_segments_open(v, true);
 	return r < 0 ? r : 1;
 }
@@ -219,40 +329,75 @@ int verify_segments_have(struct verifier *v, const struct batch *b)
 	return r < 0 ? r : span_of(v, b) != NULL;
 }
 
-/* Have the group at hand that has the batch.  @return its number there, -ENOENT, or another error. */
+/*
+ * Have the group at hand that has the batch.  @return its number there; -ENOENT; -ENODATA where only a group can have it that
+ * cannot be read; another error.
+ */
 static int64_t find_batch(struct verifier *v, const struct segment_span *span,
-			  const struct batch *b)
+			  const struct batch *b, uint64_t commit)
 {
-	int64_t number;
+	struct segment_cursor *c = &v->cursors[span->file];
 	int r = 1;
 
-	while ((number = find_in_group(&v->cursors[span->file], span, b->batch_no)) < 0 && r > 0)
+	while (r > 0) {
+		int64_t number = find_in_group(c, span, b->batch_no);
+
+		if (number >= 0)
+			return number;
+		if (commit < c->lost_end)
+			return -ENODATA;
 		r = next_group(v, span->file);
-	return r < 0 ? r : number;
+	}
+	return r < 0 ? r : -ENOENT;
 }
 
-int verify_segments_root(struct verifier *v, const struct batch *b, struct hash *ret)
+int verify_segments_root(struct verifier *v, const struct batch *b, uint64_t commit,
+			 struct hash *ret)
 {
 	int r = verify_segments_have(v, b);
 	const struct segment_span *span;
+	struct segment_group *g;
 	struct batch batch;
 	int64_t number;
 
 	if (r <= 0)
 		return r;
 	span = span_of(v, b);
-	number = find_batch(v, span, b);
+	number = find_batch(v, span, b, commit);
 	if (number < 0)
-		return number == -ENOENT ? 0 : (int) number;
-	r = group_batch(&v->cursors[span->file].group, (uint32_t) number, &batch);
+		return number == -ENOENT || number == -ENODATA ? 0 : (int) number;
+	g = &v->cursors[span->file].group;
+	r = g->template_of ? group_batch(g, (uint32_t) number, &batch) : BULLA_ECORRUPT;
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	*ret = batch.root;
 	return 1;
 }
 
+/* Batches of one journal that follow each other are told of as one. */
+static void lose(struct verifier *v, const struct segment_span *span, uint32_t handle,
+		 const struct batch *b, uint64_t commit)
+{
+	struct lost *l = &v->at[handle].unread;
+	uint64_t where = v->cursors[span->file].where;
+
+	if (l->what &&
+	    (l->file != span->file || l->offset != where || l->batch + l->batches != b->batch_no))
+		verify_segments_lost(v, handle);
+	if (!l->what)
+		*l = (struct lost){ .what = unreadable,
+				    .file = span->file,
+				    .offset = where,
+				    .batch = b->batch_no,
+				    .commit = commit };
+	l->batches++;
+	l->entries += b->entries;
+	l->commit_last = commit;
+	verify_lose(v, b);
+}
+
 int verify_segments_batch(struct verifier *v, const struct sealed_commit *c, uint32_t i,
-			  bool *ret_good)
+			  bool in_tail, bool *ret_good)
 {
 	const struct batch *b = &c->batches[i];
 	const struct ledger_journal *j = history_journal(v->history, c->handles[i]);
@@ -264,19 +409,22 @@ int verify_segments_batch(struct verifier *v, const struct sealed_commit *c, uin
 	*ret_good = false;
 	if (!span)
 		return 0;
-	number = find_batch(v, span, b);
-	if (number < 0 && number != -ENOENT)
+	number = find_batch(v, span, b, c->commit.number);
+	if (number < 0 && number != -ENOENT && number != -ENODATA)
 		return (int) number;
-	if (number < 0 && v->cursors[span->file].broken)
-		return 0;
-	what = number < 0 ? "the batch is not where the segment says that it is"
-			  : check_batch(v, span, (uint32_t) number, c, i, &r);
+	if (number < 0)
+		what = number == -ENODATA ? unreadable
+					  : "the batch is not where the segment says that it is";
+	else
+		what = check_batch(v, span, (uint32_t) number, c, i, &r);
 	if (r == -ENOMEM)
 		return r;
-	if (what)
+	*ret_good = !what;
+	if (what == unreadable && !in_tail)
+		lose(v, span, c->handles[i], b, c->commit.number);
+	else if (what && what != unreadable)
 		found_in_segment(v, span->file, VERDICT_TAMPERED, &j->id, b, c->commit.number, NONE,
 				 what);
-	*ret_good = !what;
 	return 0;
 }
 

@@ -521,7 +521,7 @@ int verify_tails_batch(struct verifier *v, const struct sealed_commit *c, uint32
 	if (in_tail)
 		gaps = v->gaps;
 	v->gaps = (struct gaps){ 0 };
-	r = verify_segments_batch(v, c, i, &in_segment);
+	r = verify_segments_batch(v, c, i, in_tail, &in_segment);
 	if (r < 0 || !(in_tail || in_segment))
 		return r;
 	v->report->entries += b->entries;

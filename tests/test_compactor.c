@@ -307,6 +307,39 @@ Test(compactor, what_is_in_no_segment_is_told)
 	end(&s);
 }
 
+/* One that a newer version wrote is not used, not removed, and nothing is packed into its place. */
+Test(compactor, a_newer_segment_is_left_alone)
+{
+	struct story s;
+	char command[1024];
+
+	begin(&s, 6, 1 << 20);
+	pack_round(&s, &all_of_it);
+	s.f.archive = archive_close(s.f.archive);
+	snprintf(command, sizeof command,
+		 "cd %s/segments/%02u && printf '\\1' | dd of=$(ls) bs=1 seek=12 conv=notrunc "
+		 "status=none && cksum * >../../sums",
+		 s.f.store, lane_of(&s.f.origin));
+	cr_assert(eq(int, system(command), 0));
+	open_archive(&s.f);
+	cr_expect(eq(u32, s.f.archive->n_damaged, 1));
+	cr_expect(eq(u64, entries_found(&s.f), 0));
+	cr_expect(zero(u64, pack_round(&s, &all_of_it).segments));
+	snprintf(command, sizeof command, "cd %s/segments/%02u && cksum * | cmp -s - ../../sums",
+		 s.f.store, lane_of(&s.f.origin));
+	cr_expect(eq(int, system(command), 0));
+	/* The newer version finds all of it. */
+	s.f.archive = archive_close(s.f.archive);
+	snprintf(command, sizeof command,
+		 "cd %s/segments/%02u && printf '\\0' | dd of=$(ls) bs=1 seek=12 conv=notrunc "
+		 "status=none",
+		 s.f.store, lane_of(&s.f.origin));
+	cr_assert(eq(int, system(command), 0));
+	open_archive(&s.f);
+	expect_told(&s, 0);
+	end(&s);
+}
+
 /* Both a merge that was not finished and a round that was repeated leave two with the same entries. */
 Test(compactor, of_two_segments_with_the_same_entries_one_counts)
 {

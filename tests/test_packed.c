@@ -423,7 +423,9 @@ static uint64_t hollow_out(const struct builder *b, uint64_t batches)
 {
 	uint64_t bytes;
 
-	cr_assert(eq(int, tail_hollow(b->state.journals, &b->journal[0].id, batches, &bytes), 0));
+	cr_assert(eq(int,
+		     tail_hollow(b->state.journals, &b->journal[0].id, batches, NULL, NULL, &bytes),
+		     0));
 	return bytes;
 }
 
@@ -513,8 +515,8 @@ Test(packed, a_tail_is_hollowed_out_while_it_is_verified)
 		uint64_t bytes;
 
 		for (uint64_t batches = 20; batches < LONG_BATCHES - 2; batches += 2) {
-			if (tail_hollow(host.state.journals, &host.journal[0].id, batches, &bytes) <
-			    0)
+			if (tail_hollow(host.state.journals, &host.journal[0].id, batches, NULL,
+					NULL, &bytes) < 0)
 				_exit(1);
 			usleep(2000);
 		}
@@ -547,6 +549,48 @@ Test(packed, a_hole_that_is_half_made_is_whole)
 	compare(&before, &host.state, "not given back");
 	cr_expect(gt(u64, hollow_out(&host, LONG_BATCHES - 2), 4096));
 	check_verified(VERDICT_NOTE);
+	state_close(&before);
+	builder_done(&host);
+}
+
+/* What a segment has lost meanwhile stays in the tail. */
+Test(packed, nothing_is_hollowed_out_for_a_segment_that_is_not_whole)
+{
+	struct replaced replaced;
+	struct segment_set set;
+	struct state before;
+	char file[800];
+	uint8_t byte;
+	int fd;
+
+	make_hollow(&before);
+	cr_assert(eq(int, segment_set_open(&set, &host.state), 0));
+	snprintf(file, sizeof file, "%s/segments/%s", path, set.files[0].name);
+	fd = open(file, O_RDWR | O_CLOEXEC);
+	cr_assert(eq(i64, pread(fd, &byte, 1, 100), 1));
+	byte ^= 1;
+	cr_assert(eq(i64, pwrite(fd, &byte, 1, 100), 1));
+	/* As if it had been there for long. */
+	cr_assert(
+		eq(int, futimens(fd, (struct timespec[2]){ { .tv_sec = 1 }, { .tv_sec = 1 } }), 0));
+	cr_assert(eq(int,
+		     segment_hollow_tails(&host.state, origin_history(host.origin), 10, &replaced),
+		     0));
+	cr_expect(zero(u64, replaced.bytes));
+	cr_expect(eq(str, replaced.damaged, set.files[0].name));
+	byte ^= 1;
+	cr_assert(eq(i64, pwrite(fd, &byte, 1, 100), 1));
+	cr_assert(
+		eq(int, futimens(fd, (struct timespec[2]){ { .tv_sec = 1 }, { .tv_sec = 1 } }), 0));
+	cr_assert(eq(int,
+		     segment_hollow_tails(&host.state, origin_history(host.origin), 10, &replaced),
+		     0));
+	cr_expect(gt(u64, replaced.bytes, 0));
+	cr_expect(eq(int, replaced.damaged[0], 0));
+	close(fd);
+	segment_set_close(&set);
+	check_verified(VERDICT_NOTE);
+	compare(&before, &host.state, "hollow");
 	state_close(&before);
 	builder_done(&host);
 }

@@ -314,6 +314,85 @@ Test(segment, a_flipped_bit_is_found, .init = setup, .fini = teardown)
 	}
 }
 
+/* Everything that a group has.  @return where it failed, UINT64_MAX where it did not. */
+static uint64_t failed_at(const struct segment *s, uint32_t number)
+{
+	struct segment_group g;
+	uint64_t at;
+	int r;
+
+	cr_assert(eq(int, group_open(&g, s, number), 0));
+	r = need_all(&g);
+	if (r >= 0)
+		r = group_check_index(&g);
+	for (int i = 0; r < 0 && i < 3; i++) {
+		cr_expect(segment_is_damage(r));
+		/* It does not get better by trying. */
+		cr_expect(lt(int, g.template_of ? group_check_index(&g) : need_all(&g), 0));
+	}
+	at = r < 0 ? group_where(&g) : UINT64_MAX;
+	group_close(&g);
+	return at;
+}
+
+static void expect_named(const struct block_ref *b, uint32_t number)
+{
+	struct segment s;
+
+	made->file[b->offset + b->stored / 2] ^= 0x10;
+	cr_assert(eq(int, segment_open(&s, memory_file(made->file, made->size)), 0));
+	for (uint32_t i = 0; i < s.n_groups; i++)
+		cr_expect(eq(u64, failed_at(&s, i),
+			     i == number || number == UINT32_MAX ? b->offset : UINT64_MAX),
+			  "group %u, kind %u", i, b->kind);
+	segment_close(&s);
+	made->file[b->offset + b->stored / 2] ^= 0x10;
+}
+
+Test(segment, what_is_damaged_is_named, .init = setup, .fini = teardown)
+{
+	struct segment s;
+
+	cr_assert(eq(int, segment_open(&s, memory_file(made->file, made->size)), 0));
+	for (uint32_t i = 0; i < s.n_groups; i++)
+		for (uint32_t k = 0; k < s.groups[i].n_blocks; k++)
+			expect_named(&s.groups[i].blocks[k], i);
+	expect_named(&s.templates_ref, UINT32_MAX);
+	segment_close(&s);
+}
+
+Test(segment, why_it_cannot_be_opened_has_a_place, .init = setup, .fini = teardown)
+{
+	uint64_t at, end = made->size - SEGMENT_TRAILER_SIZE, footer = 0;
+	struct segment s;
+
+	for (int i = 8; i-- > 0;)
+		footer = footer << 8 | made->file[end + (uint64_t) i];
+	made->file[0] ^= 1;
+	cr_expect(eq(int, segment_open_at(&s, memory_file(made->file, made->size), &at),
+		     BULLA_ECORRUPT));
+	cr_expect(eq(u64, at, 0));
+	made->file[0] ^= 1;
+	made->file[footer + 3] ^= 1;
+	cr_expect(eq(int, segment_open_at(&s, memory_file(made->file, made->size), &at),
+		     BULLA_ECORRUPT));
+	cr_expect(eq(u64, at, footer));
+	made->file[footer + 3] ^= 1;
+	/* An offset that leads anywhere is the trailer's fault. */
+	made->file[end + 7] ^= 1;
+	cr_expect(eq(int, segment_open_at(&s, memory_file(made->file, made->size), &at),
+		     BULLA_ECORRUPT));
+	cr_expect(eq(u64, at, end));
+	made->file[end + 7] ^= 1;
+	cr_expect(eq(int, segment_open_at(&s, memory_file(made->file, made->size - 1), &at),
+		     BULLA_ETRUNCATED));
+	cr_expect(eq(u64, at, end - 1));
+	/* The table before the footer. */
+	made->file[footer - 1] ^= 1;
+	cr_expect(lt(int, count_right(memory_file(made->file, made->size)), (int) made->n));
+	made->file[footer - 1] ^= 1;
+}
+
 Test(segment, newer_flags_are_refused_as_newer, .init = setup, .fini = teardown)
 {
 	made->file[12] = 1;

@@ -22,7 +22,7 @@ struct run {
 struct index {
 	struct run *runs; /* owned; NULL until it is asked for */
 	size_t n, cap;
-	int error;
+	int error; /* of the last group that is damaged */
 };
 
 struct open_group {
@@ -125,15 +125,23 @@ static int compare_runs(const void *a, const void *b)
 	return (x->batch_no > y->batch_no) - (x->batch_no < y->batch_no);
 }
 
+/* What a group that is damaged has nobody knows; that of the others is found. */
 static int make_index(struct index *of, const struct segment *s)
 {
+	int r = 0;
+
 	if (of->runs || of->error < 0)
-		return of->error;
-	for (uint32_t i = 0; of->error >= 0 && i < s->n_groups; i++)
-		of->error = add_group(of, s, i);
+		return 0;
+	for (uint32_t i = 0; r >= 0 && i < s->n_groups; i++) {
+		r = add_group(of, s, i);
+		if (!segment_is_damage(r))
+			continue;
+		of->error = r;
+		r = 0;
+	}
 	if (of->n > 1)
 		qsort(of->runs, of->n, sizeof *of->runs, compare_runs);
-	return of->error;
+	return r;
 }
 
 /* The last run of a journal that begins no later than with a batch; NULL if there is none that has it. */
@@ -202,7 +210,7 @@ static int find_in(struct segment_batches *b, const struct segment_span *span, u
 		return r;
 	run = find_run(&b->of[span->file], span->number, batch_no);
 	if (!run)
-		return BULLA_ECORRUPT;
+		return b->of[span->file].error < 0 ? b->of[span->file].error : BULLA_ECORRUPT;
 	*ret_number = run->first + (uint32_t) (batch_no - run->batch_no);
 	return open_group(b, span->file, run->group, ret_group);
 }
@@ -225,6 +233,15 @@ static int find(struct segment_batches *b, const struct id *journal, uint64_t ba
 	return r;
 }
 
+/* What nobody has may be in one that only a newer version can read. */
+static int not_found(const struct segment_batches *b)
+{
+	for (uint32_t i = 0; i < b->set.n; i++)
+		if (b->set.files[i].error == BULLA_EVERSION)
+			return BULLA_EVERSION;
+	return -ENOENT;
+}
+
 int segment_batches_find(struct segment_batches *b, const struct id *journal, uint64_t batch_no,
 			 struct segment_group **ret_group, uint32_t *ret_number)
 {
@@ -233,7 +250,9 @@ int segment_batches_find(struct segment_batches *b, const struct id *journal, ui
 	if (r != -ENOENT)
 		return r;
 	r = look(b);
-	if (r <= 0)
-		return r < 0 ? r : -ENOENT;
-	return find(b, journal, batch_no, ret_group, ret_number);
+	if (r > 0)
+		r = find(b, journal, batch_no, ret_group, ret_number);
+	else if (r == 0)
+		r = -ENOENT;
+	return r == -ENOENT ? not_found(b) : r;
 }

@@ -24,7 +24,7 @@ struct segment_batches *segment_batches_free(struct segment_batches *b);
  * Find a batch.
  *
  * @return 0, with its group, all parts of which are there until the next call, and its number in it; -ENOENT; the error of
- *         a damaged segment; -ENOMEM; a negated errno.
+ *         a damaged segment; BULLA_EVERSION where only a segment of a newer format may have it; -ENOMEM; a negated errno.
  */
 _must_check_ int segment_batches_find(struct segment_batches *b, const struct id *journal,
 				      uint64_t batch_no, struct segment_group **ret_group,

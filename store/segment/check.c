@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "bulla/error.h"
+#include "store/segment/reader-internal.h"
 #include "store/segment/segment.h"
 
 /* What searchers are told. */
@@ -193,4 +194,48 @@ int segment_check(int dirfd, const char *name, const struct sealed_batch *sealed
 		r = check_group(&e, &s, i);
 	/* A batch that came twice leaves another one out. */
 	return r >= 0 && e.seen != n ? BULLA_ECORRUPT : r;
+}
+
+static int check_block(const struct segment *s, const struct block_ref *ref,
+		       struct block_scratch *scratch)
+{
+	_cleanup_free_ uint8_t *raw = NULL;
+
+	return block_read(s->fd, ref, scratch, &raw);
+}
+
+int segment_check_blocks(const struct segment *s, uint64_t *ret_at)
+{
+	_cleanup_(block_scratch_done) struct block_scratch scratch = { 0 };
+	int r = check_block(s, &s->templates_ref, &scratch);
+
+	if (s->seeds_error < 0) {
+		r = s->seeds_error;
+		scratch.at = s->seeds_at;
+	}
+	for (uint32_t i = 0; r >= 0 && i < s->n_groups; i++)
+		for (uint32_t k = 0; r >= 0 && k < s->groups[i].n_blocks; k++)
+			r = check_block(s, &s->groups[i].blocks[k], &scratch);
+	*ret_at = scratch.at;
+	return r;
+}
+
+int segment_check_content(const struct segment *s, uint64_t *ret_at)
+{
+	int r = segment_check_blocks(s, ret_at);
+
+	for (uint32_t i = 0; r >= 0 && i < s->n_groups; i++) {
+		_cleanup_(group_close) struct segment_group g = { 0 };
+		struct batch batch;
+
+		r = group_open(&g, s, i);
+		if (r >= 0)
+			r = group_need_all(&g);
+		if (r >= 0)
+			r = group_check_index(&g);
+		for (uint32_t k = 0; r >= 0 && k < g.ref->batches; k++)
+			r = group_batch(&g, k, &batch);
+		*ret_at = group_where(&g);
+	}
+	return r;
 }

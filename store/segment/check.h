@@ -12,6 +12,7 @@
 #include "base/attr.h"
 #include "seal/statement.h"
 
+struct segment;
 struct segment_group;
 
 /**
@@ -37,5 +38,14 @@ struct sealed_batch {
  */
 _must_check_ int segment_check(int dirfd, const char *name, const struct sealed_batch *sealed,
 			       size_t n);
+
+/**
+ * Read every block of a segment, and compare checksums: quick, and finds accidents.
+ *
+ * @return 0; an error of block_read() with the place of the block; -ENOMEM, a negated errno.
+ */
+_must_check_ int segment_check_blocks(const struct segment *s, uint64_t *ret_at);
+/** Read all that a segment has and hash it: what it cannot give back is found.  Whether it is what was sealed is not asked. */
+_must_check_ int segment_check_content(const struct segment *s, uint64_t *ret_at);
 
 #endif

@@ -18,6 +18,7 @@ int group_open(struct segment_group *g, const struct segment *s, uint32_t number
 	if (number >= s->n_groups)
 		return -ENOENT;
 	g->ref = &s->groups[number];
+	g->scratch.at = g->ref->n_blocks > 0 ? g->ref->blocks[0].offset : 0;
 	g->rows = g->ref->rows;
 	return 0;
 }

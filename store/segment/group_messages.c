@@ -143,6 +143,8 @@ static int read_directory(struct segment_group *g, struct rd *r)
 	int error;
 
 	error = segment_templates(g->segment, &g->known);
+	if (error < 0)
+		g->scratch.at = g->segment->templates_ref.offset;
 	if (error >= 0)
 		error = find_parts(g, total);
 	if (error >= 0 && (r->bad || n > g->rows))
@@ -265,14 +267,11 @@ int group_tokens(struct segment_group *g, uint8_t **raw, struct rd *ret)
 	return r < 0 ? r : 1;
 }
 
-int group_need_whole(struct segment_group *g)
+static int need_whole(struct segment_group *g)
 {
 	struct rd r;
-	int error;
+	int error = group_whole_bytes(g, &r);
 
-	if (g->whole || g->n_whole == 0)
-		return 0;
-	error = group_whole_bytes(g, &r);
 	if (error < 0)
 		return error;
 	g->whole = reallocarray(NULL, g->n_whole, sizeof *g->whole);
@@ -285,6 +284,18 @@ int group_need_whole(struct segment_group *g)
 		free(g->whole);
 		g->whole = NULL;
 	}
+	return error;
+}
+
+int group_need_whole(struct segment_group *g)
+{
+	int error;
+
+	if (g->whole || g->n_whole == 0)
+		return 0;
+	error = g->whole_error < 0 ? g->whole_error : need_whole(g);
+	if (segment_is_damage(error))
+		g->whole_error = error;
 	return error;
 }
 
@@ -311,7 +322,11 @@ int group_column_part(struct segment_group *g, enum stream s, const struct varia
 	if (!p || (uint64_t) c->offset + c->size > (uint64_t) p->from + p->ref->raw)
 		return BULLA_ECORRUPT;
 	if (!p->data)
-		r = block_read(g->segment->fd, p->ref, &g->scratch, &p->data);
+		r = p->error < 0 ? p->error
+				 : block_read(g->segment->fd, p->ref, &g->scratch, &p->data);
+	g->scratch.at = p->ref->offset;
+	if (segment_is_damage(r))
+		p->error = r;
 	if (r >= 0)
 		*ret = rd_of(p->data + (c->offset - p->from), p->ref->raw - (c->offset - p->from));
 	return r;
@@ -378,6 +393,8 @@ int group_need_column(struct segment_group *g, struct group_template *t, unsigne
 	if (c->numbers || c->texts)
 		return 0;
 	error = group_column_bytes(g, stream_of(kind), c, &r);
+	if (error >= 0 && c->damaged)
+		error = BULLA_ECORRUPT;
 	if (error < 0)
 		return error;
 	error = stream_of(kind) == STREAM_NUMBERS ? decode_numbers(c, kind, t->rows, &r)
@@ -389,6 +406,7 @@ int group_need_column(struct segment_group *g, struct group_template *t, unsigne
 		free(c->texts);
 		c->numbers = NULL;
 		c->texts = NULL;
+		c->damaged = segment_is_damage(error);
 	}
 	return error;
 }

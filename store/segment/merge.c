@@ -31,6 +31,7 @@ struct merge {
 		number; /* owned: of each journal, at the place of its first span in the set, in the new segment; -1 */
 	struct sealed_batch *sealed; /* owned */
 	size_t sealed_cap;
+	uint64_t *seen; /* owned: batches of each journal of the file at hand that have come */
 	struct field *fields; /* owned, FIELDS_MAX */
 	struct buf message;
 	struct segment_made made;
@@ -44,6 +45,7 @@ static void merge_done(struct merge *m)
 	}
 	free(m->number);
 	free(m->sealed);
+	free(m->seen);
 	free(m->fields);
 	buf_done(&m->message);
 }
@@ -143,6 +145,9 @@ static int take_batch(struct merge *m, struct segment_group *g, uint32_t number)
 	int64_t to;
 	int r;
 
+	/* Each must come, in its order: what a file has lost would be lost for good. */
+	if (b->batch_no != j->first_batch + m->seen[b->journal]++)
+		return BULLA_ECORRUPT;
 	if (is_pruned(m, j, b))
 		return 0;
 	r = group_batch(g, number, &batch);
@@ -185,7 +190,7 @@ static int take_batches(struct merge *m, struct segment_group *g)
 	return r;
 }
 
-static int take_file(struct merge *m, const struct segment *s)
+static int take_groups(struct merge *m, const struct segment *s)
 {
 	int r = 0;
 
@@ -200,6 +205,21 @@ static int take_file(struct merge *m, const struct segment *s)
 			r = take_batches(m, &g);
 		group_close(&g);
 	}
+	return r;
+}
+
+static int take_file(struct merge *m, const struct segment *s)
+{
+	int r;
+
+	free(m->seen);
+	m->seen = calloc(s->n_journals + 1u, sizeof *m->seen);
+	r = m->seen ? take_groups(m, s) : -ENOMEM;
+	for (uint32_t i = 0; r >= 0 && i < s->n_journals; i++)
+		if (m->seen[i] != s->journals[i].batches)
+			r = BULLA_ECORRUPT;
+	if (r < 0)
+		return r;
 	segment_writer_when(&m->writer, 0, s->origins[0].time_first);
 	segment_writer_when(&m->writer, 0, s->origins[0].time_last);
 	return r;

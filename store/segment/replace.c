@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -14,8 +15,23 @@
 #include "store/tail_hollow.h"
 #include "store/tail_reader.h"
 
-static void replace(const struct state *s, const struct segment_set *set,
-		    const struct ledger_journal *j, uint64_t shipped, struct replaced *ret)
+/* The one that keeps the tail of a journal where it is. */
+static void note_damaged(const struct segment_set *set, const struct id *journal,
+			 struct replaced *ret)
+{
+	uint32_t n;
+	const struct segment_span *span = segment_set_of(set, journal, &n);
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct segment_file *f = &set->files[span[i].file];
+
+		if (f->checked && !f->whole && segment_file_is_sound(f))
+			strcpy(ret->damaged, f->name);
+	}
+}
+
+static void replace(const struct state *s, struct segment_set *set, const struct ledger_journal *j,
+		    uint64_t shipped, struct replaced *ret)
 {
 	char name[TAIL_NAME_SIZE];
 	struct stat st;
@@ -26,8 +42,14 @@ static void replace(const struct state *s, const struct segment_set *set,
 	    !segment_set_has_all(set, &j->id, j->pruned_batches, j->batches))
 		return;
 	tail_name(&j->id, name);
-	if (fstatat(s->journals, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    unlinkat(s->journals, name, 0) < 0)
+	if (fstatat(s->journals, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	if (!segment_set_has_whole(set, &j->id, j->pruned_batches, j->batches)) {
+		ret->kept++;
+		note_damaged(set, &j->id, ret);
+		return;
+	}
+	if (unlinkat(s->journals, name, 0) < 0)
 		return;
 	ret->tails++;
 	ret->bytes += (uint64_t) st.st_blocks * 512;
@@ -57,7 +79,7 @@ static bool is_settled(const struct segment_file *f, uint64_t shipped, time_t be
 {
 	struct stat st;
 
-	return f->error == 0 && f->end <= shipped && fstat(f->segment.fd, &st) == 0 &&
+	return segment_file_is_sound(f) && f->end <= shipped && fstat(f->segment.fd, &st) == 0 &&
 	       st.st_mtim.tv_sec < before;
 }
 
@@ -76,12 +98,29 @@ static uint64_t settled_batches(const struct segment_set *set, const struct ledg
 	return have;
 }
 
-static int hollow(const struct state *s, const struct segment_set *set,
-		  const struct ledger_journal *j, uint64_t shipped, time_t before,
-		  struct replaced *ret)
+/* A tail, and what stands for it. */
+struct standing {
+	struct segment_set *set;
+	const struct id *journal;
+	struct replaced *replaced;
+};
+
+static bool may_go(void *arg, uint64_t first, uint64_t end)
+{
+	const struct standing *s = arg;
+	bool whole = segment_set_has_whole(s->set, s->journal, first, end);
+
+	if (!whole)
+		note_damaged(s->set, s->journal, s->replaced);
+	return whole;
+}
+
+static int hollow(const struct state *s, struct segment_set *set, const struct ledger_journal *j,
+		  uint64_t shipped, time_t before, struct replaced *ret)
 {
 	/* The last batches tell who goes on with the tail where it is. */
 	enum { KEPT = 2 };
+	struct standing standing = { set, &j->id, ret };
 	uint64_t batches, bytes;
 	int r;
 
@@ -90,7 +129,8 @@ static int hollow(const struct state *s, const struct segment_set *set,
 	batches = settled_batches(set, j, shipped, before);
 	if (batches <= KEPT)
 		return 0;
-	r = tail_hollow(s->journals, &j->id, MIN_OF(batches, j->batches - KEPT), &bytes);
+	r = tail_hollow(s->journals, &j->id, MIN_OF(batches, j->batches - KEPT), may_go, &standing,
+			&bytes);
 	ret->tails += bytes > 0;
 	ret->bytes += bytes;
 	/* One that cannot be read is for verify to find. */

@@ -11,10 +11,13 @@
 
 #include "base/attr.h"
 #include "seal/history.h"
+#include "store/segment/set.h"
 #include "store/state.h"
 
 struct replaced {
 	uint64_t tails, bytes;
+	uint64_t kept; /* tails that would go if the segments that have what they have were whole */
+	char damaged[SEGMENT_NAME_SIZE]; /* one of those, if it is not marked yet; else empty */
 };
 
 /** `h` is the ledger, read to where it was when the segments were made.  @return 0, -ENOMEM, a negated errno. */

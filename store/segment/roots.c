@@ -255,7 +255,7 @@ struct roots_packer *roots_packer_free(struct roots_packer *p)
 /* What is known of a packer's surroundings while it packs. */
 struct packing {
 	struct roots_packer *packer;
-	const struct segment_set *set;
+	struct segment_set *set;
 	const struct history *pruned;
 	struct buf to;
 	bool anything; /* was not packed already */
@@ -268,7 +268,7 @@ static bool can_go(const struct packing *k, const struct batch *b)
 
 	return handle >= 0 &&
 	       b->batch_no >= history_journal(k->pruned, (uint32_t) handle)->pruned_batches &&
-	       segment_set_has_all(k->set, &b->journal, b->batch_no, b->batch_no + 1);
+	       segment_set_has_whole(k->set, &b->journal, b->batch_no, b->batch_no + 1);
 }
 
 static int take_commit(struct packing *k, const struct frame *f)
@@ -371,7 +371,7 @@ static int pack_file(struct packing *k, uint64_t end, struct roots_packed *ret)
 	return r;
 }
 
-int roots_pack(struct roots_packer *p, const struct segment_set *set, const struct history *h,
+int roots_pack(struct roots_packer *p, struct segment_set *set, const struct history *h,
 	       uint64_t end, struct roots_packed *ret)
 {
 	_cleanup_free_ uint64_t *firsts = NULL;
@@ -526,11 +526,13 @@ int roots_keep(const struct state *s, const struct segment *segment, const struc
 	_cleanup_free_ uint64_t *firsts = NULL;
 	struct keeping k = { 0 };
 	int64_t n = ledger_files(s->ledger, &firsts);
+	bool damaged = false;
 	int r = n < 0 ? (int) n : 0;
 
 	/* A group that cannot be read has nothing to give; its neighbours do. */
 	for (uint32_t i = 0; r >= 0 && i < segment->n_groups; i++) {
 		r = note_group(&k, segment, i, h);
+		damaged |= is_damage(r);
 		r = is_damage(r) ? 0 : r;
 	}
 	if (k.n > 1)
@@ -544,5 +546,5 @@ int roots_keep(const struct state *s, const struct segment *segment, const struc
 		r = is_damage(r) ? 0 : r;
 	}
 	free(k.kept);
-	return MIN_OF(r, 0);
+	return r < 0 ? r : damaged;
 }

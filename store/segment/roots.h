@@ -32,13 +32,13 @@ struct roots_packer *roots_packer_free(struct roots_packer *p);
  *
  * @return 0; an error of the ledger's content; -ENOMEM; a negated errno.
  */
-_must_check_ int roots_pack(struct roots_packer *p, const struct segment_set *set,
+_must_check_ int roots_pack(struct roots_packer *p, struct segment_set *set,
 			    const struct history *h, uint64_t end, struct roots_packed *ret);
 
 /**
  * Write back the roots of what is pruned and a segment still has, where the ledger has left them out.
  *
- * @return 0, also where the segment cannot be read; -ENOMEM; a negated errno.
+ * @return 0; 1 where some of the segment cannot be read; -ENOMEM; a negated errno.
  */
 _must_check_ int roots_keep(const struct state *s, const struct segment *segment,
 			    const struct history *h);

@@ -82,6 +82,7 @@ int block_read(int fd, const struct block_ref *ref, struct block_scratch *scratc
 	ssize_t n;
 	int r;
 
+	scratch->at = ref->offset;
 	if (ref->raw > BLOCK_SIZE_MAX || ref->stored > ref->raw)
 		return BULLA_ELIMIT;
 	raw = malloc(MAX_OF(ref->raw, 1u));
@@ -252,27 +253,50 @@ int segment_templates(const struct segment *s, struct template_table **ret)
 	return *ret ? 0 : read_templates(s, ret);
 }
 
-static int read_tables(struct segment *s, struct rd *footer)
+/* A table that the footer speaks of.  `scratch` knows then where it is. */
+static int read_table(struct segment *s, struct rd *footer, struct block_scratch *scratch,
+		      int (*read)(struct segment *, struct rd *))
 {
-	int (*const readers[])(struct segment *, struct rd *) = { read_journals, read_seeds };
-	_cleanup_(block_scratch_done) struct block_scratch scratch = { 0 };
+	struct block_ref ref = rd_ref(footer);
+	_cleanup_free_ uint8_t *raw = NULL;
+	struct rd r;
+	int error;
 
-	for (size_t i = 0; i < ELEMENTS(readers); i++) {
-		struct block_ref ref = rd_ref(footer);
-		_cleanup_free_ uint8_t *raw = NULL;
-		struct rd r;
-		int error;
+	if (footer->bad)
+		return BULLA_ECORRUPT;
+	error = block_read(s->fd, &ref, scratch, &raw);
+	if (error < 0)
+		return error;
+	r = rd_of(raw, ref.raw);
+	return read(s, &r);
+}
 
-		if (footer->bad)
-			return BULLA_ECORRUPT;
-		error = block_read(s->fd, &ref, &scratch, &raw);
-		if (error < 0)
-			return error;
-		r = rd_of(raw, ref.raw);
-		error = readers[i](s, &r);
-		if (error < 0)
-			return error;
-	}
+/* Who only reads entries does without seeds. */
+static int lose_seeds(struct segment *s, int error, uint64_t at)
+{
+	if (!segment_is_damage(error))
+		return error;
+	for (uint32_t i = 0; i < s->n_journals; i++)
+		seeds_done(&s->journals[i].seeds);
+	s->seeds_error = error;
+	s->seeds_at = at;
+	return 0;
+}
+
+/* `scratch` knows where the footer is, and in the end what could not be read. */
+static int read_tables(struct segment *s, struct rd *footer, struct block_scratch *scratch)
+{
+	uint64_t footer_at = scratch->at;
+	int r = read_table(s, footer, scratch, read_journals);
+
+	if (r < 0)
+		return r;
+	r = read_table(s, footer, scratch, read_seeds);
+	if (r < 0 && !footer->bad)
+		r = lose_seeds(s, r, scratch->at);
+	if (r < 0)
+		return r;
+	scratch->at = footer_at;
 	s->templates_ref = rd_ref(footer);
 	return footer->bad ? BULLA_ECORRUPT : 0;
 }
@@ -351,24 +375,33 @@ static int read_trailer(const struct segment *s, struct block_ref *ret)
 {
 	uint8_t trailer[SEGMENT_TRAILER_SIZE];
 	struct rd r = rd_of(trailer, sizeof trailer);
+	uint64_t offset;
 	ssize_t n;
 
+	*ret = (struct block_ref){ .offset = s->size };
 	if (s->size < SEGMENT_HEADER_SIZE + SEGMENT_TRAILER_SIZE)
 		return BULLA_ETRUNCATED;
+	ret->offset = s->size - sizeof trailer;
 	n = io_pread(s->fd, trailer, sizeof trailer, s->size - sizeof trailer);
 	if (n < 0)
 		return (int) n;
 	if (n < SEGMENT_TRAILER_SIZE)
 		return BULLA_ETRUNCATED;
-	*ret = (struct block_ref){ .offset = rd_u64(&r) };
+	offset = rd_u64(&r);
 	ret->stored = rd_u32(&r);
 	ret->raw = rd_u32(&r);
 	ret->crc = rd_u32(&r);
 	/* A file without its end was cut, or never finished. */
-	return memcmp(rd_bytes(&r, 8), SEGMENT_MAGIC, 8) == 0 ? 0 : BULLA_ETRUNCATED;
+	if (memcmp(rd_bytes(&r, 8), SEGMENT_MAGIC, 8) != 0)
+		return BULLA_ETRUNCATED;
+	if (offset > ret->offset || ret->offset - offset < ret->stored)
+		return BULLA_ECORRUPT;
+	ret->offset = offset;
+	return 0;
 }
 
-static int read_all(struct segment *s)
+/* The footer, what it speaks of first, and where it was when an error came. */
+static int read_all(struct segment *s, uint64_t *at)
 {
 	_cleanup_(block_scratch_done) struct block_scratch scratch = { 0 };
 	_cleanup_free_ uint8_t *footer = NULL;
@@ -377,12 +410,15 @@ static int read_all(struct segment *s)
 	struct rd r;
 	int error;
 
+	*at = 0;
 	if (fstat(s->fd, &st) < 0)
 		return -errno;
 	s->size = (uint64_t) st.st_size;
 	error = read_header(s);
-	if (error >= 0)
-		error = read_trailer(s, &ref);
+	if (error < 0)
+		return error;
+	error = read_trailer(s, &ref);
+	*at = ref.offset;
 	if (error >= 0)
 		error = block_read(s->fd, &ref, &scratch, &footer);
 	if (error < 0)
@@ -392,19 +428,30 @@ static int read_all(struct segment *s)
 	if (error >= 0)
 		error = read_origins(s, &r);
 	if (error >= 0)
-		error = read_tables(s, &r);
-	return error < 0 ? error : read_groups(s, &r);
+		error = read_tables(s, &r, &scratch);
+	if (error >= 0)
+		error = read_groups(s, &r);
+	*at = scratch.at;
+	return error;
+}
+
+int segment_open_at(struct segment *s, int fd, uint64_t *ret_at)
+{
+	int r;
+
+	*ret_at = 0;
+	*s = (struct segment){ .fd = fd, .lazy = calloc(1, sizeof *s->lazy) };
+	r = s->lazy ? read_all(s, ret_at) : -ENOMEM;
+	if (r < 0)
+		segment_close(s);
+	return r;
 }
 
 int segment_open(struct segment *s, int fd)
 {
-	int r;
+	uint64_t at;
 
-	*s = (struct segment){ .fd = fd, .lazy = calloc(1, sizeof *s->lazy) };
-	r = s->lazy ? read_all(s) : -ENOMEM;
-	if (r < 0)
-		segment_close(s);
-	return r;
+	return segment_open_at(s, fd, &at);
 }
 
 void segment_close(struct segment *s)

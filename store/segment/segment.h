@@ -9,12 +9,14 @@
  * was sealed only its entries' roots can tell (verify.h).
  */
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "bulla/error.h"
 #include "seal/statement.h"
 #include "store/contexts.h"
 #include "store/segment/format.h"
@@ -74,18 +76,28 @@ struct segment {
 	struct segment_journal *journals; /* owned */
 	uint32_t n_journals;
 	struct block_ref templates_ref;
+	int seeds_error; /* if they are damaged: all can be read, and nothing proved */
+	uint64_t seeds_at;
 	struct segment_lazy *lazy; /* owned */
 	struct group_ref *groups;  /* owned */
 	uint32_t n_groups;
 };
 
 /**
- * Open a segment: header, footer and journals.  Threads may then read it side by side, each its own groups.  The descriptor is taken, and closed on failure.
+ * Open a segment: header, footer and journals.  Seeds that are damaged are left out.  Threads may then read it side by side, each its own groups.  The descriptor is taken, and closed on failure.
  *
  * @return 0; BULLA_ETRUNCATED, BULLA_ECORRUPT, BULLA_ELIMIT; BULLA_EVERSION for a newer format; -ENOMEM; a negated errno.
  */
 _must_check_ int segment_open(struct segment *s, int fd);
 void segment_close(struct segment *s);
+
+/** The same; on failure `*ret_at` is where in the file that was found: the block that is damaged, or what says where it lies. */
+_must_check_ int segment_open_at(struct segment *s, int fd, uint64_t *ret_at);
+/** Whether an error of reading a segment is the file's, and no reason to leave others alone. */
+static inline bool segment_is_damage(int r)
+{
+	return r <= BULLA_ETRUNCATED || r == -EIO;
+}
 
 /** The templates, which stay the segment's.  Errors as segment_open(). */
 _must_check_ int segment_templates(const struct segment *s, struct template_table **ret);
@@ -104,6 +116,7 @@ struct part {
 	const struct block_ref *ref;
 	uint32_t from; /* in the stream */
 	uint8_t *data; /* owned; NULL until it is read */
+	int error;     /* of reading it, if it is damaged: that is found out once */
 };
 
 /** A slot's column, decoded when first asked for. */
@@ -111,6 +124,7 @@ struct variable_column {
 	uint32_t offset, size; /* in its stream */
 	uint32_t len_min, len_max;
 	uint8_t form, width;
+	bool damaged;	    /* that was found out */
 	uint64_t *numbers;  /* owned */
 	struct text *texts; /* owned */
 };
@@ -125,7 +139,8 @@ struct group_template {
 /** What reading blocks goes with; reused from block to block. */
 struct block_scratch {
 	struct buf stored;
-	void *zstd; /* owned */
+	void *zstd;  /* owned */
+	uint64_t at; /* in the file: the block that was read last */
 };
 
 /** A row group being read. */
@@ -153,10 +168,17 @@ struct segment_group {
 	uint32_t n_parts[STREAMS];
 	struct text *whole;
 	uint8_t *whole_data;
+	int whole_error; /* if they are damaged */
 };
 
 _must_check_ int group_open(struct segment_group *g, const struct segment *s, uint32_t number);
 void group_close(struct segment_group *g);
+
+/** Where the block lies that was read last: after an error of one of the following, the one that is damaged. */
+static inline uint64_t group_where(const struct segment_group *g)
+{
+	return g->scratch.at;
+}
 
 /* Each reads a part of the group unless it is there.  Errors as segment_open(). */
 _must_check_ int group_need_batches(struct segment_group *g);

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "bulla/error.h"
+#include "store/segment/check.h"
 
 enum { DIGITS = 20, SETTLED_S = 2, OPEN_TRIES = 10 };
 
@@ -165,14 +166,23 @@ static int list(struct segment_set *s, const struct state *state)
 
 /* Opening. */
 
+static bool is_marked(const struct segment_file *f, int dirfd)
+{
+	char name[SEGMENT_NAME_SIZE + sizeof SEGMENT_DAMAGED];
+
+	snprintf(name, sizeof name, "%s" SEGMENT_DAMAGED, f->name);
+	return faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
 static int open_file(struct segment_file *f, int dirfd)
 {
 	int fd = io_open_regular(dirfd, f->name, O_RDONLY);
 	int r;
 
+	f->marked = is_marked(f, dirfd);
 	if (fd < 0)
 		return fd;
-	r = segment_open(&f->segment, fd);
+	r = segment_open_at(&f->segment, fd, &f->error_at);
 	if (r < 0)
 		return r;
 	/* On a host there is one origin. */
@@ -318,12 +328,36 @@ bool segment_set_has_all(const struct segment_set *s, const struct id *journal,
 	const struct segment_span *span = segment_set_of(s, journal, &n);
 
 	for (uint32_t i = 0; i < n; i++)
-		if (span[i].first_batch <= have)
+		if (span[i].first_batch <= have && segment_file_is_sound(&s->files[span[i].file]))
 			have = MAX_OF(have, span[i].end_batch);
 	return have >= end_batch;
 }
 
-int segment_set_sweep(const struct segment_set *s, int dirfd)
+static bool is_whole(struct segment_file *f)
+{
+	uint64_t at;
+
+	if (!f->checked)
+		f->whole = segment_file_is_sound(f) && segment_check_blocks(&f->segment, &at) >= 0;
+	f->checked = true;
+	return f->whole;
+}
+
+bool segment_set_has_whole(struct segment_set *s, const struct id *journal, uint64_t first_batch,
+			   uint64_t end_batch)
+{
+	uint64_t have = first_batch;
+	uint32_t n;
+	const struct segment_span *span = segment_set_of(s, journal, &n);
+
+	for (uint32_t i = 0; i < n && have < end_batch; i++)
+		if (span[i].first_batch <= have && span[i].end_batch > have &&
+		    is_whole(&s->files[span[i].file]))
+			have = span[i].end_batch;
+	return have >= end_batch;
+}
+
+int segment_set_sweep(struct segment_set *s, int dirfd)
 {
 	struct segment_set all = { 0 };
 	int r = read_names(&all, dirfd);
@@ -332,9 +366,10 @@ int segment_set_sweep(const struct segment_set *s, int dirfd)
 		r = -errno;
 	for (uint32_t i = 0; r >= 0 && i < all.n; i++)
 		for (uint32_t k = 0; r >= 0 && k < s->n; k++) {
-			const struct segment_file *f = &all.files[i], *by = &s->files[k];
+			const struct segment_file *f = &all.files[i];
+			struct segment_file *by = &s->files[k];
 
-			if (by->error == 0 && contains(by, f) && strcmp(by->name, f->name) != 0 &&
+			if (contains(by, f) && strcmp(by->name, f->name) != 0 && is_whole(by) &&
 			    unlinkat(dirfd, f->name, 0) < 0)
 				r = -errno;
 		}

@@ -21,6 +21,7 @@
 #define SEGMENTS_DIR		 "segments"
 #define SEGMENT_UNFINISHED	 "unfinished-" /* and a number */
 #define SEGMENT_UNFINISHED_MERGE "unfinished-merge"
+#define SEGMENT_DAMAGED		 ".damaged" /* behind a segment's name: it is marked, see damaged.h */
 
 enum { SEGMENT_NAME_SIZE = 20 + 1 + 20 + 1 + TENANT_MAX + sizeof SEGMENT_SUFFIX };
 
@@ -35,8 +36,17 @@ struct segment_file {
 	uint64_t first, end; /* commits */
 	char name[SEGMENT_NAME_SIZE];
 	struct segment segment;
-	int error; /* why it could not be opened; 0: it is open */
+	int error;	     /* why it could not be opened; 0: it is open */
+	uint64_t error_at;   /* where in the file that was found */
+	bool marked;	     /* the keeper found that it is damaged */
+	bool checked, whole; /* whether its blocks were read, and are what they were */
 };
+
+/** Whether a segment can be relied on, for all that is known. */
+static inline bool segment_file_is_sound(const struct segment_file *f)
+{
+	return f->error == 0 && !f->marked;
+}
 
 /** What one segment has of a journal. */
 struct segment_span {
@@ -73,15 +83,21 @@ const struct segment_span *segment_set_of(const struct segment_set *s, const str
 /** Whether entries [first_seq, end_seq) of a journal are all in one segment. */
 bool segment_set_has(const struct segment_set *s, const struct id *journal, uint64_t first_seq,
 		     uint64_t end_seq);
-/** Whether batches [first_batch, end_batch) are in segments. */
+/** Whether batches [first_batch, end_batch) are in segments, none of them marked. */
 bool segment_set_has_all(const struct segment_set *s, const struct id *journal,
 			 uint64_t first_batch, uint64_t end_batch);
+/**
+ * The same, of segments every block of which is whole: asked before anything goes that they stand for.  Each is read once for a
+ * set.
+ */
+bool segment_set_has_whole(struct segment_set *s, const struct id *journal, uint64_t first_batch,
+			   uint64_t end_batch);
 /**
  * Remove what a kill left of a merge: what was not finished, and files that others contain.  Nothing goes that a damaged one
  * would stand for.
  *
  * @return 0 or a negated errno.
  */
-_must_check_ int segment_set_sweep(const struct segment_set *s, int dirfd);
+_must_check_ int segment_set_sweep(struct segment_set *s, int dirfd);
 
 #endif
