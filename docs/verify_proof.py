@@ -200,7 +200,8 @@ class Proof:
         name, _, blob = next(lines, "").removeprefix("\u2014 ").partition(" ")
         demand(next(lines, None) == "" and next(lines, None) is None, "more than one signature")
         self.origin, blob = name, decode64(blob)
-        self.key_id, self.counter, self.signature = blob[:4], int.from_bytes(blob[4:12], "big"), blob[12:]
+        self.key_id, self.counter, self.time = blob[:4], int.from_bytes(blob[4:12], "big"), int.from_bytes(blob[12:20], "big")
+        self.signature = blob[20:]
         self.read_extra(Reader(decode64(extra[6:])))
 
     def read_extra(self, r):
@@ -239,7 +240,8 @@ class Proof:
         demand(self.key_id == key_id_of(name, key[0]), "key id of the seal")
         checkpoint = self.check_link(self.commit, self.path, self.counter, self.signature, key)
         demand(self.checkpoint == checkpoint, "checkpoint")
-        demand(self.index == str(decode_commit(self.commit)[0]), "index")
+        number, time = decode_commit(self.commit)[:2]
+        demand(self.index == str(number) and self.time == time // 10**9, "index or time")
 
     def check_entries(self, n, root):
         hashes = [leaf_hash(e) for e in self.entries]

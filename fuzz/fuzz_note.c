@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * Target: vkey_parse(), origin_parse(), checkpoint_write(), seal_message_write().
+ * Target: vkey_parse(), origin_parse(), checkpoint_write(), seal_message_write(), head_read(), growth_read().
  *
+ * A head, or a proof of growth, that is read is written again as the very bytes that were read.
  * A vkey that parses is written again as the very text that was read; so is an origin's name.  Checkpoints and seal
  * messages of any numbers fit where they are written to.
  */
@@ -13,6 +14,7 @@
 #include "base/bytes.h"
 #include "bulla/error.h"
 #include "fuzz/fuzz.h"
+#include "seal/head.h"
 #include "seal/note.h"
 
 static void try_vkey(const char *text)
@@ -63,6 +65,30 @@ static void try_numbers(const uint8_t *data, size_t size)
 	assert(memcmp(&again, &k, sizeof k) == 0);
 }
 
+static void try_heads(const uint8_t *data, size_t size)
+{
+	uint8_t *memory = malloc(size + 1);
+	struct growth *g = calloc(1, sizeof *g);
+	struct vkey nobody = { 0 };
+	struct buf again = { 0 };
+
+	assert(memory && g);
+	if (head_read(rd_of(data, size), memory, &g->head) == 0) {
+		head_write(&g->head, &again);
+		assert(again.len == size && memcmp(again.data, data, size) == 0);
+		assert(head_check(&g->head, &nobody, &(struct kes_params){ 4, 8 }, 0) ==
+		       BULLA_ESIG);
+	}
+	buf_clear(&again);
+	if (growth_read(rd_of(data, size), memory, g) == 0) {
+		growth_write(g, &again);
+		assert(again.len == size && memcmp(again.data, data, size) == 0);
+	}
+	buf_done(&again);
+	free(memory);
+	free(g);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char *text = malloc(size + 1);
@@ -74,6 +100,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	try_vkey(text);
 	try_origin((const char *) data, size);
 	try_numbers(data, size);
+	try_heads(data, size);
 	free(text);
 	return 0;
 }

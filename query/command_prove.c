@@ -22,13 +22,15 @@
 #include "query/request.h"
 #include "query/source.h"
 #include "query/when.h"
+#include "seal/head.h"
 #include "store/prove.h"
 
 struct asked {
 	struct request request;
 	const char *state, *output;
 	uint64_t since_ns, until_ns; /* of commits */
-	bool all, help;
+	bool all, head, help;
+	uint64_t from;	 /* commits of an older head */
 	int first_match; /* in argv */
 };
 
@@ -36,6 +38,7 @@ static void usage(FILE *to)
 {
 	fputs("usage: bulla prove [OPTION]... CURSOR\n"
 	      "       bulla prove --all [OPTION]... --output DIR MATCH...\n"
+	      "       bulla prove --head [--from FILE] [OPTION]...\n"
 	      "\n"
 	      "Write a proof that an entry was sealed, for who has no access to this host. CURSOR "
 	      "is its "
@@ -52,6 +55,10 @@ static void usage(FILE *to)
 	      "  -o, --output FILE   write there (default: standard output); with --all a "
 	      "directory, "
 	      "one file a batch\n"
+	      "      --head          how far the ledger has come, sealed: keep it, and the host "
+	      "cannot deny "
+	      "it\n"
+	      "      --from FILE     with --head: and that it goes on from this older head\n"
 	      "      --state DIR     state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
 	      "  -h, --help          show this\n"
 	      "\n"
@@ -321,6 +328,38 @@ static int prove_all(struct asked *a, const struct state *state)
 	return r;
 }
 
+/* The head. */
+
+static int read_old(const char *name, uint64_t *ret)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	_cleanup_free_ uint8_t *memory = malloc(HEAD_SIZE_MAX);
+	struct head h;
+	int r = memory ? io_read_file(AT_FDCWD, name, HEAD_SIZE_MAX, &text) : -ENOMEM;
+
+	if (r >= 0)
+		r = head_read(rd_of(text.data, text.len), memory, &h);
+	if (r < 0)
+		return r == BULLA_EPARSE
+			       ? log_usage("--from %s: not a head as `bulla prove --head` "
+					   "writes it",
+					   name)
+			       : log_error_code(r, "%s", name);
+	*ret = h.size;
+	return 0;
+}
+
+static int prove_newest(const struct asked *a, const struct state *state)
+{
+	_cleanup_buf_ struct buf file = { 0 };
+	const char *why;
+	int r = prove_head(state, a->from, &file, &why);
+
+	if (r < 0)
+		return failed(r, why);
+	return write_file(a->output, &file) < 0 ? EXIT_USAGE : 0;
+}
+
 /* The command line. */
 
 static int set_time(const char *option, const char *value, uint64_t *ret)
@@ -341,6 +380,11 @@ static int on_option(struct asked *a, int c, char **argv)
 		return set_time("since", optarg, &a->since_ns);
 	case 'U':
 		return set_time("until", optarg, &a->until_ns);
+	case 'H':
+		a->head = true;
+		return 0;
+	case 'F':
+		return read_old(optarg, &a->from);
 	case 'o':
 		a->output = optarg;
 		return 0;
@@ -369,7 +413,11 @@ static int check(const struct asked *a, int n)
 {
 	if (a->all && (n == 0 || !a->output))
 		return log_usage("--all wants --output DIR and a match, as container=web");
-	if (!a->all && n != 1)
+	if (a->head && (a->all || n > 0))
+		return log_usage("--head stands alone");
+	if (a->from > 0 && !a->head)
+		return log_usage("--from goes with --head");
+	if (!a->all && !a->head && n != 1)
 		return log_usage("one cursor is wanted");
 	if (!a->all && (a->since_ns > 0 || a->until_ns < UINT64_MAX))
 		return log_usage("--since and --until go with --all");
@@ -382,6 +430,8 @@ static int parse(struct asked *a, int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "all", no_argument, NULL, 'a' },
+		{ "head", no_argument, NULL, 'H' },
+		{ "from", required_argument, NULL, 'F' },
 		{ "since", required_argument, NULL, 'S' },
 		{ "until", required_argument, NULL, 'U' },
 		{ "output", required_argument, NULL, 'o' },
@@ -416,7 +466,9 @@ int command_prove(int argc, char **argv)
 	} else if (r >= 0) {
 		r = local_open(a.state, &state);
 		if (r >= 0) {
-			r = a.all ? prove_all(&a, &state) : prove_one(&a, &state, argv[optind]);
+			r = a.head  ? prove_newest(&a, &state)
+			    : a.all ? prove_all(&a, &state)
+				    : prove_one(&a, &state, argv[optind]);
 			state_close(&state);
 		}
 	}

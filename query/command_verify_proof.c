@@ -22,6 +22,7 @@
 #include "query/commands.h"
 #include "query/pins.h"
 #include "query/request.h"
+#include "seal/head.h"
 #include "seal/proof.h"
 #include "store/contexts.h"
 #include "store/verify.h"
@@ -40,14 +41,14 @@ struct good {
 struct checking {
 	struct request request;
 	struct answer answer;
-	const char *key_option;
+	const char *key_option, *from;
 	bool quiet, formatted, help;
 	bool has_pin, local;
 	struct vkey pin;
 	struct good *good; /* owned */
 	size_t n_good, cap;
 	struct proved proved; /* of the file at hand */
-	uint64_t bad;
+	uint64_t bad, heads;
 };
 
 static void usage(FILE *to)
@@ -62,6 +63,7 @@ static void usage(FILE *to)
 	      "between them.\n"
 	      "\n"
 	      "      --key KEY        the key, as `bulla keys` printed it on that host\n"
+	      "      --from FILE      the older head that a head goes on from\n"
 	      "  -o, --output FORMAT  show the entries as `bulla query` does: short, json, cat, "
 	      "...\n"
 	      "      --utc            times in UTC\n"
@@ -171,7 +173,7 @@ static void describe(const struct checking *c, const struct entry_proof *p)
 	fprintf(to, ", in commit %" PRIu64 " of the host, by its seal\n", c->proved.commit);
 }
 
-/* Files. */
+/* Keys, and what is good under them. */
 
 static int find_pin(struct checking *c, const struct id *origin)
 {
@@ -215,6 +217,94 @@ static int say_bad(struct checking *c, const char *name, const char *why)
 	return 0;
 }
 
+/* @return 1; 0 where there is no pin; an error. */
+static int pin_for(struct checking *c, const struct id *origin)
+{
+	int r = find_pin(c, origin);
+
+	c->has_pin &= r != 0;
+	return r;
+}
+
+/* Heads. */
+
+static bool is_head(const struct buf *text)
+{
+	return text->len > 4 &&
+	       (memcmp(text->data, "old ", 4) == 0 || memcmp(text->data, "bull", 4) == 0);
+}
+
+static void describe_head(const struct checking *c, const char *what, const struct head *h)
+{
+	if (c->quiet)
+		return;
+	fprintf(words(c), "%s%" PRIu64 " commits, sealed ", what, h->size);
+	print_time(words(c), h->time_s * NS_PER_S);
+	fputc('\n', words(c));
+}
+
+/* Read a head, or the proof that it goes on from an older one, whose `old` is 0 otherwise. */
+static int read_head(const struct buf *text, struct buf *memory, struct growth *ret)
+{
+	struct rd r = rd_of(text->data, text->len);
+	uint8_t *room = buf_room(memory, text->len + 1);
+
+	*ret = (struct growth){ 0 };
+	if (!room)
+		return -ENOMEM;
+	return text->data[0] == 'o' ? growth_read(r, room, ret) : head_read(r, room, &ret->head);
+}
+
+/* That the older head, which somebody kept, is the beginning of this one. */
+static int check_growth(struct checking *c, const char *name, const struct growth *g)
+{
+	_cleanup_buf_ struct buf text = { 0 }, memory = { 0 };
+	struct growth *old = malloc(sizeof *old);
+	int r = old ? io_read_file(AT_FDCWD, c->from, HEAD_SIZE_MAX, &text) : -ENOMEM;
+
+	if (r >= 0)
+		r = is_head(&text) ? read_head(&text, &memory, old) : BULLA_EPARSE;
+	if (r < 0)
+		log_error_code(r, "--from %s", c->from);
+	else if (head_check(&old->head, &c->pin, &shape, 0) < 0)
+		r = say_bad(c, c->from, "the head is not sealed by this key");
+	else if (old->head.size != g->old ||
+		 !tree_check_consistency(g->old, g->head.size, &g->proof, &old->head.root,
+					 &g->head.root))
+		r = say_bad(c, name, "it does not go on from that head: these are two histories");
+	else
+		describe_head(c, "goes on from ", &old->head);
+	free(old);
+	return r;
+}
+
+static int check_head(struct checking *c, const char *name, const struct buf *text)
+{
+	_cleanup_buf_ struct buf memory = { 0 };
+	struct growth *g = malloc(sizeof *g);
+	int r = g ? read_head(text, &memory, g) : -ENOMEM;
+
+	if (r == BULLA_EPARSE) {
+		r = say_bad(c, name, "not a head as bulla writes it");
+	} else if (r >= 0 && (g->old > 0) != (c->from != NULL)) {
+		r = log_usage(c->from ? "%s: it has no proof that it goes on from another head"
+				      : "%s: --from FILE, the older head, is wanted",
+			      name);
+	} else if (r >= 0 && (r = pin_for(c, &g->head.origin)) > 0) {
+		if (head_check(&g->head, &c->pin, &shape, 0) < 0) {
+			r = say_bad(c, name, "the head is not sealed by this key");
+		} else {
+			c->heads++;
+			describe_head(c, "head      ", &g->head);
+			r = c->from ? check_growth(c, name, g) : 0;
+		}
+	}
+	free(g);
+	return r;
+}
+
+/* Files. */
+
 /* @return 0, also for a proof that is none, which is counted; an error. */
 static int check_text(struct checking *c, const char *name, const struct buf *text, bool alone)
 {
@@ -226,13 +316,9 @@ static int check_text(struct checking *c, const char *name, const struct buf *te
 	if (r == BULLA_EPARSE || r == BULLA_ELIMIT)
 		return say_bad(c, name, "not a proof as bulla writes it");
 	if (r >= 0)
-		r = find_pin(c, &p->origin);
-	if (r < 0)
+		r = pin_for(c, &p->origin);
+	if (r <= 0)
 		return r;
-	if (r == 0) {
-		c->has_pin = false;
-		return 0;
-	}
 	r = entry_proof_check(p, &c->pin, &shape, &c->proved, &why);
 	if (r == BULLA_ETAMPERED)
 		return say_bad(c, name, why);
@@ -252,8 +338,8 @@ static int check_file(struct checking *c, int dirfd, const char *name, bool alon
 
 	if (r < 0)
 		return log_error_code(r, "%s", name);
-	r = check_text(c, name, &text, alone);
-	return r < 0 ? log_error_code(r, "%s", name) : 0;
+	r = is_head(&text) ? check_head(c, name, &text) : check_text(c, name, &text, alone);
+	return r < 0 && r != -EINVAL ? log_error_code(r, "%s", name) : MIN_OF(r, 0);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -371,7 +457,7 @@ static int verdict(struct checking *c, bool alone)
 	} else if (!c->has_pin) {
 		name = "UNPINNED";
 		status = 4;
-	} else if (c->n_good == 0) {
+	} else if (c->n_good + c->heads == 0) {
 		log_error("there is no proof");
 		return EXIT_USAGE;
 	} else if (!alone && say_all(c)) {
@@ -407,6 +493,9 @@ static int on_option(struct checking *c, int option, char **argv)
 		return vkey_parse(optarg, &c->pin) < 0
 			       ? log_usage("--key %s: not a key as `bulla keys` prints it", optarg)
 			       : 0;
+	case 'F':
+		c->from = optarg;
+		return 0;
 	case 'o':
 		c->formatted = true;
 		return set(c, "output", optarg);
@@ -426,9 +515,13 @@ static int on_option(struct checking *c, int option, char **argv)
 static int parse(struct checking *c, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{ "key", required_argument, NULL, 'k' }, { "output", required_argument, NULL, 'o' },
-		{ "utc", no_argument, NULL, 'z' },	 { "quiet", no_argument, NULL, 'q' },
-		{ "help", no_argument, NULL, 'h' },	 { 0 },
+		{ "key", required_argument, NULL, 'k' },
+		{ "from", required_argument, NULL, 'F' },
+		{ "output", required_argument, NULL, 'o' },
+		{ "utc", no_argument, NULL, 'z' },
+		{ "quiet", no_argument, NULL, 'q' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
 	};
 	int option, r = 0;
 

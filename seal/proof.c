@@ -4,41 +4,18 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "bulla/error.h"
+#include "seal/head.h"
 #include "seal/proof-internal.h"
 
 static const char first_line[] = "c2sp.org/tlog-proof@v1\n";
-static const char signature_start[] = "\xe2\x80\x94 "; /* an em dash and a space */
 
-enum { FORMAT = 1, COUNTER_SIZE = 8 };
-
-/* Text. */
-
-static void put_base64(const void *p, size_t n, struct buf *to)
-{
-	size_t size = sodium_base64_encoded_len(n, sodium_base64_VARIANT_ORIGINAL);
-	uint8_t *at = buf_room(to, size);
-
-	if (!at)
-		return;
-	sodium_bin2base64((char *) at, size, p, n, sodium_base64_VARIANT_ORIGINAL);
-	buf_add(to, size - 1);
-	buf_char(to, '\n');
-}
-
-/* The checkpoint of the tree whose last leaf the commit is. */
-static size_t checkpoint_of(const struct entry_proof *p, uint64_t number,
-			    char ret[CHECKPOINT_SIZE_MAX])
-{
-	struct hash root = proof_last_root(&p->seal);
-
-	return checkpoint_write(&p->origin, number + 1, &root, ret);
-}
+enum { FORMAT = 1 };
 
 /* Extra. */
 
@@ -152,151 +129,58 @@ static int read_extra(struct rd r, struct entry_proof *ret)
 	return r.bad || r.left > 0 || place > UINT32_MAX ? BULLA_EPARSE : 0;
 }
 
-/* Writing. */
+/* The file. */
 
-static void put_be64(uint8_t *to, uint64_t v)
+/* Number and time that the commit's statement has; zeroes where that is too short. */
+static struct head head_of(const struct entry_proof *p)
 {
-	for (int i = 0; i < 8; i++)
-		to[i] = (uint8_t) (v >> (56 - 8 * i));
-}
-
-static uint64_t get_be64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
-/* The number that the commit's statement has; 0 where that is too short to have one. */
-static uint64_t number_of(const struct span *commit)
-{
-	struct rd r = rd_of(commit->p, commit->n);
+	struct rd r = rd_of(p->seal.commit.p, p->seal.commit.n);
+	struct head h = {
+		.origin = p->origin,
+		.root = proof_last_root(&p->seal),
+		.counter = p->seal.counter,
+		.signature = p->seal.signature,
+	};
 
 	rd_u16(&r);
-	return rd_u64(&r);
+	h.size = rd_u64(&r) + 1;
+	h.time_s = rd_u64(&r) / NS_PER_S;
+	memcpy(h.key_id, p->key_id, VKEY_ID_SIZE);
+	return h;
 }
 
 void entry_proof_write(const struct entry_proof *p, struct buf *to)
 {
-	_cleanup_buf_ struct buf blob = { 0 };
-	uint64_t number = number_of(&p->seal.commit);
-	char checkpoint[CHECKPOINT_SIZE_MAX], name[ORIGIN_NAME_SIZE];
-	uint8_t counter[COUNTER_SIZE];
+	_cleanup_buf_ struct buf extra = { 0 };
+	struct head h = head_of(p);
 
-	put_extra(p, &blob);
+	put_extra(p, &extra);
 	buf_str(to, first_line);
 	buf_str(to, "extra ");
-	put_base64(blob.data, blob.len, to);
-	buf_printf(to, "index %" PRIu64 "\n", number);
-	for (size_t i = 0; i < p->seal.path.n; i++)
-		put_base64(p->seal.path.h[i].b, HASH_SIZE, to);
-	buf_char(to, '\n');
-	buf_append(to, checkpoint, checkpoint_of(p, number, checkpoint));
-	origin_name(&p->origin, name);
-	buf_printf(to, "\n%s%s ", signature_start, name);
-	buf_clear(&blob);
-	put_be64(counter, p->seal.counter);
-	buf_append(&blob, p->key_id, VKEY_ID_SIZE);
-	buf_append(&blob, counter, sizeof counter);
-	buf_append(&blob, p->seal.signature.p, p->seal.signature.n);
-	put_base64(blob.data, blob.len, to);
-	to->bad |= blob.bad;
-}
-
-/* Reading. */
-
-/* The next line without its newline; NULL (and `bad`) if there is none. */
-static struct span rd_line(struct rd *r)
-{
-	const uint8_t *end = r->bad || r->left == 0 ? NULL : memchr(r->p, '\n', r->left);
-	struct span line = { 0 };
-
-	if (!end) {
-		r->bad = true;
-		return line;
-	}
-	line = (struct span){ r->p, (size_t) (end - r->p) };
-	rd_bytes(r, line.n + 1);
-	return line;
-}
-
-/* A line that begins with this; what follows in it. */
-static struct span rd_line_after(struct rd *r, const char *start)
-{
-	struct span line = rd_line(r);
-	size_t n = strlen(start);
-
-	if (r->bad || line.n < n || memcmp(line.p, start, n) != 0) {
-		r->bad = true;
-		return (struct span){ 0 };
-	}
-	return (struct span){ line.p + n, line.n - n };
-}
-
-static int get_base64(const struct span *text, uint8_t *to, size_t cap, size_t *ret_n)
-{
-	return sodium_base642bin(to, cap, (const char *) text->p, text->n, NULL, ret_n, NULL,
-				 sodium_base64_VARIANT_ORIGINAL) == 0
-		       ? 0
-		       : BULLA_EPARSE;
-}
-
-/* The hashes up to the empty line. */
-static void read_path(struct rd *r, struct proof *ret)
-{
-	struct span line;
-	size_t n;
-
-	*ret = (struct proof){ 0 };
-	while ((line = rd_line(r)).n > 0) {
-		if (ret->n == PROOF_MAX || get_base64(&line, ret->h[ret->n].b, HASH_SIZE, &n) < 0 ||
-		    n != HASH_SIZE)
-			r->bad = true;
-		else
-			ret->n++;
-		if (r->bad)
-			return;
-	}
-}
-
-static int read_signature(const struct span *text, uint8_t *to, struct entry_proof *ret)
-{
-	size_t n;
-
-	if (get_base64(text, to, text->n, &n) < 0 || n < VKEY_ID_SIZE + COUNTER_SIZE)
-		return BULLA_EPARSE;
-	memcpy(ret->key_id, to, VKEY_ID_SIZE);
-	ret->seal.counter = get_be64(to + VKEY_ID_SIZE);
-	ret->seal.signature =
-		(struct span){ to + VKEY_ID_SIZE + COUNTER_SIZE, n - VKEY_ID_SIZE - COUNTER_SIZE };
-	return 0;
+	head_put_base64(extra.data, extra.len, to);
+	buf_printf(to, "index %" PRIu64 "\n", h.size - 1);
+	head_put_path(&p->seal.path, to);
+	head_write(&h, to);
+	to->bad |= extra.bad;
 }
 
 static int read_file(struct rd r, uint8_t *memory, struct entry_proof *ret)
 {
-	struct span extra, origin, signature;
+	struct span extra;
+	struct head h;
 	size_t n = 0;
 
-	rd_line_after(&r, "c2sp.org/tlog-proof@v1");
-	extra = rd_line_after(&r, "extra ");
-	rd_line_after(&r, "index ");
-	read_path(&r, &ret->seal.path);
-	origin = rd_line(&r);
-	rd_line(&r);
-	rd_line(&r);
-	rd_line(&r);
-	signature = rd_line_after(&r, signature_start);
-	if (r.bad || r.left > 0 ||
-	    origin_parse((const char *) origin.p, origin.n, &ret->origin) < 0 ||
-	    signature.n < origin.n + 1)
+	head_line_after(&r, "c2sp.org/tlog-proof@v1");
+	extra = head_line_after(&r, "extra ");
+	head_line_after(&r, "index ");
+	head_path(&r, &ret->seal.path);
+	if (r.bad || head_base64(&extra, memory, extra.n, &n) < 0 ||
+	    head_read(r, memory + n, &h) < 0)
 		return BULLA_EPARSE;
-	signature = (struct span){ signature.p + origin.n + 1, signature.n - origin.n - 1 };
-	if (get_base64(&extra, memory, extra.n, &n) < 0)
-		return BULLA_EPARSE;
-	if (read_signature(&signature, memory + n, ret) < 0)
-		return BULLA_EPARSE;
+	ret->origin = h.origin;
+	memcpy(ret->key_id, h.key_id, VKEY_ID_SIZE);
+	ret->seal.counter = h.counter;
+	ret->seal.signature = h.signature;
 	return read_extra(rd_of(memory, n), ret);
 }
 

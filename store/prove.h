@@ -39,5 +39,12 @@ struct prove_options {
  *         -ENOMEM; a negated errno; what a callback returned.  `*ret_why` is NULL, or says why in words.
  */
 _must_check_ int prove(const struct state *s, const struct prove_options *o, const char **ret_why);
+/**
+ * Append the newest head (seal/head.h); with `from` commits, the proof that it goes on from there.
+ *
+ * @return 0; -ENOENT, where nothing was sealed; BULLA_ETAMPERED, where there are fewer commits than that; an error of the ledger.
+ */
+_must_check_ int prove_head(const struct state *s, uint64_t from, struct buf *to,
+			    const char **ret_why);
 
 #endif

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// check_proof PROOF... checks the trees of proofs that bulla wrote, with the code of Go's checksum database: that the commit is in
+// check_proof PROOF... | -growth NEWER OLDER checks the trees of proofs that bulla wrote, with the code of Go's checksum database: that the commit is in
 // the tree of the checkpoint, the batch in the commit, the entries in the batch; and that the checkpoint is a note as that code
 // reads it. The seal itself, which is of a kind of its own, docs/verify_proof.py checks.
 package main
@@ -152,7 +152,30 @@ func check(path string) {
 	demand(len(r.left) == 0, "bytes left over")
 }
 
+// checkGrowth checks that the newer head goes on from the older.
+func checkGrowth(newer, older string) {
+	data, err := os.ReadFile(older)
+	must(err, older)
+	oldSize, oldRoot := checkNote(string(data))
+	data, err = os.ReadFile(newer)
+	must(err, newer)
+	parts := strings.SplitN(string(data), "\n\n", 2)
+	demand(len(parts) == 2, "no head")
+	lines := strings.Split(parts[0], "\n")
+	demand(lines[0] == fmt.Sprintf("old %d", oldSize), "goes on from another head")
+	var proof tlog.TreeProof
+	for _, line := range lines[1:] {
+		proof = append(proof, hash(decode(line)))
+	}
+	size, root := checkNote(parts[1])
+	must(tlog.CheckTree(proof, size, root, oldSize, oldRoot), "growth")
+}
+
 func main() {
+	if len(os.Args) == 4 && os.Args[1] == "-growth" {
+		checkGrowth(os.Args[2], os.Args[3])
+		return
+	}
 	for _, path := range os.Args[1:] {
 		check(path)
 	}

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+/** What is read is written again, and must be the same: so there is one spelling of each. */
+
+#include "seal/head.h"
+
+#include <inttypes.h>
+#include <sodium.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "bulla/error.h"
+
+static const char signature_start[] = "\xe2\x80\x94 "; /* an em dash and a space */
+
+enum { NUMBERS_SIZE = 8 + 8, BLOB_HEAD_SIZE = VKEY_ID_SIZE + NUMBERS_SIZE };
+
+/* Lines. */
+
+void head_put_base64(const void *p, size_t n, struct buf *to)
+{
+	size_t size = sodium_base64_encoded_len(n, sodium_base64_VARIANT_ORIGINAL);
+	uint8_t *at = buf_room(to, size);
+
+	if (!at)
+		return;
+	sodium_bin2base64((char *) at, size, p, n, sodium_base64_VARIANT_ORIGINAL);
+	buf_add(to, size - 1);
+	buf_char(to, '\n');
+}
+
+int head_base64(const struct span *text, uint8_t *to, size_t cap, size_t *ret_n)
+{
+	return sodium_base642bin(to, cap, (const char *) text->p, text->n, NULL, ret_n, NULL,
+				 sodium_base64_VARIANT_ORIGINAL) == 0
+		       ? 0
+		       : BULLA_EPARSE;
+}
+
+struct span head_line(struct rd *r)
+{
+	const uint8_t *end = r->bad || r->left == 0 ? NULL : memchr(r->p, '\n', r->left);
+	struct span line = { 0 };
+
+	if (!end) {
+		r->bad = true;
+		return line;
+	}
+	line = (struct span){ r->p, (size_t) (end - r->p) };
+	rd_bytes(r, line.n + 1);
+	return line;
+}
+
+struct span head_line_after(struct rd *r, const char *start)
+{
+	struct span line = head_line(r);
+	size_t n = strlen(start);
+
+	if (r->bad || line.n < n || memcmp(line.p, start, n) != 0) {
+		r->bad = true;
+		return (struct span){ 0 };
+	}
+	return (struct span){ line.p + n, line.n - n };
+}
+
+void head_put_path(const struct proof *p, struct buf *to)
+{
+	for (size_t i = 0; i < p->n; i++)
+		head_put_base64(p->h[i].b, HASH_SIZE, to);
+	buf_char(to, '\n');
+}
+
+void head_path(struct rd *r, struct proof *ret)
+{
+	struct span line;
+	size_t n;
+
+	*ret = (struct proof){ 0 };
+	while (!r->bad && (line = head_line(r)).n > 0) {
+		if (ret->n == PROOF_MAX ||
+		    head_base64(&line, ret->h[ret->n].b, HASH_SIZE, &n) < 0 || n != HASH_SIZE)
+			r->bad = true;
+		else
+			ret->n++;
+	}
+}
+
+/* A decimal number; a spelling that is not ours shows when it is written again. */
+static uint64_t number_of(const struct span *text)
+{
+	uint64_t v = 0;
+
+	for (size_t i = 0; i < text->n && i < 20; i++)
+		v = 10 * v + (uint64_t) (text->p[i] - '0');
+	return v;
+}
+
+/* Notes. */
+
+static void put_be64(uint8_t *to, uint64_t v)
+{
+	for (int i = 0; i < 8; i++)
+		to[i] = (uint8_t) (v >> (56 - 8 * i));
+}
+
+static uint64_t get_be64(const uint8_t *p)
+{
+	uint64_t v = 0;
+
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
+void head_write(const struct head *h, struct buf *to)
+{
+	_cleanup_buf_ struct buf blob = { 0 };
+	char checkpoint[CHECKPOINT_SIZE_MAX], name[ORIGIN_NAME_SIZE];
+	uint8_t numbers[NUMBERS_SIZE];
+
+	put_be64(numbers, h->counter);
+	put_be64(numbers + 8, h->time_s);
+	buf_append(&blob, h->key_id, VKEY_ID_SIZE);
+	buf_append(&blob, numbers, sizeof numbers);
+	buf_append(&blob, h->signature.p, h->signature.n);
+	origin_name(&h->origin, name);
+	buf_append(to, checkpoint, checkpoint_write(&h->origin, h->size, &h->root, checkpoint));
+	buf_printf(to, "\n%s%s ", signature_start, name);
+	head_put_base64(blob.data, blob.len, to);
+	to->bad |= blob.bad;
+}
+
+static int read_note(struct rd r, uint8_t *memory, struct head *ret)
+{
+	struct span origin = head_line(&r), size = head_line(&r), root = head_line(&r);
+	struct span empty = head_line(&r), signature = head_line_after(&r, signature_start);
+	size_t n;
+
+	if (r.bad || r.left > 0 || empty.n > 0 ||
+	    origin_parse((const char *) origin.p, origin.n, &ret->origin) < 0 ||
+	    signature.n < origin.n + 1)
+		return BULLA_EPARSE;
+	ret->size = number_of(&size);
+	signature = (struct span){ signature.p + origin.n + 1, signature.n - origin.n - 1 };
+	if (head_base64(&root, ret->root.b, HASH_SIZE, &n) < 0 || n != HASH_SIZE ||
+	    head_base64(&signature, memory, signature.n, &n) < 0 || n < BLOB_HEAD_SIZE)
+		return BULLA_EPARSE;
+	memcpy(ret->key_id, memory, VKEY_ID_SIZE);
+	ret->counter = get_be64(memory + VKEY_ID_SIZE);
+	ret->time_s = get_be64(memory + VKEY_ID_SIZE + 8);
+	ret->signature = (struct span){ memory + BLOB_HEAD_SIZE, n - BLOB_HEAD_SIZE };
+	return ret->size > 0 ? 0 : BULLA_EPARSE;
+}
+
+static int same(const struct rd *read, const struct buf *written)
+{
+	if (written->bad)
+		return BULLA_EPARSE;
+	return written->len == read->left && memcmp(written->data, read->p, written->len) == 0
+		       ? 0
+		       : BULLA_EPARSE;
+}
+
+int head_read(struct rd r, uint8_t *memory, struct head *ret)
+{
+	_cleanup_buf_ struct buf again = { 0 };
+	int k = read_note(r, memory, ret);
+
+	if (k < 0)
+		return k;
+	head_write(ret, &again);
+	return same(&r, &again);
+}
+
+int head_check(const struct head *h, const struct vkey *key, const struct kes_params *shape,
+	       uint64_t first)
+{
+	char message[SEAL_MESSAGE_SIZE_MAX];
+	uint8_t id[VKEY_ID_SIZE];
+	size_t n;
+
+	vkey_id(key, id);
+	if (!id_equal(&h->origin, &key->origin) || memcmp(id, h->key_id, VKEY_ID_SIZE) != 0)
+		return BULLA_ESIG;
+	if (h->size - 1 < first || h->counter != h->size - 1 - first ||
+	    h->counter >= kes_capacity(shape) || h->time_s > UINT64_MAX / NS_PER_S)
+		return BULLA_ESIG;
+	n = seal_message_write(&h->origin, h->counter, h->time_s * NS_PER_S, h->size, &h->root,
+			       message);
+	return kes_check(shape, key->public_key, h->counter, h->signature.p, h->signature.n,
+			 message, n)
+		       ? 0
+		       : BULLA_ESIG;
+}
+
+/* Growth. */
+
+void growth_write(const struct growth *g, struct buf *to)
+{
+	buf_printf(to, "old %" PRIu64 "\n", g->old);
+	head_put_path(&g->proof, to);
+	head_write(&g->head, to);
+}
+
+int growth_read(struct rd r, uint8_t *memory, struct growth *ret)
+{
+	_cleanup_buf_ struct buf again = { 0 };
+	struct rd whole = r;
+	struct span old = head_line_after(&r, "old ");
+	int k;
+
+	head_path(&r, &ret->proof);
+	if (r.bad)
+		return BULLA_EPARSE;
+	ret->old = number_of(&old);
+	k = head_read(r, memory, &ret->head);
+	if (k < 0)
+		return k;
+	growth_write(ret, &again);
+	return same(&whole, &again);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_SEAL_HEAD_H
+#define BULLA_SEAL_HEAD_H
+
+/**
+ * Heads: how far a ledger had come when it was sealed, as a note that anybody can keep (docs/format.md, "Proofs").
+ *
+ *	<checkpoint>\n— <origin's name> <base64 of key id[4] | u64 counter | u64 time | whole signature>\n
+ *
+ * Numbers are big endian there, as in C2SP's cosignatures.  Two heads of one ledger are told from those of two by a consistency
+ * proof, written as a tlog-witness is sent it:
+ *
+ *	old <size>\n<hashes>\n<the newer head>
+ */
+
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "seal/kes.h"
+#include "seal/note.h"
+#include "seal/tree.h"
+
+struct head {
+	struct id origin;
+	uint64_t size; /* commits; at least one */
+	struct hash root;
+	uint8_t key_id[VKEY_ID_SIZE]; /* of the key that the seal is under */
+	uint64_t counter, time_s;     /* of the seal */
+	struct span signature;	      /* whole, as kes_check() takes it; borrowed */
+};
+
+enum { HEAD_SIZE_MAX = 8192 };
+
+/** Append the note. */
+void head_write(const struct head *h, struct buf *to);
+/**
+ * Read the note that is all of the cursor's bytes; its signature is decoded into `memory`, which has room for as many bytes.
+ *
+ * @return 0, or BULLA_EPARSE for what head_write() would not have written.
+ */
+_must_check_ int head_read(struct rd r, uint8_t *memory, struct head *ret);
+/** Check that this key, whose first commit is `first`, sealed it.  @return 0 or BULLA_ESIG. */
+_must_check_ int head_check(const struct head *h, const struct vkey *key,
+			    const struct kes_params *shape, uint64_t first);
+
+/** That the tree of `old` commits is the beginning of a head's. */
+struct growth {
+	uint64_t old;
+	struct proof proof;
+	struct head head;
+};
+
+void growth_write(const struct growth *g, struct buf *to);
+/** As head_read(). */
+_must_check_ int growth_read(struct rd r, uint8_t *memory, struct growth *ret);
+
+/* Lines of such files. */
+
+/** The next line without its newline; empty (and `bad`) if there is none. */
+struct span head_line(struct rd *r);
+/** A line that begins with this; what follows in it. */
+struct span head_line_after(struct rd *r, const char *start);
+/** Decode padded base64.  @return 0 or BULLA_EPARSE. */
+_must_check_ int head_base64(const struct span *text, uint8_t *to, size_t cap, size_t *ret_n);
+/** Append base64 and a newline. */
+void head_put_base64(const void *p, size_t n, struct buf *to);
+/** Hashes, one a line, up to the empty line. */
+void head_put_path(const struct proof *p, struct buf *to);
+void head_path(struct rd *r, struct proof *ret);
+
+#endif
