@@ -7,51 +7,27 @@
 #include "base/text.h"
 #include "bulla/error.h"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
+#ifdef __x86_64__
+#include <immintrin.h>
 #endif
 
 enum { CONTROL_MAX = 0x1f, ASCII_MAX = 0x7f, LAST_BMP = 0xffff, UTF8_MAX = 4 };
 
 /* Strings. */
 
-#ifdef __SSE2__
-
-struct found {
-	uint64_t special, high; /* a bit for each of 64 bytes */
-};
-
-static struct found look_at_64(const uint8_t *p)
+static bool is_special(uint8_t c)
 {
-	const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\'),
-		      control = _mm_set1_epi8(CONTROL_MAX);
-	struct found f = { 0 };
-
-	for (unsigned i = 0; i < 64; i += 16) {
-		__m128i v = _mm_loadu_si128((const __m128i *) (const void *) (p + i));
-		__m128i special = _mm_or_si128(
-			_mm_or_si128(_mm_cmpeq_epi8(v, quote), _mm_cmpeq_epi8(v, backslash)),
-			_mm_cmpeq_epi8(_mm_min_epu8(v, control), v));
-
-		f.special |= (uint64_t) (unsigned) _mm_movemask_epi8(special) << i;
-		f.high |= (uint64_t) (unsigned) _mm_movemask_epi8(v) << i;
-	}
-	return f;
+	return c == '"' || c == '\\' || c <= CONTROL_MAX;
 }
 
-/* What the builtin is a call for where not every processor can. */
-static unsigned count_bits(uint64_t v)
-{
-	v -= v >> 1 & UINT64_C(0x5555555555555555);
-	v = (v & UINT64_C(0x3333333333333333)) + (v >> 2 & UINT64_C(0x3333333333333333));
-	v = (v + (v >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
-	return (unsigned) (v * UINT64_C(0x0101010101010101) >> 56);
-}
+#ifdef __x86_64__
 
-/* Write the places of set bits, several at once: how many there are is not to be guessed for each.  @return behind the last. */
-static uint32_t *put_places(uint32_t *to, uint64_t bits, uint32_t at)
+#define _avx2_ __attribute__((__target__("avx2,bmi,popcnt")))
+
+/* Write the places of bits, four at once: how many there are is not to be guessed for each.  @return behind the last. */
+_avx2_ static uint32_t *put_places(uint32_t *to, uint64_t bits, uint32_t at)
 {
-	uint32_t *end = to + count_bits(bits);
+	uint32_t *end = to + __builtin_popcountll(bits);
 
 	for (; bits != 0; to += 4)
 		for (unsigned i = 0; i < 4; i++) {
@@ -59,6 +35,32 @@ static uint32_t *put_places(uint32_t *to, uint64_t bits, uint32_t at)
 			bits &= bits - 1;
 		}
 	return end;
+}
+
+_avx2_ static uint64_t special_of_32(__m256i v)
+{
+	__m256i control = _mm256_cmpeq_epi8(_mm256_min_epu8(v, _mm256_set1_epi8(CONTROL_MAX)), v);
+	__m256i quote = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('"'));
+	__m256i backslash = _mm256_cmpeq_epi8(v, _mm256_set1_epi8('\\'));
+
+	return (unsigned) _mm256_movemask_epi8(
+		_mm256_or_si256(control, _mm256_or_si256(quote, backslash)));
+}
+
+/* All whole 64 bytes.  @return where the place of the next goes. */
+_avx2_ static uint32_t *scan_avx2(const uint8_t *line, uint32_t n, uint32_t *to, bool *high)
+{
+	__m256i all = _mm256_setzero_si256();
+
+	for (uint32_t at = 0; n - at >= 64; at += 64) {
+		__m256i a = _mm256_loadu_si256((const __m256i *) (const void *) (line + at)),
+			b = _mm256_loadu_si256((const __m256i *) (const void *) (line + at + 32));
+
+		all = _mm256_or_si256(all, _mm256_or_si256(a, b));
+		to = put_places(to, special_of_32(a) | special_of_32(b) << 32, at);
+	}
+	*high = _mm256_movemask_epi8(all) != 0;
+	return to;
 }
 
 #endif
@@ -69,17 +71,16 @@ int json_begin(struct json_text *t, const uint8_t *line, size_t n, uint32_t *spe
 	uint32_t *to = special, at = 0;
 	bool high = false;
 
-#ifdef __SSE2__
-	for (; n - at >= 64; at += 64) {
-		struct found f = look_at_64(line + at);
-
-		high |= f.high != 0;
-		to = put_places(to, f.special, at);
+#ifdef __x86_64__
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+	    __builtin_cpu_supports("popcnt")) {
+		to = scan_avx2(line, (uint32_t) n, to, &high);
+		at = (uint32_t) n & ~63u;
 	}
 #endif
 	for (; at < n; at++) {
 		*to = at;
-		to += line[at] == '"' || line[at] == '\\' || line[at] <= CONTROL_MAX;
+		to += is_special(line[at]);
 		high |= line[at] > ASCII_MAX;
 	}
 	to[0] = to[1] = (uint32_t) n;

@@ -15,7 +15,7 @@
 
 #include "base/attr.h"
 
-enum { JSON_SPECIALS_MORE = 64 }; /* beyond the bytes of the line: the room for their places */
+enum { JSON_SPECIALS_MORE = 64 }; /* places beyond the bytes of the line that there is room for */
 
 struct json_text {
 	const uint8_t *line, *p, *end; /* what is left is from `p` on */
