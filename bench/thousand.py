@@ -53,7 +53,7 @@ def cpu_ns(pids):
 
 
 def syncs(seconds, pids):
-    """fsync() and fdatasync() of these processes in so many seconds; None, after as long, where they cannot be counted."""
+    """fsync() and fdatasync() of these processes a second; None, after as many, where they cannot be counted."""
     start, trace = time.monotonic(), Settings.work / 'thousand.perf'
     if shutil.which('perf'):
         events = [word for event in SYNCS for word in ('-e', event)]
@@ -62,13 +62,13 @@ def syncs(seconds, pids):
         if done.returncode == 0:
             said = subprocess.run(['perf', 'script', '-i', trace, '-F', 'pid'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             trace.unlink()
-            return sum(int(word) in pids for word in said.stdout.split())
+            return sum(int(word) in pids for word in said.stdout.split()) / seconds
     time.sleep(max(0, seconds - (time.monotonic() - start)))
     return None
 
 
 def look(seconds):
-    """({name: Seen}, syncs or None, seconds that passed)."""
+    """({name: Seen}, syncs a second or None, seconds that passed)."""
     names = processes()
     before, start = cpu_ns(names), time.monotonic()
     count = syncs(seconds, names)
@@ -127,5 +127,5 @@ def thousand():
     if count is None:
         print('thousand: perf, which counts syncs, does not work here', file=sys.stderr)
     elif count:
-        emit('thousand', f'fsync and fdatasync, {n} journals', count / passed, 'syncs/s', n, 'one for each journal and second', 'own',
+        emit('thousand', f'fsync and fdatasync, {n} journals', count, 'syncs/s', n, 'one for each journal and second', 'own',
              better='lower', **more)
