@@ -120,6 +120,45 @@ int import_wait_for_space(struct import_journals *s, int error)
 	return 0;
 }
 
+static int make_durable(struct import_journals *s, struct import_journal *j)
+{
+	int r;
+
+	while ((r = tail_writer_sync(&j->tail)) < 0) {
+		r = import_wait_for_space(s, r);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Have the sealer open the journals that are new.  Many at once share the sync of their directory, and its commits. */
+static int open_new(struct import_journals *s)
+{
+	int r = 0;
+
+	if (s->n_opened == s->n)
+		return 0;
+	for (uint32_t i = s->n_opened; i < s->n && r >= 0; i++)
+		if (s->journals[i]->tail.durable == 0)
+			r = make_durable(s, s->journals[i]);
+	if (r >= 0)
+		r = io_sync_dir(s->state->journals);
+	while (r >= 0 && s->n_opened < s->n)
+		r = import_links_open(s, s->journals[s->n_opened++]);
+	return r;
+}
+
+/* Nothing is written to a journal before the ledger has it: who is killed in between would leave what nobody can seal. */
+static int wait_until_opened(struct import_journals *s, const struct import_journal *j)
+{
+	int r = j->opened ? 0 : open_new(s);
+
+	while (r >= 0 && !j->opened && !j->closed)
+		r = import_links_pump(s, -1);
+	return r;
+}
+
 static int flush(struct import_journals *s, struct import_journal *j)
 {
 	size_t staged = tail_writer_staged(&j->tail);
@@ -127,6 +166,9 @@ static int flush(struct import_journals *s, struct import_journal *j)
 
 	if (staged == 0)
 		return 0;
+	r = wait_until_opened(s, j);
+	if (r < 0)
+		return r;
 	if (s->flushed_last)
 		tail_writer_take_scratch(&j->tail, &s->flushed_last->tail);
 	s->flushed_last = j;
@@ -158,35 +200,6 @@ static int flush_all(struct import_journals *s)
 	for (uint32_t i = 0; i < s->n && r >= 0; i++)
 		r = flush(s, s->journals[i]);
 	relax(s);
-	return r;
-}
-
-static int make_durable(struct import_journals *s, struct import_journal *j)
-{
-	int r;
-
-	while ((r = tail_writer_sync(&j->tail)) < 0) {
-		r = import_wait_for_space(s, r);
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-/* Have the sealer open the journals that are new.  Many at once share the sync of their directory, and its commits. */
-static int open_new(struct import_journals *s)
-{
-	int r = 0;
-
-	if (s->n_opened == s->n)
-		return 0;
-	for (uint32_t i = s->n_opened; i < s->n && r >= 0; i++)
-		if (s->journals[i]->tail.durable == 0)
-			r = make_durable(s, s->journals[i]);
-	if (r >= 0)
-		r = io_sync_dir(s->state->journals);
-	while (r >= 0 && s->n_opened < s->n)
-		r = import_links_open(s, s->journals[s->n_opened++]);
 	return r;
 }
 
