@@ -22,6 +22,7 @@ from measure import Settings
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORD_ONCE, WORD_BURST = 'xyzzyneedleonce', 'upstream ledger unreachable'
 TINY, FULL, OWN, SMALL = 2000, 1_000_000, 500_000, 4_000_000
+NS_PER_DAY = 86_400_000_000_000
 START_NS, NS_BETWEEN = 1_767_603_600_000_000_000, 500_000
 BOOT, MACHINE = '8a1f7c3e5b2d49f0a6c4e8d1b3f5a7c9', '4c4c4544004d3610805ac4c04f4d3532'
 
@@ -177,8 +178,17 @@ def file_corpus(path):
     whens = beside.read_bytes()[:16 * n] if beside.exists() else b''
     if len(whens) < 16 * n:
         whens = b''.join(struct.pack('=QII', START_NS + i * NS_BETWEEN, 0, 0) for i in range(n))
-    corpus.when.write_bytes(whens)
+    corpus.when.write_bytes(some_days_ago(whens))
     return corpus
+
+
+def some_days_ago(whens):
+    """Times on days that are over, for only those are merged to the end."""
+    last = max(ns for ns, _, _ in struct.iter_unpack('=QII', whens))
+    days = max(0, -(-(last - time.time_ns() + 2 * NS_PER_DAY) // NS_PER_DAY))
+    if days == 0:
+        return whens
+    return b''.join(struct.pack('=QII', ns - days * NS_PER_DAY, source, 0) for ns, source, _ in struct.iter_unpack('=QII', whens))
 
 
 def small_corpus():

@@ -164,8 +164,8 @@ def sizes(table, by_name, c, dir, memory, there):
         used, _ = tree_sizes(state)
         ledger = tree_sizes(state / 'ledger')[0]
         table.add(by_name[name], used / c.n, beside=[*beside, f'ours of it in the ledger {each(ledger)}'])
-    extra = merged['keep_cpu_s'] - fresh['keep_cpu_s']
-    table.add(by_name['merge'], c.n / 1e3 / max(extra, 1e-3), f'{extra:.2f} s')
+    extra = max(merged['keep_cpu_s'] - fresh['keep_cpu_s'], 1e-3)
+    table.add(by_name['merge'], c.n / 1e3 / extra, f'{extra:.2f} s')
 
 
 # Queries.
