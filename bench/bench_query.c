@@ -14,9 +14,8 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "bench/ask.h"
 #include "bench/pace.h"
-#include "query/catalog.h"
-#include "query/request.h"
 #include "store/segment/build.h"
 #include "store/segment/replace.h"
 
@@ -36,49 +35,6 @@ static const struct question {
 	{ "everything as JSON", { "output", "json" } },
 };
 
-struct asked {
-	double ms, query_ms; /* of CPU */
-	double wall_ms;
-	uint64_t rows;
-};
-
-static int swallow(void *arg, const void *data, size_t n)
-{
-	uint64_t *bytes = arg;
-
-	(void) data;
-	*bytes += n;
-	return 0;
-}
-
-static struct asked ask(const struct state *state, const struct question *q, unsigned threads)
-{
-	struct local_catalog catalog;
-	struct request request;
-	struct answer answer;
-	struct asked ret;
-	uint64_t start = bench_cpu_ns(), wall = bench_wall_ns(), built, bytes = 0;
-	char why[256];
-
-	must(request_init(&request), "request");
-	request.query.threads = threads;
-	for (size_t i = 0; i < ELEMENTS(q->words) && q->words[i]; i += 2)
-		must(request_set(&request, q->words[i], q->words[i + 1], why), q->words[i]);
-	must(local_catalog_build(&catalog, state), "catalog");
-	built = bench_cpu_ns();
-	answer_init(&answer, &request, swallow, &bytes);
-	must(answer_query(&answer, &catalog.catalog), "query");
-	must(answer.stats.frames_damaged > 0 ? -1 : 0, "damage");
-	ret.query_ms = (double) (bench_cpu_ns() - built) / 1e6;
-	ret.ms = (double) (bench_cpu_ns() - start) / 1e6;
-	ret.rows = answer.stats.rows_matched;
-	ret.wall_ms = (double) (bench_wall_ns() - wall) / 1e6;
-	answer_done(&answer);
-	local_catalog_done(&catalog);
-	request_done(&request);
-	return ret;
-}
-
 static struct asked ask_often(const struct bench *b, const struct state *state,
 			      const struct question *q)
 {
@@ -86,10 +42,10 @@ static struct asked ask_often(const struct bench *b, const struct state *state,
 	struct asked a = { 0 };
 
 	for (unsigned i = 0; i <= b->runs; i++) {
-		a = ask(state, q, 2);
+		a = ask(state, q->words, ELEMENTS(q->words), 2);
 		if (i > 0)
 			samples_add(&wall, a.wall_ms);
-		a = ask(state, q, 1);
+		a = ask(state, q->words, ELEMENTS(q->words), 1);
 		if (i == 0)
 			continue;
 		samples_add(&all, a.ms);

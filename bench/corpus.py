@@ -7,9 +7,11 @@ The big corpus, c1m, comes from the generator of the test data (BULLA_TESTDATA, 
 of the same entries, and other seeds, are made when somebody asks for them.
 """
 
+import collections
 import importlib.util
 import os
 import pathlib
+import shutil
 import struct
 import subprocess
 import sys
@@ -20,6 +22,8 @@ from measure import Settings
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 WORD_ONCE, WORD_BURST = 'xyzzyneedleonce', 'upstream ledger unreachable'
 TINY, FULL, OWN, SMALL = 2000, 1_000_000, 500_000, 4_000_000
+NS_PER_DAY = 86_400_000_000_000
+START_NS, NS_BETWEEN = 1_767_603_600_000_000_000, 500_000
 BOOT, MACHINE = '8a1f7c3e5b2d49f0a6c4e8d1b3f5a7c9', '4c4c4544004d3610805ac4c04f4d3532'
 
 
@@ -30,6 +34,18 @@ class Corpus:
         self.name, self.n, self.seed = name, n, seed
         self.raw = Settings.work / f'{stem}.raw'
         self.when = Settings.work / f'{stem}.when'
+
+    def source_counts(self):
+        """How many lines each source has."""
+        data = self.when.read_bytes()
+        return collections.Counter(source for _, source, _ in struct.iter_unpack('=QII', data))
+
+    def unit(self, source):
+        """The name of a source in the export form."""
+        if not self.seed:
+            return f'service-{source}.service'
+        module, pack = generator()
+        return module.Corpus(Arguments(self.n, self.seed, pack)).sources[source].unit
 
     def c_arguments(self):
         return ['--corpus', str(self.raw), '--when', str(self.when), '--name', self.name]
@@ -144,6 +160,35 @@ def seeded_corpus(seed):
     stem += f'-seed{seed}' if seed != 1 else ''
     corpus = Corpus(stem if n == FULL else f'c1m-{stem}', stem, n, seed)
     return make(corpus, lambda raw, when: generate(corpus, raw, when))
+
+
+def file_corpus(path):
+    """Any file of lines.  Times and sources are those of its .when, or else one source has them, 2,000 a second."""
+    stem = 'input-' + path.stem + ('-tiny' if Settings.tiny else '')
+    data = path.read_bytes()
+    data = b'\n'.join(data.split(b'\n')[:TINY]) if Settings.tiny else data
+    data += b'' if data.endswith(b'\n') else b'\n'
+    n, beside = data.count(b'\n'), path.with_suffix('.when')
+    corpus = Corpus(path.name, stem, n)
+    # What was made of another file of this name is of no use.
+    if not corpus.raw.exists() or corpus.raw.read_bytes() != data:
+        for old in Settings.work.glob(f'{stem}.*'):
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+        corpus.raw.write_bytes(data)
+    whens = beside.read_bytes()[:16 * n] if beside.exists() else b''
+    if len(whens) < 16 * n:
+        whens = b''.join(struct.pack('=QII', START_NS + i * NS_BETWEEN, 0, 0) for i in range(n))
+    corpus.when.write_bytes(some_days_ago(whens))
+    return corpus
+
+
+def some_days_ago(whens):
+    """Times on days that are over, for only those are merged to the end."""
+    last = max(ns for ns, _, _ in struct.iter_unpack('=QII', whens))
+    days = max(0, -(-(last - time.time_ns() + 2 * NS_PER_DAY) // NS_PER_DAY))
+    if days == 0:
+        return whens
+    return b''.join(struct.pack('=QII', ns - days * NS_PER_DAY, source, 0) for ns, source, _ in struct.iter_unpack('=QII', whens))
 
 
 def small_corpus():

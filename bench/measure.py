@@ -40,9 +40,9 @@ def bulla(*arguments):
 
 
 @contextlib.contextmanager
-def scratch(name):
-    """An empty directory on the measured disk, removed afterwards."""
-    path = pathlib.Path(tempfile.mkdtemp(prefix=name + '-', dir=Settings.work))
+def scratch(name, where=None):
+    """An empty directory on the measured disk, or elsewhere, removed afterwards."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix=name + '-', dir=where or Settings.work))
     try:
         yield path
     finally:

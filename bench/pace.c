@@ -157,9 +157,11 @@ static void raise_files(void)
 	setrlimit(RLIMIT_NOFILE, &files);
 }
 
-void pace_play(struct pace *p, const struct bench *b, uint64_t linger_ms)
+void pace_play_pieces(struct pace *p, const struct bench *b, uint64_t linger_ms, uint32_t pieces,
+		      void (*pause)(void *arg), void *arg)
 {
-	int key = bench_fresh_dir(b, "key");
+	int key = bench_fresh_dir(b, "seal");
+	size_t piece = b->n / MAX_OF(pieces, 1u) + 1, next = piece;
 
 	must(b->sources > 0 ? 0 : -1, "lines without times: --when is missing");
 	raise_files();
@@ -169,12 +171,20 @@ void pace_play(struct pace *p, const struct bench *b, uint64_t linger_ms)
 			    .ledger = bench_fresh_dir(b, "ledger") };
 	open_all(p, key);
 	for (size_t i = 0; i < b->n; i++) {
-		while (b->lines[i].time_ns >= p->tick) {
+		for (; b->lines[i].time_ns >= p->tick; p->tick += NS_PER_S) {
 			tick(p, p->tick, false);
-			p->tick += NS_PER_S;
+			if (i < next)
+				continue;
+			next += piece;
+			pause(arg);
 		}
 		arrive(p, (uint32_t) i);
 	}
 	tick(p, p->tick + NS_PER_S, true);
 	commit_events(p, EVENT_CLOSE, p->tick + NS_PER_S);
+}
+
+void pace_play(struct pace *p, const struct bench *b, uint64_t linger_ms)
+{
+	pace_play_pieces(p, b, linger_ms, 1, NULL, NULL);
 }

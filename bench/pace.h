@@ -34,6 +34,9 @@ struct pace {
 
 /** Play all lines, and close the journals.  Their files stay open until pace_done(). */
 void pace_play(struct pace *p, const struct bench *b, uint64_t linger_ms);
+/** The same in so many pieces: between two of them everything is sealed, and `pause` called.  b->dir is a state directory meanwhile. */
+void pace_play_pieces(struct pace *p, const struct bench *b, uint64_t linger_ms, uint32_t pieces,
+		      void (*pause)(void *arg), void *arg);
 void pace_done(struct pace *p);
 
 #endif

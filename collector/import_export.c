@@ -19,6 +19,10 @@
 #include "bulla/error.h"
 #include "collector/import_words.h"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 enum {
 	READ_SIZE = 256 << 10,
 	JUNK_MAX = 256 << 10,
@@ -222,13 +226,30 @@ static int take(struct export_parser *p, size_t name_len, size_t value_at, size_
 	return 1;
 }
 
+/* memchr() for a newline that is near, as it mostly is. */
+static const uint8_t *near_newline(const uint8_t *p, size_t n)
+{
+#ifdef __SSE2__
+	const __m128i newline = _mm_set1_epi8('\n');
+
+	for (unsigned i = 0; i < 4 && n >= 16; i++, p += 16, n -= 16) {
+		__m128i v = _mm_loadu_si128((const __m128i *) (const void *) p);
+		unsigned found = (unsigned) _mm_movemask_epi8(_mm_cmpeq_epi8(v, newline));
+
+		if (found != 0)
+			return p + __builtin_ctz(found);
+	}
+#endif
+	return n > 0 ? memchr(p, '\n', n) : NULL;
+}
+
 /* The line's end, or -1. */
 static ssize_t find_newline(struct export_parser *p)
 {
 	size_t left = p->text.len - p->at;
 	const uint8_t *line = p->text.data + p->at, *end;
 
-	end = left > p->scanned ? memchr(line + p->scanned, '\n', left - p->scanned) : NULL;
+	end = left > p->scanned ? near_newline(line + p->scanned, left - p->scanned) : NULL;
 	p->scanned = end ? 0 : left;
 	return end ? end - line : -1;
 }

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -79,6 +78,7 @@ static ssize_t get(struct buf *in)
 
 struct json_reader {
 	const char *name;
+	struct import_json *json;
 	struct buf in, out;
 	size_t scanned; /* of `in`, without a newline */
 	uint64_t line;
@@ -110,7 +110,7 @@ static int turn_lines(struct json_reader *j)
 		n = end ? (size_t) (end - line) : left;
 		j->scanned = 0;
 		j->line++;
-		r = import_json_line(line, n, &j->out, error);
+		r = import_json_line(j->json, line, n, &j->out, error);
 		if (r == BULLA_EPARSE)
 			refuse_line(j, error);
 		at += n + (end != NULL);
@@ -124,9 +124,13 @@ static int turn_lines(struct json_reader *j)
 
 int import_read_json(const char *name, const uint8_t *head, size_t n)
 {
-	struct json_reader j = { .name = name };
+	struct json_reader j = { .name = name, .json = import_json_new() };
 	int r;
 
+	if (!j.json) {
+		log_error_code(-ENOMEM, "%s", name);
+		return 1;
+	}
 	buf_append(&j.in, head, n);
 	do {
 		ssize_t got = get(&j.in);
@@ -144,6 +148,7 @@ int import_read_json(const char *name, const uint8_t *head, size_t n)
 	} while (r >= 0 && !j.ended);
 	if (r < 0 && r != BULLA_EPARSE && r != -EPIPE)
 		log_error_code(r, "%s: line %llu", name, (unsigned long long) j.line);
+	import_json_free(j.json);
 	buf_done(&j.in);
 	buf_done(&j.out);
 	return r < 0;
@@ -154,8 +159,6 @@ _noreturn_ static void be_reader(enum import_format format, int in, int out, con
 {
 	const struct rlimit memory = { MEMORY_MAX, MEMORY_MAX }, none = { 0, 0 };
 
-	/* The library reads /dev/urandom, once; behind the filter it could not. */
-	json_object_seed(0);
 	if (dup2(in, STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
 	    close_range(3, ~0u, 0) < 0)
 		_exit(1);

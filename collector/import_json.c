@@ -1,147 +1,443 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
+/*
+ * The line is gone over once, and its members noted, with their values where they stand in it; then they are written in order.
+ *
+ *	line      {"B":"x","__REALTIME_TIMESTAMP":"1","A":["y",[104,105]]}
+ *	members   B: text x   __REA..: text 1   A: list of 2   text y   bytes hi
+ *	known     A -> 2, B -> 0, ...           a member of each name, by the number of the name
+ *
+ * Names that are too many or too long to be known come behind the others, in the order of the line.
+ */
+
 #include "collector/import_json.h"
 
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "base/cleanup.h"
 #include "base/text.h"
 #include "bulla/error.h"
 #include "collector/import_export.h"
+#include "collector/import_json_names.h"
+#include "collector/import_json_text.h"
+#include "seal/statement.h"
 
-enum { ERROR_SIZE = 160, DIGITS_MAX = 20, NUMBER_SIZE = 24, RECORD_SEPARATOR = 0x1e };
+enum {
+	ERROR_SIZE = 160,
+	DIGITS_MAX = 20,
+	RECORD_SEPARATOR = 0x1e,
+	MEMBERS_KEPT = 4096, /* the room for more is given back */
+	SCRATCH_KEPT = 1 << 20,
+	BITS = 64,
+	COPY = 32,	 /* bytes that are copied at once, though fewer are meant */
+	FIELD_MORE = 32, /* bytes of a field beside name and value: length, or IMPORT_OMITTED */
+};
 
-static void json_freep(json_t **j)
+struct member {
+	struct json_slice name, value;
+	enum kind { TEXT, BYTES, WORD, OMITTED, LIST } kind;
+	uint32_t items; /* of a list: the members behind it */
+	int number;	/* of its name, or -1 */
+	uint8_t nature; /* of its name */
+};
+
+struct import_json {
+	struct json_names names;
+	struct member *members;
+	uint32_t n, cap;
+	uint32_t strangers;		      /* members whose names have no number */
+	uint32_t known[JSON_NAMES_MAX];	      /* member of each name... */
+	uint64_t here[JSON_NAMES_MAX / BITS]; /* ...that is here */
+	uint32_t realtime, monotonic;	      /* members + 1 */
+	struct buf decoded, special;
+	const char *wrong; /* with what is JSON, but no entry */
+};
+
+struct import_json *import_json_new(void)
 {
-	json_decref(*j);
+	return calloc(1, sizeof(struct import_json));
 }
 
-static void append_field(struct buf *to, const char *name, size_t name_len, const void *value,
-			 size_t n)
+struct import_json *import_json_free(struct import_json *j)
 {
-	uint64_t size = n;
+	if (!j)
+		return NULL;
+	free(j->members);
+	buf_done(&j->decoded);
+	buf_done(&j->special);
+	free(j);
+	return NULL;
+}
 
-	buf_append(to, name, name_len);
-	if (!memchr(value, '\n', n)) {
-		buf_char(to, '=');
-	} else {
-		buf_char(to, '\n');
-		buf_append(to, &size, sizeof size);
+/* Whether something stands where strings with escapes, and lists of bytes, are decoded to. */
+static bool is_decoded(const struct import_json *j, const uint8_t *p)
+{
+	return p >= j->decoded.data && p < j->decoded.data + j->decoded.cap;
+}
+
+/* Reading. */
+
+static int refuse(struct import_json *j, const char *why)
+{
+	j->wrong = why;
+	return BULLA_EPARSE;
+}
+
+static int refuse_value(struct import_json *j)
+{
+	return refuse(j, "a value that no journal has");
+}
+
+/* A new member at the end, or NULL; others move. */
+static struct member *add_member(struct import_json *j)
+{
+	if (j->n == j->cap) {
+		uint32_t cap = j->cap ? 2 * j->cap : 64;
+		struct member *more = reallocarray(j->members, cap, sizeof *more);
+
+		if (!more)
+			return NULL;
+		j->members = more;
+		j->cap = cap;
 	}
-	buf_append(to, value, n);
-	buf_char(to, '\n');
+	j->members[j->n] = (struct member){ 0 };
+	return &j->members[j->n++];
 }
 
-/* A list of numbers is one value; a list of anything else has several. */
-static bool is_bytes(const json_t *list)
+/* Bytes as a list of numbers, whose bracket was taken. */
+static int take_bytes(struct import_json *j, struct json_text *t, struct json_slice *ret)
 {
-	size_t i;
-	json_t *v;
+	uint8_t *begin = t->decoded;
 
-	json_array_foreach(list, i, v) if (!json_is_integer(v) || json_integer_value(v) < 0 ||
-					   json_integer_value(v) > UINT8_MAX) return false;
-	return true;
+	if (json_take(t, ']')) {
+		*ret = (struct json_slice){ begin, 0 };
+		return 0;
+	}
+	do {
+		int v;
+
+		json_peek(t);
+		v = json_byte(t);
+		if (v < 0)
+			return refuse_value(j);
+		*t->decoded++ = (uint8_t) v;
+	} while (json_take(t, ','));
+	*ret = (struct json_slice){ begin, (uint32_t) (t->decoded - begin) };
+	return json_take(t, ']') ? 0 : BULLA_EPARSE;
 }
 
-static int append_bytes(struct buf *to, const char *name, size_t name_len, const json_t *list)
+/* A value that is no list. */
+static int take_scalar(struct import_json *j, struct json_text *t, uint8_t first, struct member *m)
 {
-	uint64_t size = json_array_size(list);
-	uint8_t *p;
-	size_t i;
-	json_t *v;
+	int r;
 
-	buf_append(to, name, name_len);
-	buf_char(to, '\n');
-	buf_append(to, &size, sizeof size);
-	p = buf_room(to, (size_t) size + 1);
-	if (!p)
-		return -ENOMEM;
-	json_array_foreach(list, i, v) p[i] = (uint8_t) json_integer_value(v);
-	p[size] = '\n';
-	buf_add(to, (size_t) size + 1);
-	return 0;
-}
-
-/* @return 0; BULLA_EPARSE for what is no single value. */
-static int append_value(struct buf *to, const char *name, size_t name_len, const json_t *v)
-{
-	char number[NUMBER_SIZE];
-
-	switch (json_typeof(v)) {
-	case JSON_STRING:
-		append_field(to, name, name_len, json_string_value(v), json_string_length(v));
-		return 0;
-	case JSON_NULL:
-		append_field(to, IMPORT_OMITTED, STRLEN(IMPORT_OMITTED), name, name_len);
-		return 0;
-	case JSON_INTEGER:
-		snprintf(number, sizeof number, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
-		append_field(to, name, name_len, number, strlen(number));
-		return 0;
-	case JSON_TRUE:
-		append_field(to, name, name_len, "true", 4);
-		return 0;
-	case JSON_FALSE:
-		append_field(to, name, name_len, "false", 5);
-		return 0;
-	case JSON_ARRAY:
-		return is_bytes(v) ? append_bytes(to, name, name_len, v) : BULLA_EPARSE;
+	switch (first) {
+	case '"':
+		m->kind = TEXT;
+		return json_string(t, &m->value);
+	case 'n':
+		m->kind = OMITTED;
+		return json_word(t, "null", &m->value);
+	case 't':
+		m->kind = WORD;
+		return json_word(t, "true", &m->value);
+	case 'f':
+		m->kind = WORD;
+		return json_word(t, "false", &m->value);
+	case '-':
+	case '0' ... '9':
+		m->kind = WORD;
+		r = json_integer(t, &m->value);
+		return r < 0 ? refuse_value(j) : 0;
+	case '{':
+		return refuse_value(j);
 	default:
 		return BULLA_EPARSE;
 	}
 }
 
-static int append_values(struct buf *to, const char *name, size_t name_len, const json_t *v)
+/* One of several values: text, bytes, or null. */
+static int take_item(struct import_json *j, struct json_text *t, struct json_slice name)
 {
-	size_t i;
-	json_t *one;
+	struct member *m = add_member(j);
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	m->name = name;
+	if (json_take(t, '[')) {
+		m->kind = BYTES;
+		return take_bytes(j, t, &m->value);
+	}
+	r = take_scalar(j, t, json_peek(t), m);
+	return r >= 0 && m->kind == WORD ? refuse_value(j) : r;
+}
+
+/* A list, whose bracket was taken: bytes, or several values, which become members behind this one. */
+static int take_list(struct import_json *j, struct json_text *t, uint32_t head)
+{
+	struct member *m = &j->members[head];
+	uint8_t first = json_peek(t);
+	int r;
+
+	if (first != '"' && first != '[' && first != 'n') {
+		m->kind = BYTES;
+		return take_bytes(j, t, &m->value);
+	}
+	m->kind = LIST;
+	do {
+		r = take_item(j, t, j->members[head].name);
+		if (r < 0)
+			return r;
+	} while (json_take(t, ','));
+	j->members[head].items = j->n - head - 1;
+	return json_take(t, ']') ? 0 : BULLA_EPARSE;
+}
+
+/* Have a member found by its name.  @return 0; BULLA_EPARSE where one of this name was found before. */
+static int know(struct import_json *j, const struct json_text *t, uint32_t number)
+{
+	struct member *m = &j->members[number];
+	bool decoded = is_decoded(j, m->name.p);
+	int name = json_name_number(&j->names, &m->name,
+				    decoded ? JSON_NAME_HEAD : (size_t) (t->end - m->name.p));
+	uint64_t bit = UINT64_C(1) << (name & (BITS - 1));
+
+	m->number = name;
+	if (name < 0) {
+		m->nature = json_name_nature(&m->name);
+		j->strangers++;
+	} else {
+		if (j->here[name / BITS] & bit)
+			return refuse(j, "a key that comes twice");
+		j->here[name / BITS] |= bit;
+		j->known[name] = number;
+		m->nature = j->names.at[name].nature;
+	}
+	if (m->nature == NAME_OF_REALTIME)
+		j->realtime = number + 1;
+	else if (m->nature == NAME_OF_MONOTONIC)
+		j->monotonic = number + 1;
+	return 0;
+}
+
+static int take_member(struct import_json *j, struct json_text *t)
+{
+	const uint8_t *decoded = t->decoded;
+	uint32_t number = j->n;
+	struct member *m = add_member(j);
+	uint8_t first;
+	int r;
+
+	if (!m)
+		return -ENOMEM;
+	if (json_peek(t) != '"')
+		return BULLA_EPARSE;
+	r = json_string(t, &m->name);
+	/* Only an escape can have made it. */
+	if (r >= 0 && t->decoded != decoded && memchr(m->name.p, '\0', m->name.n))
+		r = refuse(j, "a key with a NUL");
+	if (r >= 0 && !json_take(t, ':'))
+		r = BULLA_EPARSE;
+	if (r < 0)
+		return r;
+	first = json_peek(t);
+	if (first != '[') {
+		r = take_scalar(j, t, first, m);
+	} else {
+		t->p++;
+		r = take_list(j, t, number);
+	}
+	return r < 0 ? r : know(j, t, number);
+}
+
+static int compare_names(const void *a, const void *b)
+{
+	const struct json_slice *x = a, *y = b;
+	int r = memcmp(x->p, y->p, MIN_OF(x->n, y->n));
+
+	return r != 0 ? r : (x->n > y->n) - (x->n < y->n);
+}
+
+static uint32_t next_member(const struct import_json *j, uint32_t i)
+{
+	return i + 1 + (j->members[i].kind == LIST ? j->members[i].items : 0);
+}
+
+/* Those that are not known by number are few or long, or the line is strange. */
+static int check_strangers(struct import_json *j)
+{
+	struct json_slice *names;
+	uint32_t n = 0;
 	int r = 0;
 
-	/* What a name cannot be in the export format it cannot be in a journal. */
-	if (name_len == 0 || memchr(name, '=', name_len) || memchr(name, '\n', name_len) ||
-	    memchr(name, '\0', name_len)) {
-		append_field(to, IMPORT_OMITTED, STRLEN(IMPORT_OMITTED), name, name_len);
-		return 0;
-	}
-	if (!json_is_array(v) || is_bytes(v))
-		return append_value(to, name, name_len, v);
-	json_array_foreach(v, i, one)
-	{
-		/* Numbers here are bytes, or out of place. */
-		if (!json_is_string(one) && !json_is_array(one) && !json_is_null(one))
-			return BULLA_EPARSE;
-		r = append_value(to, name, name_len, one);
-		if (r < 0)
-			break;
-	}
+	names = reallocarray(NULL, j->strangers, sizeof *names);
+	if (!names)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < j->n; i = next_member(j, i))
+		if (j->members[i].number < 0)
+			names[n++] = j->members[i].name;
+	qsort(names, n, sizeof *names, compare_names);
+	for (uint32_t i = 1; i < n && r >= 0; i++)
+		if (compare_names(&names[i - 1], &names[i]) == 0)
+			r = refuse(j, "a key that comes twice");
+	free(names);
 	return r;
 }
 
-/* Times are what the parser behind this would stop at, and it does not know the line. */
-static bool is_time(const json_t *v, uint64_t max)
+static int read_object(struct import_json *j, struct json_text *t)
 {
-	uint64_t n;
+	int r = 0;
 
-	if (json_is_integer(v))
-		return json_integer_value(v) >= 0 && (uint64_t) json_integer_value(v) <= max;
-	return json_is_string(v) && json_string_length(v) <= DIGITS_MAX &&
-	       strlen(json_string_value(v)) == json_string_length(v) &&
-	       text_to_u64(json_string_value(v), &n) >= 0 && n <= max;
+	if (!json_take(t, '{'))
+		return json_peek(t) == '[' || json_peek(t) == '"' ? refuse(j, "no object")
+								  : BULLA_EPARSE;
+	if (!json_take(t, '}')) {
+		do {
+			r = take_member(j, t);
+			if (r < 0)
+				return r;
+		} while (json_take(t, ','));
+		if (!json_take(t, '}'))
+			return BULLA_EPARSE;
+	}
+	json_peek(t);
+	if (t->p != t->end)
+		return BULLA_EPARSE;
+	return j->strangers > 0 ? check_strangers(j) : 0;
 }
 
-static const char *check_times(const json_t *root)
+/* Times are what the parser behind this would stop at, and it does not know the line. */
+static bool is_time(const struct member *m, uint64_t max)
 {
-	const json_t *monotonic = json_object_get(root, "__MONOTONIC_TIMESTAMP");
+	char digits[DIGITS_MAX + 1];
+	uint64_t n;
 
-	if (!is_time(json_object_get(root, "__REALTIME_TIMESTAMP"), UINT64_MAX / 1000))
+	if ((m->kind != TEXT && m->kind != WORD) || m->value.n > DIGITS_MAX ||
+	    memchr(m->value.p, '\0', m->value.n))
+		return false;
+	memcpy(digits, m->value.p, m->value.n);
+	digits[m->value.n] = '\0';
+	return text_to_u64(digits, &n) >= 0 && n <= max;
+}
+
+static const char *check_times(const struct import_json *j)
+{
+	if (j->realtime == 0 || !is_time(&j->members[j->realtime - 1], UINT64_MAX / 1000))
 		return "no __REALTIME_TIMESTAMP, or none that is a time";
-	if (monotonic && !is_time(monotonic, UINT64_MAX))
+	if (j->monotonic > 0 && !is_time(&j->members[j->monotonic - 1], UINT64_MAX))
 		return "a __MONOTONIC_TIMESTAMP that is no time";
 	return NULL;
 }
+
+/* Writing: into room for all of it, and for COPY bytes more. */
+
+struct writer {
+	const struct import_json *j;
+	const uint8_t *line_end;
+	uint8_t *to;
+};
+
+/* Most are short: so many bytes at once as are never read beyond what there is. */
+static void put(struct writer *w, const uint8_t *p, uint32_t n, size_t readable)
+{
+	if (n <= COPY && readable >= COPY)
+		memcpy(w->to, p, COPY);
+	else
+		memcpy(w->to, p, n);
+	w->to += n;
+}
+
+/* The rest of a field: how its value begins is said by a byte that was written. */
+static void put_value(struct writer *w, const struct json_slice *s, bool lengthy)
+{
+	bool decoded = is_decoded(w->j, s->p);
+	uint64_t size = s->n;
+
+	/* Only an escape can have made a newline. */
+	if (lengthy || (decoded && memchr(s->p, '\n', s->n))) {
+		w->to[-1] = '\n';
+		memcpy(w->to, &size, sizeof size);
+		w->to += sizeof size;
+	}
+	put(w, s->p, s->n, decoded ? COPY : (size_t) (w->line_end - s->p));
+	*w->to++ = '\n';
+}
+
+static void put_omitted(struct writer *w, const struct json_slice *name)
+{
+	static const char omitted[] = IMPORT_OMITTED "=";
+
+	memcpy(w->to, omitted, STRLEN(omitted));
+	w->to += STRLEN(omitted);
+	put_value(w, name, false);
+}
+
+static void put_member(struct writer *w, const struct member *m)
+{
+	if (m->nature == NAME_OF_NOTHING) {
+		put_omitted(w, &m->name);
+		return;
+	}
+	for (uint32_t i = m->kind == LIST; i <= m->items; i++) {
+		if (m[i].kind == OMITTED) {
+			put_omitted(w, &m->name);
+			continue;
+		}
+		if (m->number >= 0) {
+			put(w, w->j->names.at[m->number].text, m->name.n + 1, FIELD_NAME_MAX + 1);
+		} else {
+			put(w, m->name.p, m->name.n, 0);
+			*w->to++ = '=';
+		}
+		put_value(w, &m[i].value, m[i].kind == BYTES);
+	}
+}
+
+/* The times are first. */
+static bool is_written_now(const struct member *m)
+{
+	return m->nature == NAME_OF_A_FIELD || m->nature == NAME_OF_NOTHING;
+}
+
+static size_t size_of(const struct import_json *j)
+{
+	size_t n = COPY;
+
+	for (uint32_t i = 0; i < j->n; i++)
+		n += j->members[i].name.n + j->members[i].value.n + FIELD_MORE;
+	return n;
+}
+
+static int write_entry(struct import_json *j, const uint8_t *line_end, struct buf *to)
+{
+	uint8_t *room = buf_room(to, size_of(j));
+	struct writer w = { j, line_end, room };
+
+	if (!room)
+		return -ENOMEM;
+	put_member(&w, &j->members[j->realtime - 1]);
+	if (j->monotonic > 0)
+		put_member(&w, &j->members[j->monotonic - 1]);
+	for (size_t i = 0; i < ELEMENTS(j->here); i++)
+		for (uint64_t left = j->here[i]; left != 0; left &= left - 1) {
+			const struct member *m =
+				&j->members[j->known[i * BITS + (size_t) __builtin_ctzll(left)]];
+
+			if (is_written_now(m))
+				put_member(&w, m);
+		}
+	for (uint32_t i = 0; i < j->n && j->strangers > 0; i = next_member(j, i))
+		if (j->members[i].number < 0 && is_written_now(&j->members[i]))
+			put_member(&w, &j->members[i]);
+	*w.to++ = '\n';
+	buf_add(to, (size_t) (w.to - room));
+	return 0;
+}
+
+/* Lines. */
 
 /* json-seq begins each text with a separator, json-sse with a word. */
 static void skip_framing(const uint8_t **line, size_t *n)
@@ -160,48 +456,56 @@ static void skip_framing(const uint8_t **line, size_t *n)
 static bool is_blank(const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (p[i] != ' ' && p[i] != '\t' && p[i] != '\r')
+		if (!json_is_space(p[i]))
 			return false;
 	return true;
 }
 
-int import_json_line(const uint8_t *line, size_t n, struct buf *to, char error[ERROR_SIZE])
+static int begin(struct import_json *j, size_t n)
 {
-	_cleanup_(json_freep) json_t *root = NULL;
-	size_t before = to->len, name_len;
-	const char *name, *wrong;
-	json_error_t e;
-	json_t *v;
-	int r = 0;
+	if (j->cap > MEMBERS_KEPT) {
+		free(j->members);
+		j->members = NULL;
+		j->cap = 0;
+	}
+	if (j->decoded.cap > SCRATCH_KEPT) {
+		buf_done(&j->decoded);
+		buf_done(&j->special);
+	}
+	j->n = j->strangers = j->realtime = j->monotonic = 0;
+	memset(j->here, 0, sizeof j->here);
+	j->wrong = NULL;
+	return n > UINT32_MAX / 2 || !buf_room(&j->decoded, n + COPY) ||
+			       !buf_room(&j->special, (n + JSON_SPECIALS_MORE) * sizeof(uint32_t))
+		       ? -ENOMEM
+		       : 0;
+}
+
+int import_json_line(struct import_json *j, const uint8_t *line, size_t n, struct buf *to,
+		     char error[ERROR_SIZE])
+{
+	struct json_text t;
+	int r;
 
 	skip_framing(&line, &n);
 	if (is_blank(line, n))
 		return 0;
-	root = json_loadb((const char *) line, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &e);
-	if (!root || !json_is_object(root)) {
-		/* The library's own words may quote the line, up to its control characters. */
-		snprintf(error, ERROR_SIZE, root ? "no object" : "no JSON at byte %d of the line",
-			 e.position);
-		return !root && json_error_code(&e) == json_error_out_of_memory ? -ENOMEM
-										: BULLA_EPARSE;
-	}
-	wrong = check_times(root);
-	if (wrong) {
-		snprintf(error, ERROR_SIZE, "%s", wrong);
+	r = begin(j, n);
+	if (r < 0)
+		return r;
+	r = json_begin(&t, line, n, (uint32_t *) (void *) j->special.data, j->decoded.data);
+	r = r < 0 ? refuse(j, "a line that is not UTF-8") : read_object(j, &t);
+	if (r == BULLA_EPARSE && j->wrong)
+		snprintf(error, ERROR_SIZE, "%s", j->wrong);
+	else if (r == BULLA_EPARSE)
+		snprintf(error, ERROR_SIZE, "no JSON at byte %zu of the line",
+			 (size_t) (t.p - line) + 1);
+	if (r < 0)
+		return r;
+	j->wrong = check_times(j);
+	if (j->wrong) {
+		snprintf(error, ERROR_SIZE, "%s", j->wrong);
 		return BULLA_EPARSE;
 	}
-	json_object_keylen_foreach(root, name, name_len, v)
-	{
-		r = append_values(to, name, name_len, v);
-		if (r < 0)
-			break;
-	}
-	if (r == BULLA_EPARSE)
-		snprintf(error, ERROR_SIZE, "a value that no journal has");
-	buf_char(to, '\n');
-	if (r >= 0 && to->bad)
-		r = -ENOMEM;
-	if (r < 0)
-		to->len = before;
-	return r;
+	return write_entry(j, line + n, to);
 }

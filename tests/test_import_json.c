@@ -37,6 +37,17 @@ static const struct {
 	{ "{" TIME ",\"M\":null}", TIME_OUT "__OMITTED=M\n\n" },
 	{ "{" TIME ",\"P\":6,\"T\":true,\"F\":false,\"N\":-1}",
 	  TIME_OUT "P=6\nT=true\nF=false\nN=-1\n\n" },
+	{ "{" TIME ",\"A\":-9223372036854775808,\"B\":9223372036854775807,\"C\":-0}",
+	  TIME_OUT "A=-9223372036854775808\nB=9223372036854775807\nC=-0\n\n" },
+	{ "{" TIME ",\"M\":[]}", TIME_OUT "M\n\0\0\0\0\0\0\0\0\n\n", 35 },
+	{ " { \"A\" : \"b\" ,\t\"B\" : [ 1 , 2 ] , " TIME "\r} ",
+	  TIME_OUT "A=b\nB\n\2\0\0\0\0\0\0\0\1\2\n\n", 41 },
+	{ "{" TIME ",\"M\":\"\\\"\\\\\\/\\b\\f\\r\\t\"}", TIME_OUT "M=\"\\/\b\f\r\t\n\n" },
+	{ "{" TIME ",\"\\u004d\":\"\\u00E9\\u20ac\\uD83D\\uDE00\"}",
+	  TIME_OUT "M=\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\n\n" },
+	{ "{\"__CURSOR\":\"s=1\",\"__SEQNUM\":\"1\",\"__MONOTONIC_TIMESTAMP\":\"2\"," TIME
+	  ",\"__OMITTED\":\"A\"}",
+	  TIME_OUT "__MONOTONIC_TIMESTAMP=2\n__OMITTED=A\n\n" },
 	{ "{" TIME ",\"\":\"x\",\"a=b\":\"x\"}", TIME_OUT "__OMITTED=\n__OMITTED=a=b\n\n" },
 	{ "{\"__REALTIME_TIMESTAMP\":18446744073709551}",
 	  "__REALTIME_TIMESTAMP=18446744073709551\n\n" },
@@ -48,6 +59,18 @@ static const struct {
 	{ "data:", "" },
 };
 
+/* By a reader that has not seen a line before. */
+static int turn(const uint8_t *line, size_t n, struct buf *to, char error[160])
+{
+	struct import_json *j = import_json_new();
+	int r;
+
+	cr_assert(j != NULL);
+	r = import_json_line(j, line, n, to, error);
+	import_json_free(j);
+	return r;
+}
+
 Test(import_json, a_line_becomes_its_entry)
 {
 	char error[160] = "";
@@ -58,7 +81,7 @@ Test(import_json, a_line_becomes_its_entry)
 		       len = strlen(good[i].line);
 		uint8_t *line = exact_copy(good[i].line, len);
 
-		cr_assert(eq(int, import_json_line(line, len, &to, error), 0), "%zu: %s", i, error);
+		cr_assert(eq(int, turn(line, len, &to, error), 0), "%zu: %s", i, error);
 		cr_assert(eq(sz, to.len, n), "%zu: %.*s", i, (int) to.len, to.data);
 		cr_assert(n == 0 || memcmp(to.data, good[i].want, n) == 0, "%zu: %.*s", i,
 			  (int) to.len, to.data);
@@ -86,6 +109,33 @@ static const char *const bad[] = {
 	"{" TIME ",\"__MONOTONIC_TIMESTAMP\":\"x\"}",
 	"{" TIME "," TIME "}",
 	"{" TIME ",\"A\":1,\"A\":2}",
+	"{" TIME ",\"A\":1,\"\\u0041\":2}",
+	"{" TIME ",\"__CURSOR\":1,\"__CURSOR\":2}",
+	"{" TIME ",\"A\":9223372036854775808}",
+	"{" TIME ",\"A\":-9223372036854775809}",
+	"{" TIME ",\"A\":01}",
+	"{" TIME ",\"A\":-}",
+	"{" TIME ",\"A\":+1}",
+	"{" TIME ",\"A\":1e2}",
+	"{" TIME ",\"A\":nul}",
+	"{" TIME ",\"A\":truex}",
+	"{" TIME ",\"A\":[1,]}",
+	"{" TIME ",\"A\":[01]}",
+	"{" TIME ",\"A\":[1,\"a\"]}",
+	"{" TIME ",\"A\":[\"a\",1]}",
+	"{" TIME ",\"A\":[\"a\",true]}",
+	"{" TIME ",\"A\":[\"a\"}",
+	"{" TIME ",}",
+	"{" TIME " \"A\":1}",
+	"{" TIME ",\"A\" 1}",
+	"{" TIME ",A:1}",
+	"{" TIME ",\"A\\u0000\":1}",
+	"{" TIME ",\"A\":\"\\x\"}",
+	"{" TIME ",\"A\":\"\\u12g4\"}",
+	"{" TIME ",\"A\":\"\\ud83d\\u0041\"}",
+	"{" TIME ",\"A\":\"\\ude00\"}",
+	"{" TIME ",\"A\":\"b\\\"}",
+	"{" TIME ",\"A\":\"b",
 	"{" TIME ",\"A\":{}}",
 	"{" TIME ",\"A\":1.5}",
 	"{" TIME ",\"A\":[256]}",
@@ -109,14 +159,113 @@ Test(import_json, what_is_none_is_refused)
 		char error[160] = "";
 
 		buf_str(&to, "before");
-		cr_expect(eq(int,
-			     import_json_line((const uint8_t *) bad[i], strlen(bad[i]), &to, error),
+		cr_expect(eq(int, turn((const uint8_t *) bad[i], strlen(bad[i]), &to, error),
 			     BULLA_EPARSE),
 			  "%s", bad[i]);
 		cr_expect(eq(sz, to.len, 6), "%s", bad[i]);
 		cr_expect(ne(str, error, (char *) ""), "%s", bad[i]);
 		buf_done(&to);
 	}
+}
+
+/* Strings of every length end where they end, wherever in the line they begin, and whatever ends them. */
+Test(import_json, a_string_ends_where_it_ends)
+{
+	static const char *const ends[] = { "", "\\n", "\\\\", "\\\"", "\\u0000", "\xc3\xa9" },
+				 *const out[] = { "", "\n", "\\", "\"", "\0", "\xc3\xa9" };
+	char error[160] = "";
+
+	for (size_t n = 0; n < 200; n++)
+		for (size_t k = 0; k < ELEMENTS(ends); k++) {
+			struct buf line = { 0 }, to = { 0 };
+			size_t more = k == 4 ? 1 : strlen(out[k]);
+			uint8_t *copy;
+
+			buf_str(&line, "{" TIME ",\"A\":\"");
+			for (size_t i = 0; i < n; i++)
+				buf_char(&line, (char) ('a' + i % 26));
+			buf_str(&line, ends[k]);
+			buf_str(&line, "\",\"B\":\"c\"}");
+			copy = exact_copy(line.data, line.len);
+			cr_assert(eq(int, turn(copy, line.len, &to, error), 0), "%zu %zu: %s", n, k,
+				  error);
+			cr_assert(memcmp(to.data + to.len - 6, "\nB=c\n\n", 6) == 0, "%zu %zu", n,
+				  k);
+			cr_assert(memcmp(to.data + to.len - 6 - more, out[k], more) == 0, "%zu %zu",
+				  n, k);
+			cr_assert(eq(sz, to.len,
+				     STRLEN(TIME_OUT "A=\nB=c\n\n") + n + more + 8 * (k == 1)),
+				  "%zu %zu", n, k);
+			buf_done(&line);
+			buf_done(&to);
+			free(copy);
+		}
+}
+
+/* Whatever order a line has them in. */
+Test(import_json, names_come_in_the_order_in_which_they_were_seen)
+{
+	static const char *const lines[] = {
+		"{\"A\":\"1\",\"CONTAINER_NAME_LONG\":\"2\"," TIME "}",
+		"{\"B\":\"3\"," TIME ",\"CONTAINER_NAME_LONG\":\"2\",\"A\":\"1\"}",
+		"{\"CONTAINER_NAME_LONX\":\"4\"," TIME ",\"B\":\"3\",\"A\":\"1\"}",
+	};
+	static const char want[] = TIME_OUT "A=1\nCONTAINER_NAME_LONG=2\n\n" TIME_OUT
+					    "A=1\nCONTAINER_NAME_LONG=2\nB=3\n\n" TIME_OUT
+					    "A=1\nB=3\nCONTAINER_NAME_LONX=4\n\n";
+	struct import_json *j = import_json_new();
+	struct buf to = { 0 };
+	char error[160] = "";
+
+	for (size_t i = 0; i < ELEMENTS(lines); i++)
+		cr_assert(eq(int,
+			     import_json_line(j, (const uint8_t *) lines[i], strlen(lines[i]), &to,
+					      error),
+			     0));
+	buf_char(&to, '\0');
+	cr_assert(eq(str, (char *) to.data, (char *) want));
+	buf_done(&to);
+	import_json_free(j);
+}
+
+/* More names than are known by number, and longer ones, are fields like others, and found when they come twice. */
+Test(import_json, many_and_long_names)
+{
+	struct import_json *j = import_json_new();
+	struct buf line = { 0 }, to = { 0 };
+	char error[160] = "", name[400];
+
+	buf_str(&line, "{" TIME);
+	for (int i = 0; i < 2000; i++)
+		buf_printf(&line, ",\"NAME_THAT_IS_NOT_SHORT_%d\":\"%d\"", i, i);
+	memset(name, 'A', sizeof name);
+	buf_printf(&line, ",\"%.255s\":\"at\",\"%.256s\":\"above\"", name, name);
+	for (int i = 0; i < 2; i++) {
+		buf_char(&line, '}');
+		cr_assert(eq(int, import_json_line(j, line.data, line.len, &to, error), 0), "%s",
+			  error);
+		line.len--;
+	}
+	cr_assert(memmem(to.data, to.len, "\nNAME_THAT_IS_NOT_SHORT_0=0\n", 28) != NULL);
+	cr_assert(memmem(to.data, to.len, "\nNAME_THAT_IS_NOT_SHORT_1999=1999\n", 34) != NULL);
+	cr_assert(memmem(to.data, to.len, "A=above\n\n", 9) != NULL);
+	to.len = 0;
+	for (int i = 0; i < 3; i++) {
+		size_t before = line.len;
+
+		if (i < 2)
+			buf_printf(&line, ",\"NAME_THAT_IS_NOT_SHORT_%d\":1}", i * 1999);
+		else
+			buf_printf(&line, ",\"%.256s\":1}", name);
+		cr_assert(eq(int, import_json_line(j, line.data, line.len, &to, error),
+			     BULLA_EPARSE));
+		cr_assert(eq(str, error, (char *) "a key that comes twice"));
+		cr_assert(eq(sz, to.len, 0));
+		line.len = before;
+	}
+	buf_done(&line);
+	buf_done(&to);
+	import_json_free(j);
 }
 
 Test(import_json, lists_within_lists_have_a_bottom)
@@ -127,7 +276,7 @@ Test(import_json, lists_within_lists_have_a_bottom)
 	buf_str(&line, "{" TIME ",\"A\":");
 	for (int i = 0; i < 1 << 20; i++)
 		buf_char(&line, '[');
-	cr_expect(eq(int, import_json_line(line.data, line.len, &to, error), BULLA_EPARSE));
+	cr_expect(eq(int, turn(line.data, line.len, &to, error), BULLA_EPARSE));
 	buf_done(&line);
 	buf_done(&to);
 }
