@@ -15,7 +15,6 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/http_client.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/span.h"
@@ -24,6 +23,7 @@
 #include "query/follow.h"
 #include "query/local.h"
 #include "query/pager.h"
+#include "query/remote.h"
 #include "query/request.h"
 #include "query/when.h"
 
@@ -228,7 +228,7 @@ static int on_option(struct asked *a, int c, int argc, char **argv)
 		return 0;
 	case 'A':
 		a->at = optarg;
-		return command_check_at(optarg);
+		return 0;
 	case 's':
 		a->state = optarg;
 		return 0;
@@ -434,40 +434,17 @@ static int ask_here(struct asked *a)
 	return r < 0 || whole ? r : BULLA_ECORRUPT;
 }
 
-static int ask_there(struct asked *a)
+static int ask_there(struct asked *a, const char *name)
 {
-	_cleanup_(http_client_freep) struct http_client *client = NULL;
-	_cleanup_buf_ struct buf url = { 0 }, query = { 0 };
-	struct http_request q = { .method = "GET", .write = write_out, .text_max = 64 << 10 };
-	struct http_answer answer = { 0 };
-	size_t n = strlen(a->at);
-	int r;
+	_cleanup_buf_ struct buf path = { 0 }, query = { 0 };
 
-	while (n > 0 && a->at[n - 1] == '/')
-		n--;
 	request_url(&a->request, &query);
-	buf_append(&url, a->at, n);
-	buf_str(&url, a->request.follow ? "/v1/tail?" : "/v1/query?");
-	buf_append(&url, query.data, query.len);
-	buf_char(&url, '\0');
-	if (url.bad || query.bad)
+	buf_str(&path, a->request.follow ? "/v1/tail?" : "/v1/query?");
+	buf_append(&path, query.data, query.len);
+	buf_char(&path, '\0');
+	if (path.bad || query.bad)
 		return log_error_code(-ENOMEM, "%s", a->at);
-	q.url = (const char *) url.data;
-	r = http_client_new(&client);
-	if (r >= 0)
-		r = http_client_do(client, &q, &answer);
-	if (r == -EPIPE && answer.status == 200 && a->request.follow)
-		r = log_error_code(r, "the aggregator at %s went away", a->at);
-	else if (r < 0)
-		log_error_code(r, "cannot ask %s", a->at);
-	else if (answer.status != 200)
-		log_error("%s answers %ld: %.*s", a->at, answer.status,
-			  (int) MIN_OF(answer.text.len, (size_t) 500),
-			  answer.text.len ? (const char *) answer.text.data : "");
-	if (r >= 0 && answer.status != 200)
-		r = -EIO;
-	buf_done(&answer.text);
-	return r;
+	return remote_get(name, a->at, (const char *) path.data, a->request.follow);
 }
 
 static bool wants_colour(void)
@@ -496,7 +473,7 @@ static int run(struct asked *a, const char *command, int argc, char **argv)
 	a->request.output.colour = wants_colour();
 	if (!a->no_pager && !a->request.follow)
 		pager_open(&pager);
-	r = a->at ? ask_there(a) : ask_here(a);
+	r = a->at ? ask_there(a, argv[0]) : ask_here(a);
 	pager_close(&pager);
 	return r < 0 ? EXIT_USAGE : 0;
 }

@@ -12,13 +12,13 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "base/http_client.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "bulla/error.h"
 #include "query/commands.h"
 #include "query/local.h"
+#include "query/remote.h"
 #include "store/gaps.h"
 #include "store/receipts.h"
 #include "store/segment/set.h"
@@ -367,41 +367,6 @@ static int status_here(const char *option)
 	return r < 0 ? EXIT_USAGE : 0;
 }
 
-static int to_stdout(void *arg, const void *data, size_t n)
-{
-	(void) arg;
-	return io_write(1, data, n);
-}
-
-static int status_there(const char *at)
-{
-	_cleanup_(http_client_freep) struct http_client *client = NULL;
-	struct http_answer answer = { 0 };
-	char url[2048];
-	size_t n = strlen(at);
-	int r;
-
-	while (n > 0 && at[n - 1] == '/')
-		n--;
-	if (snprintf(url, sizeof url, "%.*s/v1/status", (int) n, at) >= (int) sizeof url)
-		return EXIT_USAGE;
-	r = http_client_new(&client);
-	if (r >= 0)
-		r = http_client_do(client,
-				   &(struct http_request){ .method = "GET",
-							   .url = url,
-							   .write = to_stdout,
-							   .timeout_s = 30,
-							   .text_max = 64 << 10 },
-				   &answer);
-	if (r < 0)
-		log_error_code(r, "cannot ask %s", at);
-	else if (answer.status != 200)
-		log_error("%s answers %ld", at, answer.status);
-	buf_done(&answer.text);
-	return r < 0 || answer.status != 200 ? EXIT_USAGE : 0;
-}
-
 int command_status(int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -433,7 +398,7 @@ int command_status(int argc, char **argv)
 		log_usage("%s is too much", argv[optind]);
 		return EXIT_USAGE;
 	}
-	if (at && command_check_at(at) < 0)
-		return EXIT_USAGE;
-	return at ? status_there(at) : status_here(state);
+	if (at)
+		return remote_get("bulla status", at, "/v1/status", false) < 0 ? EXIT_USAGE : 0;
+	return status_here(state);
 }

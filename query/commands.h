@@ -18,7 +18,4 @@ int command_status(int argc, char **argv);
 
 enum { EXIT_USAGE = 2 };
 
-/** Whether an aggregator can be asked at this address; says why not.  @return 0 or -EINVAL, -ENOMEM. */
-int command_check_at(const char *url);
-
 #endif

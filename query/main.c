@@ -2,14 +2,11 @@
 
 /** bulla-query: the commands that read.  argv[0] says which. */
 
-#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/attr.h"
-#include "base/http_client.h"
-#include "base/log.h"
 #include "query/commands.h"
 
 static const struct {
@@ -24,18 +21,6 @@ static const struct {
 	{ "prove", command_prove },
 	{ "verify-proof", command_verify_proof },
 };
-
-int command_check_at(const char *url)
-{
-	const char *why;
-	int r = http_client_check_url(url, &why);
-
-	if (r == -EINVAL)
-		log_usage("--at %s: %s", url, why);
-	else if (r < 0)
-		log_error_code(r, "--at %s", url);
-	return r;
-}
 
 int main(int argc, char **argv)
 {
