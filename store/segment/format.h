@@ -42,8 +42,8 @@ enum block_kind {
 enum {
 	SEGMENT_HEADER_SIZE = 8 + 4 + 4,
 	SEGMENT_TRAILER_SIZE = 8 + 4 + 4 + 4 + 8,
-	GROUP_ROWS = 64 << 10, /* a group ends with the commit that fills it */
-	GROUP_BYTES = 8 << 20,
+	GROUP_ROWS = 128 << 10, /* a group ends with the commit that fills it */
+	GROUP_BYTES = 16 << 20,
 	GROUP_ROWS_MAX = 1 << 22, /* what one commit may add to that, and then some */
 	GROUP_BLOCKS_MAX = 1 << 14,
 	GROUP_SIZE_MAX = 256 << 20, /* of all blocks of a group, raw */

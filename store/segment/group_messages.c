@@ -360,7 +360,7 @@ static int decode_numbers(struct variable_column *c, uint8_t kind, uint32_t rows
 }
 
 /* What was packed into fixed bytes must have as many. */
-static bool has_size(uint8_t kind, const struct text *t)
+bool group_has_size(uint8_t kind, const struct text *t)
 {
 	return kind == VARIABLE_IPV4 ? t->len == 4 : kind != VARIABLE_UUID || t->len == 16;
 }
@@ -378,7 +378,7 @@ static int decode_texts(struct variable_column *c, uint8_t kind, uint32_t rows, 
 		return -ENOMEM;
 	error = strings_decode(r, rows, c->texts);
 	for (uint32_t i = 0; error >= 0 && i < rows; i++)
-		if (!has_size(kind, &c->texts[i]))
+		if (!group_has_size(kind, &c->texts[i]))
 			return BULLA_ECORRUPT;
 	return error;
 }
@@ -409,143 +409,4 @@ int group_need_column(struct segment_group *g, struct group_template *t, unsigne
 		c->damaged = segment_is_damage(error);
 	}
 	return error;
-}
-
-/* Messages. */
-
-void group_put_digits(const struct variable_column *c, uint64_t v, struct buf *to)
-{
-	uint8_t digits[24], *at = digits + sizeof digits;
-	unsigned n = 0;
-
-	do
-		*--at = (uint8_t) ('0' + v % 10);
-	while (++n < 20 && (v /= 10) > 0);
-	if (c->form == DIGITS_PREFIXED) {
-		at++;
-		n--;
-	}
-	for (; c->form == DIGITS_WIDTH && n < c->width; n++)
-		*--at = '0';
-	buf_append(to, at, n);
-}
-
-static int put_time(const struct segment_group *g, const struct slot *slot,
-		    const struct variable_column *c, uint64_t v, uint32_t row, struct buf *to)
-{
-	uint64_t unit = NS_PER_S / timetext_per_second(&slot->form);
-	uint8_t *at = buf_room(to, TIMETEXT_SIZE_MAX);
-	size_t n;
-
-	if (!at)
-		return -ENOMEM;
-	if (c->form == TIME_TO_ENTRY)
-		v = g->time[row] / unit - unzigzag(v);
-	n = timetext_write(&slot->form, v, at);
-	buf_add(to, n);
-	return n > 0 ? 0 : BULLA_ECORRUPT;
-}
-
-static void put_halves(const struct text *t, uint8_t kind, struct buf *to)
-{
-	const char *digits = kind == VARIABLE_HEX_UPPER ? "0123456789ABCDEF" : "0123456789abcdef";
-	uint8_t *at = buf_room(to, 2 * (size_t) t->len + 4);
-	size_t n = 0;
-
-	if (!at)
-		return;
-	for (uint32_t i = 0; i < t->len; i++) {
-		if (kind == VARIABLE_UUID && (i == 4 || i == 6 || i == 8 || i == 10))
-			at[n++] = '-';
-		at[n++] = (uint8_t) digits[t->p[i] >> 4];
-		at[n++] = (uint8_t) digits[t->p[i] & 15];
-	}
-	buf_add(to, n);
-}
-
-static uint8_t *put_octet(uint8_t *at, uint8_t v)
-{
-	if (v >= 100)
-		*at++ = (uint8_t) ('0' + v / 100);
-	if (v >= 10)
-		*at++ = (uint8_t) ('0' + v / 10 % 10);
-	*at++ = (uint8_t) ('0' + v % 10);
-	return at;
-}
-
-static void put_address(const uint8_t *p, struct buf *to)
-{
-	uint8_t *from = buf_room(to, 16), *at = from;
-
-	if (!from)
-		return;
-	for (unsigned i = 0; i < 4; i++) {
-		at = put_octet(at, p[i]);
-		*at++ = '.';
-	}
-	buf_add(to, (size_t) (at - from) - 1);
-}
-
-int group_put_packed(uint8_t kind, const struct text *t, struct buf *to)
-{
-	if (!has_size(kind, t))
-		return BULLA_ECORRUPT;
-	if (kind == VARIABLE_IPV4)
-		put_address(t->p, to);
-	else
-		put_halves(t, kind, to);
-	return 0;
-}
-
-static int put_text(const struct variable_column *c, uint8_t kind, const struct text *t,
-		    struct buf *to)
-{
-	if (stream_of(kind) == STREAM_PACKED && c->form == PACKED_HALVES)
-		return group_put_packed(kind, t, to);
-	buf_append(to, t->p, t->len);
-	return 0;
-}
-
-int group_variable(const struct segment_group *g, const struct group_template *t, unsigned i,
-		   uint32_t row, struct buf *to)
-{
-	const struct slot *slot = &t->template->slots[i];
-	const struct variable_column *c = &t->columns[i];
-	uint32_t at = g->ordinal[row];
-
-	if (slot->kind == VARIABLE_TIME)
-		return put_time(g, slot, c, c->numbers[at], row, to);
-	if (slot->kind != VARIABLE_DIGITS)
-		return put_text(c, slot->kind, &c->texts[at], to);
-	group_put_digits(c, c->numbers[at], to);
-	return 0;
-}
-
-int group_message(struct segment_group *g, uint32_t row, struct buf *to)
-{
-	size_t from = to->len;
-	struct group_template *t;
-	int r = 0;
-
-	if (g->template_of[row] == 0) {
-		r = group_need_whole(g);
-		if (r >= 0)
-			buf_append(to, g->whole[g->ordinal[row]].p, g->whole[g->ordinal[row]].len);
-		return r;
-	}
-	t = &g->templates[g->template_of[row] - 1];
-	for (unsigned i = 0; r >= 0 && i < t->template->n; i++) {
-		const struct slot *slot = &t->template->slots[i];
-
-		r = group_need_column(g, t, i);
-		buf_append(to, slot->before.p, slot->before.len);
-		if (r >= 0)
-			r = group_variable(g, t, i, row, to);
-		/* A few bytes of a file can promise very many. */
-		if (r >= 0 && to->len - from > ENTRY_SIZE_MAX)
-			r = BULLA_ECORRUPT;
-	}
-	if (r >= 0)
-		buf_append(to, t->template->rest.p, t->template->rest.len);
-	return r;
 }

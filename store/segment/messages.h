@@ -45,7 +45,7 @@ static inline bool has_stamp(uint8_t kind)
 
 enum {
 	TEMPLATES_MAX = 1 << 20, /* of a segment */
-	PART_SIZE = 1 << 20,	 /* after which a stream is cut before the next column */
+	PART_SIZE = 256 << 10,	 /* after which a stream is cut before the next column */
 	ROWS_MIN = 2,		 /* of a template in a group; rarer messages are kept whole */
 };
 

@@ -2,9 +2,15 @@
 #ifndef BULLA_STORE_SEGMENT_READER_INTERNAL_H
 #define BULLA_STORE_SEGMENT_READER_INTERNAL_H
 
-/** What the halves of the reader share: segment.c opens, group.c reads rows, group_messages.c their messages. */
+/**
+ * What the parts of the reader share: segment.c opens, group.c reads rows, group_messages.c the columns of their messages, of which
+ * group_text.c makes text.
+ */
 
 #include "store/segment/segment.h"
+
+/** So many bytes behind a block may be read; they mean nothing. */
+enum { BLOCK_SLACK = 16 };
 
 /** Read, check and unpack a block; the caller frees `*ret`. */
 _must_check_ int block_read(int fd, const struct block_ref *ref, struct block_scratch *scratch,
@@ -20,6 +26,8 @@ _must_check_ int group_read_block(struct segment_group *g, enum block_kind kind,
 void group_put_digits(const struct variable_column *c, uint64_t v, struct buf *to);
 /** Append the text of a value that is packed: an address, a uuid, halves of bytes.  @return 0 or BULLA_ECORRUPT. */
 _must_check_ int group_put_packed(uint8_t kind, const struct text *t, struct buf *to);
+/** Whether a value is as long as its kind is. */
+bool group_has_size(uint8_t kind, const struct text *t);
 void group_messages_close(struct segment_group *g);
 
 #endif

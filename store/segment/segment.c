@@ -85,7 +85,7 @@ int block_read(int fd, const struct block_ref *ref, struct block_scratch *scratc
 	scratch->at = ref->offset;
 	if (ref->raw > BLOCK_SIZE_MAX || ref->stored > ref->raw)
 		return BULLA_ELIMIT;
-	raw = malloc(MAX_OF(ref->raw, 1u));
+	raw = malloc((size_t) ref->raw + BLOCK_SLACK);
 	buf_clear(&scratch->stored);
 	stored = packed ? buf_room(&scratch->stored, ref->stored) : raw;
 	if (!raw || !stored)

@@ -134,6 +134,7 @@ struct group_template {
 	uint32_t number; /* of the segment */
 	uint32_t rows;
 	struct variable_column *columns; /* among the group's */
+	bool ready;			 /* all of them are there */
 };
 
 /** What reading blocks goes with; reused from block to block. */
