@@ -22,13 +22,14 @@
 #include "store/segment/damaged.h"
 #include "store/segment/merge.h"
 #include "store/segment/replace.h"
+#include "store/segment/writer.h"
 #include "store/verify.h"
 #include "tests/builder.h"
 #include "tests/packing.h"
 
 Suite(damaged);
 
-enum { COMMITS = 9, LINES = 12, BULK = 3 << 20 };
+enum { COMMITS = 9, LINES = 12, BULK = 192 << 10, IN_A_GROUP = 3 };
 
 static struct builder host;
 static char path[512], file[800];
@@ -41,6 +42,7 @@ static void make_host(void)
 	static char bulk[BULK];
 	uint64_t dice = 1;
 
+	segment_group_bytes = IN_A_GROUP * BULK;
 	snprintf(path, sizeof path, "%s/host", tempdir());
 	builder_init(&host, path, (struct kes_params){ 2, 3 });
 	builder_open(&host, "web");

@@ -296,7 +296,7 @@ static int await_tenant(struct segment_builder *b, const struct sealed_commit *c
 	if (r < 0)
 		return r;
 	h->made.end = c->commit.number + 1;
-	return h->awaited_entries >= GROUP_ROWS || h->awaited_bytes >= GROUP_BYTES
+	return h->awaited_entries >= GROUP_ROWS || h->awaited_bytes >= segment_group_bytes
 		       ? take_awaited(b, h)
 		       : 0;
 }

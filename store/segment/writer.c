@@ -15,6 +15,8 @@
 #include "base/room.h"
 #include "bulla/error.h"
 
+uint64_t segment_group_bytes = GROUP_BYTES;
+
 int segment_writer_open(struct segment_writer *w, int dirfd, const char *name, int level)
 {
 	static const uint8_t header[SEGMENT_HEADER_SIZE] = SEGMENT_MAGIC;
@@ -408,6 +410,7 @@ int segment_writer_flush(struct segment_writer *w)
 
 int segment_writer_end_commit(struct segment_writer *w)
 {
-	return w->rows.n_rows >= GROUP_ROWS || w->rows.bytes.len >= GROUP_BYTES ? writer_group(w)
-										: 0;
+	return w->rows.n_rows >= GROUP_ROWS || w->rows.bytes.len >= segment_group_bytes
+		       ? writer_group(w)
+		       : 0;
 }

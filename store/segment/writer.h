@@ -23,6 +23,9 @@
 #include "store/segment/staging.h"
 #include "store/tail_reader.h"
 
+/** A group ends with the commit that brings it to so many bytes of entries; tests make it small. */
+extern uint64_t segment_group_bytes;
+
 /** A journal of the segment; what it points to must live until segment_writer_finish(). */
 struct segment_source {
 	struct id id, boot;
