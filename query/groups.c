@@ -294,9 +294,13 @@ static int order_run(struct group_run *run)
 static int add_run(const struct opening *o, struct judged_group *u, uint32_t first, uint32_t end)
 {
 	const struct group_batch *last = &u->group.batches[end - 1];
-	struct group_run *run = calloc(1, sizeof *run);
+	uint32_t from = u->group.batches[first].first_row, to = last->first_row + last->entries;
+	struct group_run *run;
 	int r = 0;
 
+	if (!judged_any(u, from, to))
+		return 0;
+	run = calloc(1, sizeof *run);
 	if (!run)
 		return -ENOMEM;
 	u->users++;
@@ -310,8 +314,8 @@ static int add_run(const struct opening *o, struct judged_group *u, uint32_t fir
 		.journal = &u->group.segment->journals[last->journal],
 		.first_batch = first,
 		.end_batch = end,
-		.from = u->group.batches[first].first_row,
-		.to = last->first_row + last->entries,
+		.from = from,
+		.to = to,
 		.tally = o->tally,
 		.backward = o->backward,
 	};

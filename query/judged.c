@@ -161,6 +161,20 @@ void judged_let_go(struct judged_group *u)
 	free(u);
 }
 
+bool judged_any(const struct judged_group *u, uint32_t from, uint32_t to)
+{
+	for (uint32_t at = from, n; at < to; at += n) {
+		uint64_t bits = (u->yes[at / 64] | u->maybe[at / 64]) >> (at % 64);
+
+		n = MIN_OF(64 - at % 64, to - at);
+		if (n < 64)
+			bits &= (UINT64_C(1) << n) - 1;
+		if (bits != 0)
+			return true;
+	}
+	return false;
+}
+
 void judged_settle(struct judged_group *u, uint32_t row, bool matches)
 {
 	u->maybe[row / 64] &= ~(UINT64_C(1) << (row % 64));
