@@ -42,9 +42,9 @@ static inline void judged_let_gop(struct judged_group **u)
 		judged_let_go(*u);
 }
 
-/** What was found out about a row of which only the entry itself can tell. */
 /** Whether any of the rows [from, to) may match. */
 bool judged_any(const struct judged_group *u, uint32_t from, uint32_t to);
+/** What was found out about a row of which only the entry itself can tell. */
 void judged_settle(struct judged_group *u, uint32_t row, bool matches);
 /** Read all that entries are made of, where most match; what cannot be read is left to who shows them. */
 _must_check_ int judged_prepare(struct judged_group *u);
