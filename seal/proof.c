@@ -15,7 +15,7 @@
 
 static const char first_line[] = "c2sp.org/tlog-proof@v1\n";
 
-enum { FORMAT = 1 };
+enum { FORMAT = 1, STATEMENT_SIZE_MIN = 36 /* a context without fields */ };
 
 /* Extra. */
 
@@ -90,7 +90,7 @@ static struct span rd_statements(struct rd *r, uint32_t *ret_n)
 	uint64_t n = rd_varint(r);
 	const uint8_t *from = r->p;
 
-	r->bad |= n > r->left;
+	r->bad |= n > r->left / STATEMENT_SIZE_MIN;
 	for (uint64_t i = 0; !r->bad && i < n; i++)
 		rd_span(r);
 	*ret_n = (uint32_t) n;

@@ -18,6 +18,8 @@ struct proved_entries {
 	uint32_t *context;   /* owned: of each, its number */
 	struct hash *leaves; /* owned */
 	uint32_t n;
+	bool only; /* keep the statement of the entry at `place` alone */
+	uint32_t place;
 	struct contexts contexts;
 	struct buf put; /* what a proof points to */
 	struct buf put_contexts;

@@ -184,7 +184,12 @@ static int prove_entries(struct proving *p, const struct batch *b)
 	p->proof.entries = p->proof.contexts = (struct span){ 0 };
 	if (p->proof.extent == PROOF_BATCH)
 		return 0;
+	p->entries.only = p->proof.extent == PROOF_ENTRY;
+	p->entries.place = p->proof.place;
 	r = proved_entries_find(&p->entries, p->state, p->segments, b);
+	if (r == BULLA_ELIMIT)
+		return no(p, r,
+			  "its batch is too large for one proof; single entries can be proved");
 	if (r < 0)
 		return r == -ENOMEM ? r : no(p, r, "its batch cannot be read");
 	root = tree_root(p->entries.leaves, b->entries);

@@ -24,7 +24,12 @@ void proved_entries_done(struct proved_entries *e)
 
 static int begin(struct proved_entries *e, const struct batch *b)
 {
+	bool only = e->only;
+	uint32_t place = e->place;
+
 	proved_entries_done(e);
+	e->only = only;
+	e->place = place;
 	e->end = reallocarray(NULL, b->entries, sizeof *e->end);
 	e->context = reallocarray(NULL, b->entries, sizeof *e->context);
 	e->leaves = reallocarray(NULL, b->entries, sizeof *e->leaves);
@@ -51,9 +56,10 @@ static int add(struct proved_entries *e, const struct batch *b, const uint8_t *s
 	size_t size;
 	uint8_t *at;
 
-	if (e->n == b->entries || context >= e->contexts.n ||
-	    e->bytes.len > (size_t) 8 * BATCH_SIZE_MAX)
+	if (e->n == b->entries || context >= e->contexts.n)
 		return BULLA_ECORRUPT;
+	if (e->bytes.len > (size_t) 8 * BATCH_SIZE_MAX)
+		return BULLA_ELIMIT;
 	entry->context = e->contexts.at[context].hash;
 	entry->flags |= b->recovered ? ENTRY_RECOVERED : 0;
 	salts_of(&salts, seed, b->batch_no);
@@ -66,8 +72,10 @@ static int add(struct proved_entries *e, const struct batch *b, const uint8_t *s
 	entry_encode(entry, salt, &w);
 	if (w.bad)
 		return BULLA_ECORRUPT;
-	buf_add(&e->bytes, w.len);
 	e->leaves[e->n] = tree_leaf(at, w.len);
+	/* Of the others the hash is all that is needed. */
+	if (!e->only || e->n == e->place)
+		buf_add(&e->bytes, w.len);
 	e->context[e->n] = context;
 	e->end[e->n++] = e->bytes.len;
 	return 0;
