@@ -44,10 +44,20 @@ static struct key_state take_state(struct key_state *from)
 	return s;
 }
 
-/* A slot is built in locked memory: it is all secrets. */
-static uint8_t *slot_build(uint64_t sequence, const struct key_state *s)
+/* Room for a slot, which is all secrets: locked, or none.  sodium_malloc() keeps silent when it cannot lock. */
+static uint8_t *slot_new(void)
 {
 	uint8_t *slot = sodium_init() < 0 ? NULL : sodium_malloc(SLOT_SIZE);
+
+	if (!slot || sodium_mlock(slot, SLOT_SIZE) == 0)
+		return slot;
+	sodium_free(slot);
+	return NULL;
+}
+
+static uint8_t *slot_build(uint64_t sequence, const struct key_state *s)
+{
+	uint8_t *slot = slot_new();
 	struct hash sum;
 	struct wr w;
 
@@ -248,7 +258,7 @@ int keyfile_open_fd(struct keyfile *f, int fd, struct key_state *ret)
 
 	if (r < 0)
 		return r;
-	slot = sodium_init() < 0 ? NULL : sodium_malloc(SLOT_SIZE);
+	slot = slot_new();
 	if (!slot)
 		return -ENOMEM;
 	r = read_newest(fd, slot, &f->sequence, ret);

@@ -42,7 +42,8 @@ struct recovery {
 	int64_t mono_offset;
 	uint64_t next; /* seq */
 	bool begun;
-	uint64_t from; /* offset of the first unsealed frame */
+	uint64_t
+		from; /* offset behind the last sealed batch: contexts and seeds may be unsynced, too */
 	struct buf raw;
 };
 
@@ -83,7 +84,7 @@ static int take_rows(struct recovery *v, const struct tail_rows *rows)
 	return 0;
 }
 
-static int on_rows(struct recovery *v, const struct tail_rows *rows, uint64_t offset)
+static int on_rows(struct recovery *v, const struct tail_rows *rows)
 {
 	const struct ledger_journal *j = v->journal;
 	const uint8_t *seed;
@@ -99,7 +100,6 @@ static int on_rows(struct recovery *v, const struct tail_rows *rows, uint64_t of
 			return BULLA_ECORRUPT;
 		batchroot_begin(&v->root, seed, j->batches, true);
 		v->begun = true;
-		v->from = offset;
 	}
 	return take_rows(v, rows);
 }
@@ -121,12 +121,15 @@ static int read_unsealed(struct recovery *v)
 	v->next = v->tail.header.first_seq;
 	v->mono_offset = v->journal->mono_offset;
 	while ((r = tail_reader_next(&v->tail, &item)) > 0) {
+		if (item.type == TAIL_HOLE ||
+		    (item.type == TAIL_BATCH && item.batch.batch_no < v->journal->batches))
+			v->from = v->tail.frames.offset;
 		if (item.type == TAIL_BATCH)
 			v->mono_offset = item.batch.mono_offset;
 		else if (item.type == TAIL_HOLE)
 			r = on_hole(v, &item.hole);
 		else
-			r = on_rows(v, &item.rows, item.offset);
+			r = on_rows(v, &item.rows);
 		if (r < 0)
 			return r;
 	}

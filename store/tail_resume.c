@@ -90,8 +90,6 @@ static int replay_item(struct tail_writer *t, const struct tail_item *item, uint
 	/* A batch is a whole number of frames. */
 	if (rows->first_seq < entries)
 		return BULLA_ECORRUPT;
-	if (t->durable == 0)
-		t->durable = item->offset;
 	if (batchroot_count(&t->open) == 0) {
 		if (!seeds_of(&t->seeds, t->batch_no))
 			return BULLA_ECORRUPT;
@@ -102,10 +100,15 @@ static int replay_item(struct tail_writer *t, const struct tail_item *item, uint
 
 static int replay(struct tail_writer *t, struct tail_reader *reader, uint64_t entries)
 {
+	uint64_t batches = t->batch_no;
 	struct tail_item item;
 	int r;
 
 	while ((r = tail_reader_next(reader, &item)) > 0) {
+		/* What lies before was synced when its last batch was cut, contexts and seeds as well. */
+		if (item.type == TAIL_HOLE ||
+		    (item.type == TAIL_BATCH && item.batch.batch_no < batches))
+			t->durable = reader->frames.offset;
 		/* The reader owns them while it reads; they are ours between its steps. */
 		t->contexts = reader->contexts;
 		t->seeds = reader->seeds;
@@ -158,6 +161,12 @@ static int open_end(struct tail_writer *t, int dirfd, const char *name)
 	return 0;
 }
 
+/* Nothing but what tail_create() has made durable. */
+static bool is_fresh(const struct tail_writer *t)
+{
+	return t->next_seq == t->header.first_seq && t->contexts.n == 1 && t->seeds.n == 1;
+}
+
 int tail_writer_open(struct tail_writer *t, int dirfd, const struct id *journal, uint64_t batches,
 		     uint64_t entries)
 {
@@ -191,8 +200,11 @@ int tail_writer_open(struct tail_writer *t, int dirfd, const struct id *journal,
 		if (r >= 0)
 			tail_writer_begin_batch(t);
 	}
-	/* What the last writer left may never have been synced, or in vain; none of it is to be sealed before it is. */
-	if (r >= 0 && t->durable > 0) {
+	/*
+	 * What the last writer left may never have been synced, or in vain; none of it is to be sealed, nor anything that needs it,
+	 * before it is.
+	 */
+	if (r >= 0 && t->durable < t->end && !is_fresh(t)) {
 		t->suspect = true;
 		r = tail_writer_make_durable(t);
 	}

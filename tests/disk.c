@@ -249,35 +249,46 @@ int linkat(int old_dirfd, const char *old, int new_dirfd, const char *new, int f
 	return r;
 }
 
+/* Keep what is about to lose its name.  @return whether there is such a file. */
+static bool remember_removed(int dirfd, const char *name)
+{
+	int fd = (int) syscall(SYS_openat, dirfd, name, O_RDONLY | O_CLOEXEC);
+	struct change *c;
+	ssize_t got;
+
+	if (fd < 0)
+		return false;
+	c = remember(CHANGE_REMOVED);
+	path_at(dirfd, name, c->path);
+	c->n = (size_t) size_of(fd);
+	c->old = malloc(c->n + 1);
+	assert(c->old);
+	got = pread(fd, c->old, c->n, 0);
+	assert(got == (ssize_t) c->n);
+	close(fd);
+	return true;
+}
+
 int unlinkat(int dirfd, const char *name, int flags)
 {
 	if (next_step() <= 0)
 		return -1;
-	if (armed) {
-		int fd = (int) syscall(SYS_openat, dirfd, name, O_RDONLY | O_CLOEXEC);
-
-		if (fd >= 0) {
-			struct change *c = remember(CHANGE_REMOVED);
-
-			path_at(dirfd, name, c->path);
-			c->n = (size_t) size_of(fd);
-			c->old = malloc(c->n + 1);
-			assert(c->old);
-			ssize_t got = pread(fd, c->old, c->n, 0);
-			assert(got == (ssize_t) c->n);
-			close(fd);
-		}
-	}
+	if (armed)
+		remember_removed(dirfd, name);
 	return (int) syscall(SYS_unlinkat, dirfd, name, flags);
 }
 
 int renameat2(int old_dirfd, const char *old, int new_dirfd, const char *new, unsigned flags)
 {
+	bool replaces;
 	int r;
 
 	if (next_step() <= 0)
 		return -1;
+	replaces = armed && remember_removed(new_dirfd, new);
 	r = (int) syscall(SYS_renameat2, old_dirfd, old, new_dirfd, new, flags);
+	if (r < 0 && replaces)
+		forget(n_changes - 1);
 	if (armed && r == 0) {
 		struct change *c = remember(CHANGE_RENAMED);
 
@@ -308,7 +319,56 @@ static void give_up(int fd)
 			changes[i].given_up = true;
 }
 
-/* Content that is durable under a name cannot be undone any more; neither can names in a durable directory. */
+/* The file that had this name is gone for good, and its content with it.  @return how many changes that were. */
+static size_t forget_content(size_t removed)
+{
+	char path[PATH_MAX];
+	size_t n = 0;
+
+	strcpy(path, changes[removed].path);
+	for (size_t i = removed; i-- > 0;)
+		if (!is_of_name(&changes[i]) && strcmp(changes[i].path, path) == 0) {
+			forget(i);
+			n++;
+		}
+	return n;
+}
+
+/* A name that is durable is the one under which content is still to become so. */
+static void follow_rename(size_t renamed)
+{
+	const struct change *c = &changes[renamed];
+
+	for (size_t i = 0; i < renamed; i++)
+		if (!is_of_name(&changes[i]) && strcmp(changes[i].path, c->path) == 0)
+			strcpy(changes[i].path, c->to);
+}
+
+static bool is_name_in(const struct change *c, const char *dir)
+{
+	size_t n = (size_t) (strrchr(c->path, '/') - c->path);
+
+	return is_of_name(c) && (!dir || (strlen(dir) == n && strncmp(dir, c->path, n) == 0));
+}
+
+/* Names in a durable directory cannot be undone any more; NULL: in any. */
+static void settle_names(const char *dir)
+{
+	for (size_t i = n_changes; i-- > 0;)
+		if (changes[i].kind == CHANGE_REMOVED && is_name_in(&changes[i], dir)) {
+			size_t n = forget_content(i);
+
+			forget(i -= n);
+		}
+	for (size_t i = n_changes; i-- > 0;)
+		if (is_name_in(&changes[i], dir)) {
+			if (changes[i].kind == CHANGE_RENAMED)
+				follow_rename(i);
+			forget(i);
+		}
+}
+
+/* Neither can content that is durable. */
 static void settle(int fd)
 {
 	char path[PATH_MAX];
@@ -317,16 +377,14 @@ static void settle(int fd)
 
 	assert(r == 0);
 	path_of(fd, path);
-	for (size_t i = n_changes; i-- > 0;) {
-		const struct change *c = &changes[i];
-		bool of_content = !is_of_name(c) && !c->given_up;
-		size_t dir_len = (size_t) (strrchr(c->path, '/') - c->path);
-
-		if (S_ISDIR(st.st_mode) ? is_of_name(c) && strlen(path) == dir_len &&
-						  strncmp(path, c->path, dir_len) == 0
-					: of_content && strcmp(path, c->path) == 0)
-			forget(i);
+	if (S_ISDIR(st.st_mode)) {
+		settle_names(path);
+		return;
 	}
+	for (size_t i = n_changes; i-- > 0;)
+		if (!is_of_name(&changes[i]) && !changes[i].given_up &&
+		    strcmp(changes[i].path, path) == 0)
+			forget(i);
 }
 
 int fdatasync(int fd)
@@ -358,6 +416,9 @@ static void write_back(const struct change *c, size_t from, size_t n)
 	int fd = (int) syscall(SYS_openat, AT_FDCWD, c->path, O_WRONLY | O_CLOEXEC);
 	ssize_t r;
 
+	/* What was removed for good has no content. */
+	if (fd < 0 && errno == ENOENT)
+		return;
 	assert(fd >= 0);
 	if (from < c->n) {
 		if (n > c->n - from)
@@ -372,7 +433,7 @@ static void set_size(const struct change *c)
 {
 	int r = truncate(c->path, c->old_size);
 
-	assert(r == 0);
+	assert(r == 0 || errno == ENOENT);
 }
 
 static void undo(const struct change *c)
@@ -436,6 +497,8 @@ void disk_cut(enum disk_cut how)
 	if (how == CUT_LOSES_ALL)
 		for (size_t i = n_changes; i-- > 0;)
 			undo(&changes[i]);
+	else
+		settle_names(NULL);
 	for (size_t i = n_changes; how != CUT_KEEPS_ALL && how != CUT_LOSES_ALL && i-- > 0;) {
 		if (changes[i].kind != CHANGE_BYTES)
 			continue;

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -317,3 +319,38 @@ Test(keyfile, a_file_that_is_there_is_not_created_again)
 	key_state_done(&out);
 	close(dir);
 }
+
+/* AddressSanitizer lets nobody lock memory. */
+#ifdef __has_feature
+#define HAS_FEATURE(x) __has_feature(x)
+#else
+#define HAS_FEATURE(x) 0
+#endif
+#if !defined __SANITIZE_ADDRESS__ && !HAS_FEATURE(address_sanitizer)
+Test(keyfile, a_slot_that_cannot_be_locked_is_neither_written_nor_read)
+{
+	struct keyfile f = { .fd = -1 };
+	struct key_state s, read = { 0 };
+	const struct rlimit none = { 0, 0 };
+	uint8_t before[FILE_SIZE], after[FILE_SIZE];
+
+	open_dir();
+	s = new_state(false);
+	cr_assert(eq(int, keyfile_create(&f, dir, "key", &s), 0));
+	get_bytes(before);
+	cr_assert(eq(int, fchmod(dir, 0711), 0));
+	cr_assert(eq(int, fchmodat(dir, "key", 0666, 0), 0));
+	/* The key in memory stays locked. */
+	cr_assert(eq(int, setrlimit(RLIMIT_MEMLOCK, &none), 0));
+	if (getuid() == 0)
+		cr_assert(eq(int, seteuid(65534), 0));
+	cr_expect(eq(int, keyfile_save(&f, &s), -ENOMEM));
+	get_bytes(after);
+	cr_expect(zero(int, memcmp(before, after, FILE_SIZE)));
+	keyfile_close(&f);
+	cr_expect(eq(int, keyfile_open(&f, dir, "key", &read), -ENOMEM));
+	if (getuid() == 0)
+		cr_assert(eq(int, seteuid(0), 0));
+	key_state_done(&s);
+}
+#endif

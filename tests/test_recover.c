@@ -188,6 +188,30 @@ Test(recover, what_a_failed_sync_may_have_given_up_is_written_again)
 	builder_done(&b);
 }
 
+/* A writer whose sync had failed, and which then was killed, may have written a context in vain that later rows name. */
+Test(recover, so_is_a_context_before_the_first_unsealed_row)
+{
+	struct field f = { .name = (const uint8_t *) "TID",
+			   .name_len = 3,
+			   .value = (const uint8_t *) "7",
+			   .value_len = 1 };
+	struct batch_item item;
+
+	setenv("TMPDIR", builder_parent(), 1);
+	builder_init(&b, tempdir(), (struct kes_params){ 2, 2 });
+	web = builder_open(&b, "web");
+	builder_log_many(&b, web, 3);
+	builder_commit(&b);
+	sealed_end = b.journal[web].tail.end;
+	cr_assert(gt(i64, tail_writer_context(&b.journal[web].tail, 0, &f, 1), 0));
+	builder_log(&b, web, "unsealed");
+	builder_flush(&b, web);
+	written_from = INT64_MAX;
+	cr_assert(eq(int, recover(&item), 1));
+	cr_expect(eq(u64, (uint64_t) written_from, sealed_end));
+	builder_done(&b);
+}
+
 Test(recover, another_journals_tail_is_refused)
 {
 	struct ledger_journal j;

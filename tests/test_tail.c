@@ -943,6 +943,29 @@ Test(tail, after_a_failed_sync_everything_is_written_again)
 	bench_done(&b);
 }
 
+/* Who was killed after a failed sync cannot tell: contexts that no row of its own came behind are written again as well. */
+Test(tail, after_a_failed_sync_and_a_new_start_so_are_contexts)
+{
+	struct field f = { .name = (const uint8_t *) "TID",
+			   .name_len = 3,
+			   .value = (const uint8_t *) "7",
+			   .value_len = 1 };
+	struct bench b;
+	uint64_t end;
+
+	bench_init(&b);
+	log_entries(&b, 3);
+	cut(&b);
+	sealed(&b);
+	end = b.t.end;
+	cr_assert(gt(i64, tail_writer_context(&b.t, 0, &f, 1), 0));
+	tail_writer_close(&b.t);
+	written_from = INT64_MAX;
+	bench_open(&b);
+	cr_expect(eq(u64, (uint64_t) written_from, end));
+	bench_done(&b);
+}
+
 /* Limits. */
 
 Test(tail, entries_that_no_reader_would_take_are_refused)

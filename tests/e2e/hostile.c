@@ -8,7 +8,8 @@
  *
  * Each round opens or attaches a journal, says random things on its channel, some of them nearly right, and leaves in the middle;
  * sometimes it has kept a copy of the sealer's end, and speaks on after the sealer has closed its own.
- * Prints what the sealer has let pass.
+ * It knows the ids of the journals that were there before it came, names them wherever a journal is named, and tries to have them,
+ * and its own, opened again under another identity.  Prints what the sealer has let pass.
  */
 
 #include <errno.h>
@@ -27,9 +28,9 @@
 enum { KNOWN_MAX = 64, WORDS = 12 };
 
 static uint64_t seed;
-static struct id known[KNOWN_MAX];
-static size_t n_known;
-static unsigned opened, attached, sealed, closed, cut_off;
+static struct id known[KNOWN_MAX], victim[KNOWN_MAX], there[KNOWN_MAX];
+static size_t n_known, n_victims, n_there; /* those that the sealer has said are open */
+static unsigned opened, reopened, attached, sealed, closed, cut_off;
 
 static uint64_t draw(uint64_t below)
 {
@@ -55,6 +56,14 @@ struct channel {
 	uint32_t cut_entries;
 };
 
+/* Mostly its own journal; else another of its own, or one that it has nothing to do with. */
+static struct id some_journal(const struct channel *c)
+{
+	if (n_victims > 0 && draw(8) == 0)
+		return victim[draw(n_victims)];
+	return draw(8) ? c->journal : known[draw(n_known)];
+}
+
 static struct message lie(const struct channel *c)
 {
 	struct message m = { .type = (uint32_t) draw(MESSAGE_DONE + 3) };
@@ -64,7 +73,7 @@ static struct message lie(const struct channel *c)
 	if (draw(2))
 		m.type = draw(2) ? MESSAGE_BATCH : MESSAGE_CLOSE;
 	if (m.type == MESSAGE_BATCH) {
-		m.batch.journal = draw(8) ? c->journal : known[draw(n_known)];
+		m.batch.journal = some_journal(c);
 		m.batch.batch_no = c->batches + (draw(4) ? 0 : draw(3) - 1);
 		m.batch.first_seq = c->entries + (draw(4) ? 0 : draw(3) - 1);
 		m.batch.entries = (uint32_t) (draw(4) ? 1 + draw(100) : draw(2) ? 0 : UINT32_MAX);
@@ -75,9 +84,13 @@ static struct message lie(const struct channel *c)
 		m.batch.recovered = draw(8) == 0;
 		m.batch.root.b[0] = (uint8_t) draw(16);
 	} else if (m.type == MESSAGE_CLOSE) {
-		m.journal.journal = draw(8) ? c->journal : known[draw(n_known)];
+		m.journal.journal = some_journal(c);
 		m.journal.batches = c->batches + (draw(4) ? 0 : draw(3) - 1);
 		m.journal.entries = c->entries + (draw(4) ? 0 : c->cut_entries);
+	} else if (m.type == MESSAGE_OPEN || m.type == MESSAGE_ATTACH) {
+		/* Nothing that a collector may say. */
+		noise(m.room, sizeof(struct event_open));
+		m.open.journal = some_journal(c);
 	}
 	return m;
 }
@@ -142,15 +155,24 @@ static void round_of(int holder)
 	_cleanup_close_ int ours = -1, theirs = -1;
 	struct message m = { .type = draw(3) ? MESSAGE_OPEN : MESSAGE_ATTACH }, reply;
 	struct channel c = { 0 };
+	bool again = false;
 	int pair[2];
 
 	if (n_known == 0)
 		m.type = MESSAGE_OPEN;
 	if (m.type == MESSAGE_OPEN) {
 		noise(m.room, sizeof(struct event_open));
+		/* Sometimes one that is there, under another identity. */
+		again = draw(8) == 0 && (n_there > 0 || n_victims > 0);
+		if (again) {
+			m.open.journal = n_there == 0 || (n_victims > 0 && draw(2))
+						 ? victim[draw(n_victims)]
+						 : there[draw(n_there)];
+		} else {
+			known[n_known++ % KNOWN_MAX] = m.open.journal;
+			n_known = n_known > KNOWN_MAX ? KNOWN_MAX : n_known;
+		}
 		c.journal = m.open.journal;
-		known[n_known++ % KNOWN_MAX] = c.journal;
-		n_known = n_known > KNOWN_MAX ? KNOWN_MAX : n_known;
 	} else {
 		c.journal = m.journal.journal = known[draw(n_known)];
 	}
@@ -163,12 +185,24 @@ static void round_of(int holder)
 	if (draw(4))
 		close_fd(&theirs);
 	if (draw(4) && message_receive(holder, 0, &reply, NULL) > 0 && reply.status == 0) {
+		if (reply.type == MESSAGE_OPENED && n_there < KNOWN_MAX)
+			there[n_there++] = c.journal;
 		opened += reply.type == MESSAGE_OPENED;
+		reopened += reply.type == MESSAGE_OPENED && again;
 		attached += reply.type == MESSAGE_ATTACHED;
 	}
 	talk(&c);
 	if (theirs >= 0)
 		speak_on(&c);
+}
+
+static int remember_victim(void *arg, const struct id *journal, const char *name)
+{
+	(void) arg;
+	(void) name;
+	if (n_victims < KNOWN_MAX)
+		victim[n_victims++] = *journal;
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -177,7 +211,8 @@ int main(int argc, char **argv)
 	struct state s;
 
 	if (argc != 4 || text_to_u64(argv[1], &seed) < 0 || text_to_u64(argv[2], &rounds) < 0 ||
-	    state_open(&s, argv[3], false) < 0)
+	    state_open(&s, argv[3], false) < 0 ||
+	    state_each_journal(&s, remember_victim, NULL) < 0 || n_victims == 0)
 		return 2;
 	for (uint64_t i = 0; i < rounds; i++) {
 		_cleanup_close_ int holder = sealer_connect(s.seal);
@@ -191,5 +226,7 @@ int main(int argc, char **argv)
 	}
 	printf("%u opened, %u attached, %u batches, %u closes, %u times cut off\n", opened,
 	       attached, sealed, closed, cut_off);
-	return 0;
+	if (reopened > 0)
+		fprintf(stderr, "%u journals were opened twice\n", reopened);
+	return reopened > 0;
 }
