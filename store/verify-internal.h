@@ -68,6 +68,9 @@ struct verifier {
 	struct lost lost; /* whole commits */
 	struct id lost_journal;
 	struct buf raw;
+	struct verify_progress progress;
+	uint64_t progress_file,
+		progress_before; /* the ledger's file at hand; bytes of those before it */
 };
 
 void verify_found(struct verifier *v, const struct finding *f);
@@ -84,6 +87,10 @@ void verify_lose(struct verifier *v, const struct batch *b);
 _must_check_ int verify_follow_ledger(struct verifier *v);
 /** The time by the wall clock, as the caller of verify gave it. */
 uint64_t verify_now(const struct verifier *v);
+
+/** Find out how long it may take; then tell it with each commit. */
+void verify_progress_begin(struct verifier *v);
+void verify_progress_tell(struct verifier *v);
 
 /** What is wrong with one batch, or behind the last. */
 struct problem {

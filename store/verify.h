@@ -16,6 +16,7 @@
 #include "seal/note.h"
 #include "seal/statement.h"
 #include "store/gaps.h"
+#include "store/life.h"
 #include "store/state.h"
 
 enum verdict {
@@ -45,6 +46,12 @@ struct finding {
 
 typedef void (*finding_fn)(void *arg, const struct finding *f);
 
+/** How far it has come. */
+struct verify_progress {
+	uint64_t ledger, ledger_total; /* bytes; the last file may have room ahead */
+	uint64_t entries;
+};
+
 struct verify_options {
 	const struct vkey *pin; /* NULL: none known */
 	uint64_t now_ns;
@@ -53,6 +60,7 @@ struct verify_options {
 	uint64_t receipt_size;		 /* commits that an aggregator has; 0: none known */
 	const struct hash *receipt_root; /* of the tree of that size; NULL: not known */
 	finding_fn found;
+	void (*progress)(void *arg, const struct verify_progress *p); /* or NULL */
 	void *arg;
 };
 
@@ -66,6 +74,7 @@ struct verify_report {
 		gaps; /* what sealed entries say was dropped; `open`: in some journal it was not counted (yet) */
 	uint32_t journals;
 	uint64_t time_first, time_last; /* of commits */
+	struct life life;
 	bool has_key;
 	struct vkey key;
 	char host[256];
