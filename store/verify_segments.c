@@ -256,8 +256,8 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 		return "the batch is said to be of another commit";
 	if (c->commit.time_ns < origin->time_first || c->commit.time_ns > origin->time_last)
 		return "the segment is said to be of another time";
-	/* A root that was made of what is here need not be made again. */
-	if (!c->lacks_roots || !v->made[i]) {
+	/* A root that was made of what is here need not be made again, unless entries are wanted: of just these bytes. */
+	if (!c->lacks_roots || !v->made[i] || v->options->entry) {
 		struct hash leaf, want = batch_leaf_hash(&c->batches[i]);
 		struct batch batch;
 
@@ -425,7 +425,9 @@ int verify_segments_batch(struct verifier *v, const struct sealed_commit *c, uin
 	else if (what && what != unreadable)
 		found_in_segment(v, span->file, VERDICT_TAMPERED, &j->id, b, c->commit.number, NONE,
 				 what);
-	return 0;
+	return what || in_tail
+		       ? 0
+		       : verify_give_group(v, &v->cursors[span->file].group, (uint32_t) number, b);
 }
 
 void verify_segments_rest(struct verifier *v)

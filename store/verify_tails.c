@@ -134,6 +134,7 @@ void verify_tails_done(struct verifier *v)
 	free(v->open);
 	batchroot_done(&v->root);
 	buf_done(&v->raw);
+	buf_done(&v->kept);
 }
 
 int verify_unreadable(int r, struct problem *ret)
@@ -280,7 +281,7 @@ static int take_rows(struct verifier *v, struct progress *p, const struct batch 
 	*count += item->rows.count;
 	if (ret->what)
 		ret->offset = item->offset;
-	return r;
+	return r < 0 || ret->what ? r : verify_keep_rows(v);
 }
 
 /* A batch that lies in a hole is for segments to have.  `p->hole_end` says then that it does. */
@@ -333,6 +334,7 @@ static int read_batch(struct verifier *v, struct progress *p, const struct batch
 	struct tail_item item;
 	uint64_t count = 0;
 
+	verify_keep_none(v);
 	while (count < b->entries) {
 		int r = tail_reader_next(&p->reader, &item);
 
@@ -518,8 +520,13 @@ int verify_tails_batch(struct verifier *v, const struct sealed_commit *c, uint32
 	in_tail = check_in_tail(v, c, i);
 	if (in_tail < 0)
 		return in_tail;
-	if (in_tail)
+	if (in_tail) {
 		gaps = v->gaps;
+		r = verify_give_tail(v, &v->at[c->handles[i]].reader, b,
+				     history_journal(v->history, c->handles[i]), c->commit.number);
+		if (r < 0)
+			return r;
+	}
 	v->gaps = (struct gaps){ 0 };
 	r = verify_segments_batch(v, c, i, in_tail, &in_segment);
 	if (r < 0 || !(in_tail || in_segment))
