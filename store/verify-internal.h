@@ -30,6 +30,7 @@ struct lost {
 struct progress {
 	struct tail_reader reader; /* fd -1 while closed; its tables stay */
 	bool begun;		   /* the file was opened and had a header */
+	bool identified;	   /* it was looked whose it is */
 	bool missing;		   /* it could not be; that was said */
 	bool gone;		   /* there is no such file */
 	uint64_t hole_end; /* batches before this are in a hole that was passed, or before it */

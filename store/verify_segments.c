@@ -234,6 +234,16 @@ static int64_t find_in_group(const struct segment_cursor *c, const struct segmen
 /* What a batch cannot be read for was said, and is told of all such batches together. */
 static const char unreadable[] = "it is in what is damaged there, and not proved";
 
+/* Whether what a segment says of a batch, besides its entries, is what was sealed. */
+static bool is_told_right(const struct group_batch *told, const struct segment_journal *j,
+			  const struct batch *b)
+{
+	return told->first_seq == b->first_seq && told->entries == b->entries &&
+	       told->mono_offset == b->mono_offset &&
+	       (told->flags & BATCH_RECOVERED) == (b->recovered ? BATCH_RECOVERED : 0) &&
+	       id_equal(&j->boot, &b->boot);
+}
+
 /* Batch `i` of a commit, which is number `number` of the group at hand. */
 static const char *check_batch(struct verifier *v, const struct segment_span *span, uint32_t number,
 			       const struct sealed_commit *c, uint32_t i, int *ret)
@@ -269,6 +279,8 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 		if (!hash_same(&leaf, &want))
 			return "content changed after it was sealed";
 	}
+	if (!is_told_right(b, sj, &c->batches[i]))
+		return "content changed after it was sealed";
 	*ret = cursor->group.template_of ? gaps_of_batch(&v->gaps, &cursor->group, number) : 0;
 	return *ret < 0 ? "an entry cannot be read" : NULL;
 }

@@ -239,13 +239,15 @@ const char *verify_identity(const struct tail_reader *t, const struct ledger_jou
 	return NULL;
 }
 
-/* Begin to hash a batch whose first rows are at hand. */
-static void begin(struct verifier *v, const struct tail_reader *t, const struct batch *b,
+/* Begin to hash a batch whose first rows are at hand.  Where a hole comes first, that is not the journal's first batch. */
+static void begin(struct verifier *v, struct progress *p, const struct batch *b,
 		  const struct ledger_journal *j, struct problem *ret)
 {
+	const struct tail_reader *t = &p->reader;
 	const uint8_t *seed = seeds_of(&t->seeds, b->batch_no);
-	const char *what = b->batch_no == 0 ? verify_identity(t, j) : NULL;
+	const char *what = p->identified ? NULL : verify_identity(t, j);
 
+	p->identified = true;
 	if (!what && !seed)
 		what = "the seed is missing";
 	if (what)
@@ -273,7 +275,7 @@ static int take_rows(struct verifier *v, struct progress *p, const struct batch 
 	}
 	p->astray = false;
 	if (*count == 0)
-		begin(v, &p->reader, b, j, ret);
+		begin(v, p, b, j, ret);
 	if (ret->what)
 		return 0;
 	r = verify_rows(v, &p->reader, &item->rows, &v->root, &seen, ret);
