@@ -21,7 +21,8 @@ static void usage(FILE *to)
 	      "change it (a repository, the aggregator, paper), and verify with `bulla verify "
 	      "--key KEY`.\n"
 	      "\n"
-	      "      --pin        also keep it in this host's own list of keys\n"
+	      "      --pin        also keep it in this host's own list, for `bulla verify` "
+	      "without --key\n"
 	      "      --state DIR  state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
 	      "  -h, --help       show this\n",
 	      to);
@@ -67,8 +68,11 @@ static int print_key(const char *option, bool and_pin)
 	puts(text);
 	fflush(stdout);
 	if (isatty(1) && !and_pin)
-		fputs("\nKeep this line where this host cannot change it; then: bulla verify --key "
-		      "KEY\n",
+		fputs("\nKeep this line where this host cannot change it, and verify with it:\n"
+		      "    bulla verify --key \"$(cat FILE-WITH-THE-LINE)\"\n"
+		      "`bulla keys --pin` keeps it on this host as well, so that a plain `bulla "
+		      "verify` has a key; that\n"
+		      "is worth less, for who owns the host can change the list, too.\n",
 		      stderr);
 	return and_pin && pin(&k) < 0 ? EXIT_USAGE : 0;
 }

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/span.h"
 #include "bulla/error.h"
+#include "query/ask_verified.h"
 #include "query/commands.h"
 #include "query/follow.h"
 #include "query/local.h"
@@ -34,8 +35,8 @@ enum {
 
 struct asked {
 	struct request request;
-	const char *state, *at;
-	bool no_pager, quiet, limited, help;
+	const char *state, *at, *key;
+	bool no_pager, quiet, limited, help, verified;
 };
 
 static void usage(FILE *to, const char *command)
@@ -76,6 +77,8 @@ static void usage(FILE *to, const char *command)
 		"      --utc                times in UTC\n"
 		"      --no-pager           print straight to the terminal\n"
 		"  -q, --quiet              no remarks\n"
+		"      --verified           verify everything, and show only what checks\n"
+		"      --key KEY            the key to verify with, as `bulla keys` printed it\n"
 		"      --at URL             ask this aggregator\n"
 		"      --state DIR          state directory (default: $BULLA_STATE or "
 		"/var/lib/bulla)\n"
@@ -226,6 +229,12 @@ static int on_option(struct asked *a, int c, int argc, char **argv)
 	case 'q':
 		a->quiet = true;
 		return 0;
+	case 'V':
+		a->verified = true;
+		return 0;
+	case 'k':
+		a->key = optarg;
+		return 0;
 	case 'A':
 		a->at = optarg;
 		return 0;
@@ -240,12 +249,30 @@ static int on_option(struct asked *a, int c, int argc, char **argv)
 	}
 }
 
+static const char *check_verified(const struct asked *a)
+{
+	const struct request *q = &a->request;
+
+	if (!a->verified)
+		return "--key is for --verified";
+	if (q->follow)
+		return "--follow shows entries before they are sealed: not with --verified";
+	if (a->at)
+		return "what an aggregator answers cannot be verified from here: not --at with "
+		       "--verified";
+	if (q->count_by || q->histogram_ns > 0)
+		return "--count-by and --histogram do not look at entries: not with --verified";
+	return NULL;
+}
+
 /* What cannot be asked. */
 static int check(const struct asked *a)
 {
 	const struct request *q = &a->request;
-	const char *why = NULL;
+	const char *why = a->verified || a->key ? check_verified(a) : NULL;
 
+	if (why)
+		return log_usage("%s", why);
 	if (q->follow && q->query.reverse)
 		why = "--follow and --reverse cannot both be";
 	else if (q->follow && request_is_summary(q))
@@ -280,6 +307,8 @@ static int parse(struct asked *a, int argc, char **argv)
 		{ "utc", no_argument, NULL, 'z' },
 		{ "no-pager", no_argument, NULL, 'P' },
 		{ "quiet", no_argument, NULL, 'q' },
+		{ "verified", no_argument, NULL, 'V' },
+		{ "key", required_argument, NULL, 'k' },
 		{ "at", required_argument, NULL, 'A' },
 		{ "state", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
@@ -434,6 +463,24 @@ static int ask_here(struct asked *a)
 	return r < 0 || whole ? r : BULLA_ECORRUPT;
 }
 
+static int ask_checked(struct asked *a)
+{
+	struct answer answer;
+	struct state state;
+	bool said;
+	int r = local_open(a->state, &state);
+
+	if (r < 0)
+		return r;
+	answer_init(&answer, &a->request, write_out, NULL);
+	r = ask_verified(&state, a->key, &answer, a->quiet, &said);
+	if (r < 0 && !said)
+		r = say_what_stopped(&state, r);
+	answer_done(&answer);
+	state_close(&state);
+	return r;
+}
+
 static int ask_there(struct asked *a, const char *name)
 {
 	_cleanup_buf_ struct buf path = { 0 }, query = { 0 };
@@ -473,9 +520,9 @@ static int run(struct asked *a, const char *command, int argc, char **argv)
 	a->request.output.colour = wants_colour();
 	if (!a->no_pager && !a->request.follow)
 		pager_open(&pager);
-	r = a->at ? ask_there(a, argv[0]) : ask_here(a);
+	r = a->verified ? ask_checked(a) : a->at ? ask_there(a, argv[0]) : ask_here(a);
 	pager_close(&pager);
-	return r < 0 ? EXIT_USAGE : 0;
+	return r < 0 ? EXIT_USAGE : r;
 }
 
 static unsigned threads_at_hand(void)

@@ -7,24 +7,32 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/span.h"
-#include "base/text.h"
-#include "bulla/error.h"
 #include "query/commands.h"
 #include "query/local.h"
 #include "query/pins.h"
-#include "store/receipts.h"
-#include "store/segment/set.h"
-#include "store/verify.h"
+#include "query/seen.h"
+
+enum { PROGRESS_EVERY_MS = 250 };
 
 struct asked {
 	const char *state, *key;
 	uint64_t max_age_ns;
-	bool quiet;
+	bool quiet, json;
+};
+
+/* A run of verify: what it saw, and what was printed of it. */
+struct run {
+	const struct asked *asked;
+	struct seen seen;
+	struct buf text; /* to be printed */
+	uint64_t findings;
+	bool progress, line; /* to be shown; there is a line of it */
+	uint64_t told_ns, begun_ns;
 };
 
 static void usage(FILE *to)
@@ -33,127 +41,132 @@ static void usage(FILE *to)
 	      "\n"
 	      "Compute every seal and every entry anew and say whether the logs are whole.\n"
 	      "\n"
-	      "      --key KEY      the key to verify with, as `bulla keys` printed it on that "
+	      "      --key KEY        the key to verify with, as `bulla keys` printed it on that "
 	      "host\n"
-	      "      --max-age TIME a last commit older than this (as \"10min\") is STALE\n"
-	      "      --state DIR    state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
-	      "  -q, --quiet        the verdict alone\n"
-	      "  -h, --help         show this\n"
+	      "      --max-age TIME   a last commit older than this (as \"10min\") is STALE\n"
+	      "  -o, --output FORMAT  text, or json: one object with all that was found\n"
+	      "      --state DIR      state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
+	      "  -q, --quiet          the verdict alone\n"
+	      "  -h, --help           show this\n"
 	      "\n"
 	      "Exit status: 0 OK; 1 TAMPERED; 2 usage or input/output; 3 INCOMPLETE or STALE;\n"
 	      "4 UNPINNED (no key known) or UNSEALED.\n",
 	      to);
 }
 
-static void print_time(const char *label, uint64_t time_ns)
-{
-	time_t second = (time_t) (time_ns / NS_PER_S);
-	char text[64];
-	struct tm tm;
+/* Progress, where somebody waits at a terminal. */
 
-	if (localtime_r(&second, &tm) &&
-	    strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S %Z", &tm) > 0)
-		printf("%s%s", label, text);
+static void hide_progress(struct run *run)
+{
+	if (run->line)
+		fputs("\r\033[K", stderr);
+	run->line = false;
 }
 
-static void print_finding(void *arg, const struct finding *f)
+static void show_progress(void *arg, const struct verify_progress *p)
 {
-	const struct asked *a = arg;
+	struct run *run = arg;
+	uint64_t now = clock_monotonic_ns(), percent, per_s;
 
-	if (a->quiet)
+	if (now - run->told_ns < PROGRESS_EVERY_MS * NS_PER_MS)
 		return;
-	printf("%s: %s: ", verdict_name(f->verdict), f->file);
-	/* The name of a tail says whose it is. */
-	if (f->journal && text_starts(f->file, SEGMENTS_DIR)) {
-		char id[2 * ID_SIZE + 1];
-
-		text_hex(id, f->journal->b, ID_SIZE);
-		printf("journal %s: ", id);
-	}
-	if (f->batches > 1)
-		printf("batches %" PRIu64 " to %" PRIu64 ": ", f->batch, f->batch + f->batches - 1);
-	else if (f->batch != UINT64_MAX)
-		printf("batch %" PRIu64 ": ", f->batch);
-	if (f->commit_last > 0)
-		printf("commits %" PRIu64 " to %" PRIu64 ": ", f->commit, f->commit_last);
-	else if (f->commit != UINT64_MAX)
-		printf("commit %" PRIu64 ": ", f->commit);
-	if (f->offset != UINT64_MAX)
-		printf("at byte %" PRIu64 ": ", f->offset);
-	if (f->entries > 0)
-		printf("%" PRIu64 " entr%s: ", f->entries, f->entries == 1 ? "y" : "ies");
-	puts(f->what);
+	percent = p->ledger_total > 0 ? 100 * p->ledger / p->ledger_total : 0;
+	per_s = p->entries * NS_PER_S / MAX_OF(now - run->begun_ns, UINT64_C(1));
+	fprintf(stderr, "\r%3" PRIu64 "%% of the ledger, %" PRIu64 " entries, %" PRIu64 "/s\033[K",
+		MIN_OF(percent, UINT64_C(100)), p->entries, per_s);
+	run->line = true;
+	run->told_ns = now;
 }
 
-static void print_report(const struct verify_report *v, const char *pinned)
+/* Output. */
+
+/* @return 0 or -ENOMEM. */
+static int print(struct run *run)
 {
-	char size[16];
+	bool bad = run->text.bad;
 
-	text_size(size, v->bytes);
-	if (v->has_key) {
-		char key[VKEY_SIZE];
-
-		vkey_write(&v->key, key);
-		printf("host      %s\n", v->host);
-		printf("key       %s\n", key);
-		printf("pinned    %s\n", pinned);
-	}
-	printf("covers    %" PRIu64 " entries (%s) of %u journals in %" PRIu64
-	       " batches and %" PRIu64 " commits\n",
-	       v->entries, size, v->journals, v->batches, v->commits);
-	if (v->gaps.counted > 0) {
-		text_size(size, v->gaps.bytes);
-		printf("dropped   %" PRIu64 " entr%s (%s) in %" PRIu64 " gap%s\n", v->gaps.entries,
-		       v->gaps.entries == 1 ? "y" : "ies", size, v->gaps.counted,
-		       v->gaps.counted == 1 ? "" : "s");
-	}
-	if (v->pruned_batches > 0)
-		printf("pruned    %" PRIu64 " entries in %" PRIu64 " batches, as the ledger says\n",
-		       v->pruned_entries, v->pruned_batches);
-	if (v->lost_batches > 0)
-		printf("unproved  %" PRIu64 " entries in %" PRIu64 " batches, damaged or missing\n",
-		       v->lost_entries, v->lost_batches);
-	if (v->unsealed_entries > 0)
-		printf("besides   %" PRIu64 " entries that no seal covers\n", v->unsealed_entries);
-	if (v->commits > 0) {
-		print_time("from      ", v->time_first);
-		print_time("\nto        ", v->time_last);
-		putchar('\n');
-	}
+	hide_progress(run);
+	if (!bad)
+		fwrite(run->text.data, 1, run->text.len, stdout);
+	buf_done(&run->text);
+	return bad ? -ENOMEM : 0;
 }
 
-/* Which key to hold the ledger to: the one given, else the one pinned on this host for this origin. */
-static int find_pin(const struct asked *a, const struct state *s, struct vkey *ret, bool *ret_local)
+/* Findings are printed as they come: there may be more of them than memory holds. */
+static void on_finding(void *arg, const struct finding *f)
 {
-	struct history *h = NULL;
-	struct id origin;
-	int r;
+	struct run *run = arg;
 
-	*ret_local = false;
-	if (a->key) {
-		r = vkey_parse(a->key, ret);
-		return r < 0 ? log_usage("--key %s: not a key as `bulla keys` prints it", a->key)
-			     : 1;
+	seen_finding(&run->seen, f);
+	if (run->asked->json) {
+		buf_str(&run->text, run->findings++ > 0 ? ",\n" : "");
+		seen_put_finding_json(f, &run->text);
+	} else if (!run->asked->quiet) {
+		seen_put_finding(f, &run->text);
+		buf_char(&run->text, '\n');
 	}
-	/* A ledger that cannot be read has no origin to look up; verify will say what is wrong with it. */
-	if (local_history(s, &h) < 0)
-		return 0;
-	origin = history_vkey(h).origin;
-	history_free(h);
-	r = pins_find(&origin, ret);
-	*ret_local = r > 0;
-	return r < 0 ? log_error_code(r, "cannot read the pinned keys") : r;
+	if (run->text.len > 0 && print(run) < 0)
+		log_error_code(-ENOMEM, "a finding cannot be told");
+}
+
+static int print_seen(struct run *run)
+{
+	const struct seen *s = &run->seen;
+
+	if (run->asked->json) {
+		buf_str(&run->text, "],\n");
+		seen_put_json(s, &run->text);
+		buf_str(&run->text, "}\n");
+		return print(run);
+	}
+	if (!run->asked->quiet)
+		seen_put(s, &run->text);
+	buf_printf(&run->text, "%s%s\n", verdict_name(s->report.verdict),
+		   s->report.verdict == VERDICT_OK && s->pin == SEEN_HERE
+			   ? " (key pinned on this host only)"
+			   : "");
+	return print(run);
+}
+
+static int see(struct run *run, const struct state *state, const struct vkey *pin)
+{
+	const struct asked *a = run->asked;
+	struct verify_options options = {
+		.pin = pin,
+		.now_ns = clock_realtime_ns(),
+		.max_age_ns = a->max_age_ns,
+		.found = on_finding,
+		.progress = run->progress ? show_progress : NULL,
+		.arg = run,
+		.running = local_sealer_runs(state),
+	};
+	int r = receipts_each(state, seen_receipt, &run->seen);
+
+	if (r < 0)
+		return r;
+	run->seen.now_ns = options.now_ns;
+	if (run->seen.n_receipts > 0) {
+		options.receipt_size = run->seen.receipts[0].size;
+		options.receipt_root = &run->seen.receipts[0].root;
+	}
+	if (a->json)
+		fputs("{\"findings\":[", stdout);
+	r = verify_state(state, &options, &run->seen.report);
+	hide_progress(run);
+	if (r < 0 && a->json)
+		fputs("],\"verdict\":null}\n", stdout);
+	return r < 0 ? r : print_seen(run);
 }
 
 static int verify(const struct asked *a)
 {
-	struct verify_options options = {
-		.now_ns = clock_realtime_ns(),
-		.max_age_ns = a->max_age_ns,
-		.found = print_finding,
-		.arg = (void *) (uintptr_t) a,
+	struct run run = {
+		.asked = a,
+		.progress = !a->quiet && isatty(2),
+		.begun_ns = clock_monotonic_ns(),
+		.told_ns = clock_monotonic_ns(),
 	};
-	struct verify_report report;
+	char pins[4096] = "";
 	struct state state;
 	struct vkey pin;
 	bool local;
@@ -162,28 +175,22 @@ static int verify(const struct asked *a)
 	r = local_open(a->state, &state);
 	if (r < 0)
 		return EXIT_USAGE;
-	pinned = find_pin(a, &state, &pin, &local);
+	pinned = local_pin(&state, a->key, &pin, &local);
 	if (pinned < 0) {
 		state_close(&state);
 		return EXIT_USAGE;
 	}
-	options.pin = pinned > 0 ? &pin : NULL;
-	options.running = local_sealer_runs(&state);
-	r = receipts_size(&state, &options.receipt_size);
-	if (r >= 0)
-		r = verify_state(&state, &options, &report);
+	run.seen.pin = a->key ? SEEN_GIVEN : local ? SEEN_HERE : SEEN_NOWHERE;
+	if (local && pins_path(pins) == 0)
+		run.seen.pins = pins;
+	r = see(&run, &state, pinned > 0 ? &pin : NULL);
 	state_close(&state);
+	buf_done(&run.text);
 	if (r < 0) {
 		log_error_code(r, "cannot read all of it");
 		return EXIT_USAGE;
 	}
-	if (!a->quiet)
-		print_report(&report, a->key  ? "given with --key"
-				      : local ? "on this host only"
-					      : "nowhere");
-	printf("%s%s\n", verdict_name(report.verdict),
-	       report.verdict == VERDICT_OK && local ? " (key pinned on this host only)" : "");
-	return verdict_exit_status(report.verdict);
+	return verdict_exit_status(run.seen.report.verdict);
 }
 
 static int parse_age(const char *text, uint64_t *ret)
@@ -193,11 +200,20 @@ static int parse_age(const char *text, uint64_t *ret)
 	return 0;
 }
 
+static int parse_output(const char *text, bool *ret)
+{
+	if (strcmp(text, "json") != 0 && strcmp(text, "text") != 0)
+		return log_usage("--output %s: text or json is wanted", text);
+	*ret = *text == 'j';
+	return 0;
+}
+
 int command_verify(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "key", required_argument, NULL, 'k' },
 		{ "max-age", required_argument, NULL, 'm' },
+		{ "output", required_argument, NULL, 'o' },
 		{ "state", required_argument, NULL, 's' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "help", no_argument, NULL, 'h' },
@@ -208,13 +224,17 @@ int command_verify(int argc, char **argv)
 
 	log_setup("bulla verify", LOG_LEVEL_INFO);
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":qh", options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":o:qh", options, NULL)) != -1) {
 		switch (c) {
 		case 'k':
 			a.key = optarg;
 			break;
 		case 'm':
 			if (parse_age(optarg, &a.max_age_ns) < 0)
+				return EXIT_USAGE;
+			break;
+		case 'o':
+			if (parse_output(optarg, &a.json) < 0)
 				return EXIT_USAGE;
 			break;
 		case 's':

@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "query/pins.h"
 #include "seal/ledger.h"
 
 int local_open(const char *option, struct state *ret)
@@ -49,4 +50,26 @@ bool local_sealer_runs(const struct state *s)
 	_cleanup_close_ int fd = s->seal < 0 ? -1 : openat(s->seal, "lock", O_RDONLY | O_CLOEXEC);
 
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
+int local_pin(const struct state *s, const char *option, struct vkey *ret, bool *ret_local)
+{
+	struct history *h = NULL;
+	struct id origin;
+	int r;
+
+	*ret_local = false;
+	if (option) {
+		r = vkey_parse(option, ret);
+		return r < 0 ? log_usage("--key %s: not a key as `bulla keys` prints it", option)
+			     : 1;
+	}
+	/* A ledger that cannot be read has no origin to look up; verify will say what is wrong with it. */
+	if (local_history(s, &h) < 0)
+		return 0;
+	origin = history_vkey(h).origin;
+	history_free(h);
+	r = pins_find(&origin, ret);
+	*ret_local = r > 0;
+	return r < 0 ? log_error_code(r, "cannot read the pinned keys") : r;
 }

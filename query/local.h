@@ -14,6 +14,13 @@
 _must_check_ int local_open(const char *option, struct state *ret);
 /** Read the ledger without checking its seals.  @return 0; -ENOENT when nothing was ever sealed; an error. */
 _must_check_ int local_history(const struct state *s, struct history **ret);
+/**
+ * Which key to hold the ledger to: that of --key, else the one that is pinned on this host for its origin (`*ret_local`).
+ *
+ * @return 1; 0 where none is known; an error that was logged.
+ */
+_must_check_ int local_pin(const struct state *s, const char *option, struct vkey *ret,
+			   bool *ret_local);
 /** Whether a sealer is at work there. */
 bool local_sealer_runs(const struct state *s);
 

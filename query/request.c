@@ -382,29 +382,39 @@ static int answer_counts(struct answer *a, const struct catalog *c)
 	return r < 0 ? r : flush(a, 0);
 }
 
+int answer_begin(struct answer *a)
+{
+	if (a->request->list_field || a->request->list_names) {
+		a->names = names_new();
+		if (!a->names)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int answer_end(struct answer *a)
+{
+	if (a->names)
+		names_write(a->names, &a->text);
+	else if (!a->request->follow)
+		output_end(&a->request->output, &a->text);
+	return flush(a, 0);
+}
+
 int answer_query(struct answer *a, const struct catalog *c)
 {
-	bool list = a->request->list_field || a->request->list_names;
 	int r;
 
 	if (a->request->count_by || a->request->histogram_ns > 0)
 		return answer_counts(a, c);
-	if (list) {
-		a->names = names_new();
-		if (!a->names) {
-			if (c->copied)
-				c->copied(c->arg);
-			return -ENOMEM;
-		}
+	r = answer_begin(a);
+	if (r < 0) {
+		if (c->copied)
+			c->copied(c->arg);
+		return r;
 	}
-	r = query_run(c, &a->request->query, list ? list_entry : show_entry, a, &a->stats);
-	if (r >= 0 && list)
-		names_write(a->names, &a->text);
-	else if (r >= 0 && !a->request->follow)
-		output_end(&a->request->output, &a->text);
-	if (r >= 0)
-		r = flush(a, 0);
-	return r;
+	r = query_run(c, &a->request->query, a->names ? list_entry : show_entry, a, &a->stats);
+	return r < 0 ? r : answer_end(a);
 }
 
 int answer_rows(struct answer *a, const struct catalog_journal *j, const struct rows_ref *ref,
@@ -417,7 +427,7 @@ int answer_rows(struct answer *a, const struct catalog_journal *j, const struct 
 
 int answer_entry(struct answer *a, const struct shown *s)
 {
-	return show_entry(a, s);
+	return a->names ? list_entry(a, s) : show_entry(a, s);
 }
 
 int answer_flush(struct answer *a)

@@ -74,8 +74,13 @@ _must_check_ int answer_rows(struct answer *a, const struct catalog_journal *j,
 			     const struct rows_ref *ref, const struct tail_rows *rows,
 			     struct buf *raw);
 
-/** Answer with one entry that was judged already, and write out what there is. */
+/**
+ * Answer with entries that somebody else has found and judged: answer_begin() where values or names may be asked
+ * for, each entry, answer_end(); or answer_flush() in between, to write out what there is.
+ */
+_must_check_ int answer_begin(struct answer *a);
 _must_check_ int answer_entry(struct answer *a, const struct shown *s);
+_must_check_ int answer_end(struct answer *a);
 _must_check_ int answer_flush(struct answer *a);
 
 #endif

@@ -66,10 +66,43 @@ static void on_batch(struct rows_index *i, int64_t mono_offset)
 	}
 }
 
+static bool is_whole(int fd, const struct rows_ref *ref, struct buf *frame)
+{
+	struct tail_rows rows;
+
+	return rows_ref_read(fd, ref, frame, &rows) == 0;
+}
+
+/*
+ * Entries are numbered on and on: of two frames that have the same numbers one is damaged, or was put there.  What comes later
+ * counts only if what it repeats is damaged.  @return whether it counts.
+ */
+static bool counts(struct rows_index *i, int fd, const struct rows_ref *ref)
+{
+	_cleanup_buf_ struct buf frame = { 0 };
+	bool whole = false;
+
+	while (i->n > 0 && i->at[i->n - 1].first_seq + i->at[i->n - 1].count > ref->first_seq) {
+		if (!whole && !is_whole(fd, ref, &frame))
+			break;
+		whole = true;
+		if (is_whole(fd, &i->at[i->n - 1], &frame))
+			break;
+		i->n--;
+		i->n_uncut -= i->n_uncut > 0;
+		i->n_damaged++;
+	}
+	if (i->n == 0 || i->at[i->n - 1].first_seq + i->at[i->n - 1].count <= ref->first_seq)
+		return true;
+	i->n_damaged++;
+	return false;
+}
+
 /* @return 1, or 0 if it cannot be read. */
 static int on_rows(struct rows_index *i, struct window *w, uint64_t offset, uint32_t size)
 {
 	struct tail_rows rows;
+	struct rows_ref ref;
 	struct rd head;
 	int r;
 
@@ -79,15 +112,18 @@ static int on_rows(struct rows_index *i, struct window *w, uint64_t offset, uint
 		r = tail_rows_decode(head.p, head.left, &rows);
 	if (r < 0)
 		return r == BULLA_ECORRUPT || r == BULLA_ELIMIT ? 0 : r;
-	r = add(i, &(struct rows_ref){
-			   .offset = offset,
-			   .space = (uint32_t) frame_space(size),
-			   .count = rows.count,
-			   .first_seq = rows.first_seq,
-			   .time_min = rows.time_min,
-			   .time_max = rows.time_max,
-			   .own_fields = rows.own_fields,
-		   });
+	ref = (struct rows_ref){
+		.offset = offset,
+		.space = (uint32_t) frame_space(size),
+		.count = rows.count,
+		.first_seq = rows.first_seq,
+		.time_min = rows.time_min,
+		.time_max = rows.time_max,
+		.own_fields = rows.own_fields,
+	};
+	if (!counts(i, w->fd, &ref))
+		return 1;
+	r = add(i, &ref);
 	return r < 0 ? r : 1;
 }
 
@@ -222,6 +258,8 @@ static int step_over(struct rows_index *i, struct tail_reader *t, struct window 
 	if (r <= 0)
 		return r == BULLA_ELIMIT ? 0 : r;
 	i->n_damaged++;
+	/* A record behind it may be of other rows, and those before it keep no clock. */
+	i->n_uncut = 0;
 	i->contexts_lost |= !is_rows || t->frames.offset != *offset + frame_space(size);
 	*offset = t->frames.offset;
 	return 1;

@@ -30,6 +30,7 @@ struct lost {
 struct progress {
 	struct tail_reader reader; /* fd -1 while closed; its tables stay */
 	bool begun;		   /* the file was opened and had a header */
+	bool identified;	   /* it was looked whose it is */
 	bool missing;		   /* it could not be; that was said */
 	bool gone;		   /* there is no such file */
 	uint64_t hole_end; /* batches before this are in a hole that was passed, or before it */
@@ -68,6 +69,12 @@ struct verifier {
 	struct lost lost; /* whole commits */
 	struct id lost_journal;
 	struct buf raw;
+	struct buf
+		kept; /* of the batch at hand: frames of rows, unpacked, each behind its length */
+	bool kept_too_many;
+	struct verify_progress progress;
+	uint64_t progress_file,
+		progress_before; /* the ledger's file at hand; bytes of those before it */
 };
 
 void verify_found(struct verifier *v, const struct finding *f);
@@ -84,6 +91,10 @@ void verify_lose(struct verifier *v, const struct batch *b);
 _must_check_ int verify_follow_ledger(struct verifier *v);
 /** The time by the wall clock, as the caller of verify gave it. */
 uint64_t verify_now(const struct verifier *v);
+
+/** Find out how long it may take; then tell it with each commit. */
+void verify_progress_begin(struct verifier *v);
+void verify_progress_tell(struct verifier *v);
 
 /** What is wrong with one batch, or behind the last. */
 struct problem {
@@ -123,6 +134,18 @@ _must_check_ int verify_rows(struct verifier *v, struct tail_reader *t,
 const char *verify_identity(const struct tail_reader *t, const struct ledger_journal *j);
 /** Have the tail of a journal open where its reading was left.  @return 0 or an error of tail_reader_open(). */
 _must_check_ int verify_reopen(struct verifier *v, uint32_t handle);
+
+/** Begin to keep the rows of another batch. */
+void verify_keep_none(struct verifier *v);
+/** Keep the rows in `raw`, if entries are wanted.  @return 0 or -ENOMEM. */
+_must_check_ int verify_keep_rows(struct verifier *v);
+/** Give what was kept, of a batch that is good, to who wants it.  @return 0 or an error, his among them. */
+_must_check_ int verify_give_tail(struct verifier *v, const struct tail_reader *t,
+				  const struct batch *b, const struct ledger_journal *j,
+				  uint64_t commit);
+/** The same of a batch of a group, all of which was hashed. */
+_must_check_ int verify_give_group(struct verifier *v, struct segment_group *g, uint32_t number,
+				   const struct batch *b);
 
 /** Prepare for the journals that the history knows.  @return 0 or -ENOMEM. */
 _must_check_ int verify_tails_reserve(struct verifier *v, uint32_t n);

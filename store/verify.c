@@ -156,6 +156,8 @@ static int check_commit(void *arg, const struct sealed_commit *c)
 	if (v->report->commits++ == 0)
 		v->report->time_first = c->commit.time_ns;
 	v->report->time_last = c->commit.time_ns;
+	life_take(&v->report->life, &c->commit);
+	verify_progress_tell(v);
 	check_receipt(v, c);
 	v->error = check_batches(v, *c);
 	if (v->error == 0)
@@ -387,6 +389,7 @@ int verify_state(const struct state *s, const struct verify_options *options,
 		return -ENOMEM;
 	if (options->pin)
 		history_pin(v.history, options->pin);
+	verify_progress_begin(&v);
 	r = verify_segments_open(&v, false);
 	if (r >= 0)
 		r = check_ledger(&v);

@@ -15,7 +15,9 @@
 #include "base/attr.h"
 #include "seal/note.h"
 #include "seal/statement.h"
+#include "store/contexts.h"
 #include "store/gaps.h"
+#include "store/life.h"
 #include "store/state.h"
 
 enum verdict {
@@ -45,6 +47,23 @@ struct finding {
 
 typedef void (*finding_fn)(void *arg, const struct finding *f);
 
+/** An entry that was checked; valid during the call.  What is of a batch is as the ledger has it. */
+struct sealed_entry {
+	uint32_t journal; /* the how-manieth that was opened */
+	const struct batch *batch;
+	uint64_t seq;
+	const struct contexts
+		*contexts; /* of its journal; all hashed, the first is the sealed identity */
+	uint32_t context;
+	const struct entry *entry;
+};
+
+/** How far it has come. */
+struct verify_progress {
+	uint64_t ledger, ledger_total; /* bytes; the last file may have room ahead */
+	uint64_t entries;
+};
+
 struct verify_options {
 	const struct vkey *pin; /* NULL: none known */
 	uint64_t now_ns;
@@ -53,6 +72,12 @@ struct verify_options {
 	uint64_t receipt_size;		 /* commits that an aggregator has; 0: none known */
 	const struct hash *receipt_root; /* of the tree of that size; NULL: not known */
 	finding_fn found;
+	/**
+	 * Given each entry of each batch that is what was sealed, under a seal that verifies, once; in the order of commits, then
+	 * journals, then numbers.  It was made of the bytes that were hashed.  NULL: not wanted.  A negative return ends it all.
+	 */
+	int (*entry)(void *arg, const struct sealed_entry *e);
+	void (*progress)(void *arg, const struct verify_progress *p); /* or NULL */
 	void *arg;
 };
 
@@ -66,6 +91,7 @@ struct verify_report {
 		gaps; /* what sealed entries say was dropped; `open`: in some journal it was not counted (yet) */
 	uint32_t journals;
 	uint64_t time_first, time_last; /* of commits */
+	struct life life;
 	bool has_key;
 	struct vkey key;
 	char host[256];
@@ -74,7 +100,7 @@ struct verify_report {
 /**
  * Verify; the host may go on while it is read.
  *
- * @return 0 and the report; a negated errno when the directory cannot be read at all, or memory or descriptors are short.
+ * @return 0 and the report; what options.entry returned; a negated errno when the directory cannot be read at all, or memory or descriptors are short.
  */
 _must_check_ int verify_state(const struct state *s, const struct verify_options *options,
 			      struct verify_report *ret);

@@ -12,6 +12,7 @@
 #include "store/verify-internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -32,6 +33,7 @@ struct rest {
 	bool refused;	      /* the end is a whole frame that says what none may */
 	const char *identity; /* what is wrong with it, where no batch has shown that */
 	struct problem at_end;
+	uint64_t behind; /* entries in frames that are whole, behind one that is not */
 };
 
 static int take_rest(struct verifier *v, struct progress *p, const struct ledger_journal *j,
@@ -54,6 +56,44 @@ static int take_rest(struct verifier *v, struct progress *p, const struct ledger
 	return r;
 }
 
+/* Where a reader is, to come back to. */
+struct place {
+	uint64_t offset;
+	uint32_t n_contexts, n_seeds;
+};
+
+static struct place place_of(const struct tail_reader *t)
+{
+	return (struct place){ t->frames.offset, t->contexts.n, t->seeds.n };
+}
+
+static void go_back(struct tail_reader *t, const struct place *to)
+{
+	while (t->contexts.n > to->n_contexts)
+		contexts_remove_last(&t->contexts);
+	while (t->seeds.n > to->n_seeds)
+		seeds_remove_last(&t->seeds);
+	frame_reader_seek(&t->frames, to->offset);
+}
+
+/*
+ * Behind a torn frame there may be whole ones: a crash can leave them, or what was in the torn one looks like it.  Who only reads
+ * would show them, as not sealed; those that repeat what is sealed nobody takes for it.
+ */
+static int look_behind(struct tail_reader *t, const struct ledger_journal *j, struct rest *ret)
+{
+	struct place end = place_of(t);
+	struct tail_item item;
+	int r;
+
+	while ((r = tail_reader_resync(t)) > 0)
+		while ((r = tail_reader_next(t, &item)) > 0)
+			if (item.type == TAIL_ROWS && item.rows.first_seq >= j->entries)
+				ret->behind += item.rows.count;
+	go_back(t, &end);
+	return r == -ENOMEM ? r : 0;
+}
+
 static int read_rest(struct verifier *v, struct progress *p, const struct ledger_journal *j,
 		     struct rest *ret)
 {
@@ -73,27 +113,9 @@ static int read_rest(struct verifier *v, struct progress *p, const struct ledger
 	}
 	ret->identity = j->batches == 0 ? verify_identity(&p->reader, j) : NULL;
 	ret->refused = p->reader.refused;
-	return r < 0 ? verify_stuck(&p->reader, r, &ret->at_end) : 0;
-}
-
-/* Where a reader is, to come back to. */
-struct place {
-	uint64_t offset;
-	uint32_t n_contexts, n_seeds;
-};
-
-static struct place place_of(const struct tail_reader *t)
-{
-	return (struct place){ t->frames.offset, t->contexts.n, t->seeds.n };
-}
-
-static void go_back(struct tail_reader *t, const struct place *to)
-{
-	while (t->contexts.n > to->n_contexts)
-		contexts_remove_last(&t->contexts);
-	while (t->seeds.n > to->n_seeds)
-		seeds_remove_last(&t->seeds);
-	frame_reader_seek(&t->frames, to->offset);
+	if (r < 0)
+		r = verify_stuck(&p->reader, r, &ret->at_end);
+	return r < 0 || !ret->at_end.what || ret->refused ? r : look_behind(&p->reader, j, ret);
 }
 
 static bool is_young(const struct verifier *v, uint64_t received_ns)
@@ -136,16 +158,34 @@ static void judge_entries(struct verifier *v, const struct ledger_journal *j,
 static void judge_rest(struct verifier *v, const struct ledger_journal *j, const struct rest *rest)
 {
 	const struct problem *end = &rest->at_end;
+	char file[16 + TAIL_NAME_SIZE], name[TAIL_NAME_SIZE];
 
+	tail_name(&j->id, name);
+	snprintf(file, sizeof file, "journals/%s", name);
 	if (rest->identity)
 		verify_found_in(v, VERDICT_TAMPERED, &j->id, NULL, j->opened, NONE, rest->identity);
 	if (end->what && end->verdict != VERDICT_TAMPERED)
 		verify_found_in(v, end->verdict, &j->id, NULL, NONE, end->offset, end->what);
 	else if (end->what && rest->refused)
 		verify_found_in(v, VERDICT_UNSEALED, &j->id, NULL, NONE, end->offset, end->what);
+	else if (end->what && rest->behind > 0)
+		/* No more than a note: a crash leaves it, in journals that recovery has closed, too. */
+		verify_found(v,
+			     &(struct finding){
+				     .verdict = VERDICT_NOTE,
+				     .file = file,
+				     .journal = &j->id,
+				     .batch = NONE,
+				     .commit = NONE,
+				     .offset = end->offset,
+				     .entries = rest->behind,
+				     .what = "behind a damaged frame, never sealed; a query that "
+					     "is not verified shows them",
+			     });
 	else if (end->what)
 		verify_found_in(v, VERDICT_NOTE, &j->id, NULL, NONE, end->offset,
 				"bytes after the last whole frame, never sealed");
+	v->report->unsealed_entries += rest->behind;
 	judge_entries(v, j, rest);
 }
 

@@ -18,17 +18,24 @@
 #include "bulla/error.h"
 #include "store/segment/check.h"
 
+/* What groups have of a journal. */
+struct counted {
+	uint64_t batches, entries;
+	bool elsewhere; /* some of it is not where the segment says that the journal's is */
+};
+
 /* How far a segment has been read. */
 struct segment_cursor {
 	struct segment_group group;
 	bool has_group;
-	uint32_t next;	    /* group */
-	uint32_t *first_of; /* owned: of each journal 1 + its first batch in the group, or 0 */
-	uint64_t seen;	    /* batches */
-	bool late;	    /* it came when earlier commits had been looked at elsewhere */
-	bool broken;	    /* some group is damaged; that was said */
-	bool damaged;	    /* the one at hand is: of its rows some cannot be read, or none */
-	uint64_t where;	    /* the block, if so */
+	uint32_t next;		 /* group */
+	uint32_t *first_of;	 /* owned: of each journal 1 + its first batch in the group, or 0 */
+	struct counted *counted; /* owned: of each journal */
+	uint64_t seen;		 /* batches */
+	bool late;		 /* it came when earlier commits had been looked at elsewhere */
+	bool broken;		 /* some group is damaged; that was said */
+	bool damaged;		 /* the one at hand is: of its rows some cannot be read, or none */
+	uint64_t where;		 /* the block, if so */
 	uint64_t
 		lost_end; /* what is of commits before this may lie in a group that says nothing at all */
 };
@@ -55,6 +62,7 @@ static void cursors_done(struct verifier *v)
 	for (uint32_t i = 0; v->cursors && i < v->segments.n; i++) {
 		drop_group(&v->cursors[i]);
 		free(v->cursors[i].first_of);
+		free(v->cursors[i].counted);
 	}
 	free(v->cursors);
 	v->cursors = NULL;
@@ -187,6 +195,29 @@ static int read_group(struct verifier *v, uint32_t file)
 	return 0;
 }
 
+static int make_tables(struct segment_cursor *c, const struct segment *s)
+{
+	if (c->first_of)
+		return 0;
+	c->first_of = calloc(s->n_journals + 1u, sizeof *c->first_of);
+	c->counted = calloc(s->n_journals + 1u, sizeof *c->counted);
+	return c->first_of && c->counted ? 0 : -ENOMEM;
+}
+
+static void count_group(struct segment_cursor *c, const struct segment *s)
+{
+	for (uint32_t i = 0; c->has_group && i < c->group.ref->batches; i++) {
+		const struct group_batch *b = &c->group.batches[i];
+		const struct segment_journal *j = &s->journals[b->journal];
+		struct counted *k = &c->counted[b->journal];
+
+		k->elsewhere |= b->batch_no != j->first_batch + k->batches ||
+				b->first_seq != j->first_seq + k->entries;
+		k->batches++;
+		k->entries += b->entries;
+	}
+}
+
 /* Read the next group.  @return 1, 0 where there is none, an error that is no damage. */
 static int next_group(struct verifier *v, uint32_t file)
 {
@@ -197,11 +228,9 @@ static int next_group(struct verifier *v, uint32_t file)
 	drop_group(c);
 	if (c->next == s->n_groups)
 		return 0;
-	if (!c->first_of) {
-		c->first_of = calloc(s->n_journals + 1u, sizeof *c->first_of);
-		if (!c->first_of)
-			return -ENOMEM;
-	}
+	r = make_tables(c, s);
+	if (r < 0)
+		return r;
 	r = group_open(&c->group, s, c->next++);
 	c->has_group = r >= 0;
 	if (r >= 0)
@@ -211,6 +240,7 @@ static int next_group(struct verifier *v, uint32_t file)
 	memset(c->first_of, 0, s->n_journals * sizeof *c->first_of);
 	for (uint32_t i = c->has_group ? c->group.ref->batches : 0; i-- > 0;)
 		c->first_of[c->group.batches[i].journal] = i + 1;
+	count_group(c, s);
 	return 1;
 }
 
@@ -234,6 +264,16 @@ static int64_t find_in_group(const struct segment_cursor *c, const struct segmen
 /* What a batch cannot be read for was said, and is told of all such batches together. */
 static const char unreadable[] = "it is in what is damaged there, and not proved";
 
+/* Whether what a segment says of a batch, besides its entries, is what was sealed. */
+static bool is_told_right(const struct group_batch *told, const struct segment_journal *j,
+			  const struct batch *b)
+{
+	return told->first_seq == b->first_seq && told->entries == b->entries &&
+	       told->mono_offset == b->mono_offset &&
+	       (told->flags & BATCH_RECOVERED) == (b->recovered ? BATCH_RECOVERED : 0) &&
+	       id_equal(&j->boot, &b->boot);
+}
+
 /* Batch `i` of a commit, which is number `number` of the group at hand. */
 static const char *check_batch(struct verifier *v, const struct segment_span *span, uint32_t number,
 			       const struct sealed_commit *c, uint32_t i, int *ret)
@@ -256,8 +296,8 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 		return "the batch is said to be of another commit";
 	if (c->commit.time_ns < origin->time_first || c->commit.time_ns > origin->time_last)
 		return "the segment is said to be of another time";
-	/* A root that was made of what is here need not be made again. */
-	if (!c->lacks_roots || !v->made[i]) {
+	/* A root that was made of what is here need not be made again, unless entries are wanted: of just these bytes. */
+	if (!c->lacks_roots || !v->made[i] || v->options->entry) {
 		struct hash leaf, want = batch_leaf_hash(&c->batches[i]);
 		struct batch batch;
 
@@ -269,6 +309,8 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 		if (!hash_same(&leaf, &want))
 			return "content changed after it was sealed";
 	}
+	if (!is_told_right(b, sj, &c->batches[i]))
+		return "content changed after it was sealed";
 	*ret = cursor->group.template_of ? gaps_of_batch(&v->gaps, &cursor->group, number) : 0;
 	return *ret < 0 ? "an entry cannot be read" : NULL;
 }
@@ -425,7 +467,19 @@ int verify_segments_batch(struct verifier *v, const struct sealed_commit *c, uin
 	else if (what && what != unreadable)
 		found_in_segment(v, span->file, VERDICT_TAMPERED, &j->id, b, c->commit.number, NONE,
 				 what);
-	return 0;
+	return what || in_tail
+		       ? 0
+		       : verify_give_group(v, &v->cursors[span->file].group, (uint32_t) number, b);
+}
+
+/* By what it says who reads tails besides knows what to pass over there. */
+static bool has_what_it_says(const struct segment_cursor *c, const struct segment *s)
+{
+	for (uint32_t i = 0; c->counted && i < s->n_journals; i++)
+		if (c->counted[i].elsewhere || c->counted[i].batches != s->journals[i].batches ||
+		    c->counted[i].entries != s->journals[i].entries)
+			return false;
+	return true;
 }
 
 void verify_segments_rest(struct verifier *v)
@@ -440,5 +494,8 @@ void verify_segments_rest(struct verifier *v)
 		if (!c->late && !c->broken && c->seen != batches)
 			found_in_segment(v, i, VERDICT_TAMPERED, NULL, NULL, NONE, NONE,
 					 "it has batches that the ledger does not know");
+		else if (!c->late && !c->broken && !has_what_it_says(c, s))
+			found_in_segment(v, i, VERDICT_TAMPERED, NULL, NULL, NONE, NONE,
+					 "it says that it has other entries than it has");
 	}
 }

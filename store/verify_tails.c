@@ -134,6 +134,7 @@ void verify_tails_done(struct verifier *v)
 	free(v->open);
 	batchroot_done(&v->root);
 	buf_done(&v->raw);
+	buf_done(&v->kept);
 }
 
 int verify_unreadable(int r, struct problem *ret)
@@ -238,13 +239,15 @@ const char *verify_identity(const struct tail_reader *t, const struct ledger_jou
 	return NULL;
 }
 
-/* Begin to hash a batch whose first rows are at hand. */
-static void begin(struct verifier *v, const struct tail_reader *t, const struct batch *b,
+/* Begin to hash a batch whose first rows are at hand.  Where a hole comes first, that is not the journal's first batch. */
+static void begin(struct verifier *v, struct progress *p, const struct batch *b,
 		  const struct ledger_journal *j, struct problem *ret)
 {
+	const struct tail_reader *t = &p->reader;
 	const uint8_t *seed = seeds_of(&t->seeds, b->batch_no);
-	const char *what = b->batch_no == 0 ? verify_identity(t, j) : NULL;
+	const char *what = p->identified ? NULL : verify_identity(t, j);
 
+	p->identified = true;
 	if (!what && !seed)
 		what = "the seed is missing";
 	if (what)
@@ -272,7 +275,7 @@ static int take_rows(struct verifier *v, struct progress *p, const struct batch 
 	}
 	p->astray = false;
 	if (*count == 0)
-		begin(v, &p->reader, b, j, ret);
+		begin(v, p, b, j, ret);
 	if (ret->what)
 		return 0;
 	r = verify_rows(v, &p->reader, &item->rows, &v->root, &seen, ret);
@@ -280,7 +283,7 @@ static int take_rows(struct verifier *v, struct progress *p, const struct batch 
 	*count += item->rows.count;
 	if (ret->what)
 		ret->offset = item->offset;
-	return r;
+	return r < 0 || ret->what ? r : verify_keep_rows(v);
 }
 
 /* A batch that lies in a hole is for segments to have.  `p->hole_end` says then that it does. */
@@ -333,6 +336,7 @@ static int read_batch(struct verifier *v, struct progress *p, const struct batch
 	struct tail_item item;
 	uint64_t count = 0;
 
+	verify_keep_none(v);
 	while (count < b->entries) {
 		int r = tail_reader_next(&p->reader, &item);
 
@@ -518,8 +522,13 @@ int verify_tails_batch(struct verifier *v, const struct sealed_commit *c, uint32
 	in_tail = check_in_tail(v, c, i);
 	if (in_tail < 0)
 		return in_tail;
-	if (in_tail)
+	if (in_tail) {
 		gaps = v->gaps;
+		r = verify_give_tail(v, &v->at[c->handles[i]].reader, b,
+				     history_journal(v->history, c->handles[i]), c->commit.number);
+		if (r < 0)
+			return r;
+	}
 	v->gaps = (struct gaps){ 0 };
 	r = verify_segments_batch(v, c, i, in_tail, &in_segment);
 	if (r < 0 || !(in_tail || in_segment))

@@ -24,7 +24,7 @@
 
 enum { EVENT_BODY = 160 };
 
-static const char *const parts[] = { "seal", "ledger", "journals" };
+static const char *const parts[] = { "seal", "ledger", "journals", "segments" };
 
 const char *builder_parent(void)
 {
@@ -565,12 +565,15 @@ void builder_copy(const char *from, const char *to)
 		DIR *dir;
 		int r;
 
+		snprintf(below, sizeof below, "%s/%s", from, parts[i]);
+		dir = opendir(below);
+		/* Segments are not always there. */
+		if (!dir && errno == ENOENT)
+			continue;
+		assert(dir);
 		snprintf(below, sizeof below, "%s/%s", to, parts[i]);
 		r = io_make_dirs(below, 0700);
 		assert(r == 0);
-		snprintf(below, sizeof below, "%s/%s", from, parts[i]);
-		dir = opendir(below);
-		assert(dir);
 		while ((e = readdir(dir)) != NULL) {
 			if (e->d_type != DT_REG)
 				continue;

@@ -4,6 +4,8 @@
  * Every single bit of a state directory, flipped: verify finds it, or every entry reads as before and the bit lies where
  * the format says that nothing vouches for it (docs/format.md, "What is not authenticated").
  *
+ * (A host that has more than tails: test_mutations.c.)
+ *
  * Then the same with thousands of random mutations at a time, checksums repaired and not.  BULLA_LONG=1 makes ten times as
  * many.
  */

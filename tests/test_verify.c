@@ -25,6 +25,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/frame.h"
 #include "seal/ledger.h"
 #include "store/format.h"
 #include "store/gaps.h"
@@ -787,6 +788,41 @@ static void append_torn_to_open(void)
 	append_rows(bed.db_tail, 1, true);
 }
 
+/* Rows in a whole frame behind one that is not. */
+static void append_behind_torn(const char *tail, uint64_t first_seq)
+{
+	_cleanup_buf_ struct buf b = { 0 };
+	size_t behind = 0;
+
+	surgery_open(&surgery, bed.work, tail);
+	surgery_rows(&surgery, rows(0), &head, &raw);
+	head.first_seq = first_seq;
+	for (unsigned i = 0; i < 2; i++) {
+		surgery_insert(&surgery, surgery.n, TAIL_ROWS, "", 0);
+		surgery_set_rows(&surgery, surgery.n - 1, &head, &raw);
+		behind += frame_space(surgery.piece[surgery.n - 1].payload.len);
+	}
+	surgery_close(&surgery);
+	builder_load(bed.work, tail, &b);
+	b.data[b.len - behind + FRAME_HEADER_SIZE + 2] ^= 1;
+	builder_store(bed.work, tail, b.data, b.len);
+}
+
+static void append_behind_torn_to_closed(void)
+{
+	append_behind_torn(bed.web_tail, 10000);
+}
+
+static void append_behind_torn_to_open(void)
+{
+	append_behind_torn(bed.db_tail, 10000);
+}
+
+static void repeat_behind_torn(void)
+{
+	append_behind_torn(bed.web_tail, 0);
+}
+
 static void append_nonsense(void)
 {
 	surgery_open(&surgery, bed.work, bed.db_tail);
@@ -807,6 +843,23 @@ static void append_record(void)
 	surgery_close(&surgery);
 }
 
+/* That is what a crash can leave, so it is no finding; but it is told. */
+Test(verify, what_stands_behind_a_torn_frame_is_told)
+{
+	struct verified v = { 0 };
+
+	make_bed();
+	fresh_copy();
+	append_behind_torn(bed.web_tail, 10000);
+	builder_verify_with(bed.work, bed.options, &v);
+	cr_expect(eq(int, v.report.verdict, VERDICT_OK));
+	cr_expect(gt(u64, v.report.unsealed_entries, 0));
+	cr_expect(verified_says(&v, VERDICT_NOTE, "behind a damaged frame, never sealed"), "%s",
+		  (char *) v.findings.data);
+	verified_done(&v);
+	builder_done(&bed.b);
+}
+
 Test(verify, nothing_was_added_unsealed)
 {
 	static const struct attack attacks[] = {
@@ -816,6 +869,11 @@ Test(verify, nothing_was_added_unsealed)
 		{ "unsealed entries", append_to_open, VERDICT_UNSEALED,
 		  "unsealed entries that do not continue" },
 		{ "torn bytes", append_torn_to_open, VERDICT_OK, NULL },
+		{ "behind torn bytes", append_behind_torn_to_open, VERDICT_OK, NULL },
+		{ "behind torn bytes after the close", append_behind_torn_to_closed, VERDICT_OK,
+		  NULL },
+		/* That no reader shows: mutations/what_is_repeated_behind_a_torn_frame_is_not_shown. */
+		{ "repeated behind torn bytes", repeat_behind_torn, VERDICT_OK, NULL },
 		{ "nonsense", append_nonsense, VERDICT_UNSEALED, "a frame says what none may" },
 		{ "a record alone", append_record, VERDICT_UNSEALED,
 		  "a batch record without a batch" },
