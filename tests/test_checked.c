@@ -160,11 +160,12 @@ Test(checked, answers_are_those_of_a_plain_query_with_a_packed_ledger)
 
 Test(checked, times_are_limits_that_are_met)
 {
+	_cleanup_buf_ struct buf text = { 0 };
 	char since[24], until[24];
 	const char *const words[] = { "output", "export", "since", since, "until", until, NULL };
 
 	make_host(HALF, 24);
-	cr_assert(eq(int, ask(host.path, queries[0], 0, &(struct buf){ 0 }), 0));
+	cr_assert(eq(int, ask(host.path, queries[0], 0, &text), 0));
 	for (unsigned i = 0; i < 8; i++) {
 		uint64_t span = report.time_last - report.time_first;
 
