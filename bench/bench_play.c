@@ -27,7 +27,7 @@ struct keeper {
 static void keep(void *arg)
 {
 	const struct keeper *k = arg;
-	int status;
+	int status = 0;
 	pid_t pid = fork();
 
 	if (pid == 0) {

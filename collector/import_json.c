@@ -207,7 +207,7 @@ static int know(struct import_json *j, const struct json_text *t, uint32_t numbe
 
 	m->number = name;
 	if (name < 0) {
-		m->nature = json_name_nature(&m->name);
+		m->nature = (uint8_t) json_name_nature(&m->name);
 		j->strangers++;
 	} else {
 		if (j->here[name / BITS] & bit)
