@@ -34,7 +34,8 @@ static uint8_t *put_bytes(uint8_t *at, const uint8_t *p, size_t n)
 
 static uint8_t *put_digits(const struct variable_column *c, uint64_t v, uint8_t *to)
 {
-	_uninitialized_ uint8_t digits[DIGITS_SIZE_MAX + BLOCK_SLACK];
+	/* The second half is copied with the first, and means nothing. */
+	_uninitialized_ uint8_t digits[2 * DIGITS_SIZE_MAX];
 	uint8_t *end = digits + DIGITS_SIZE_MAX, *at = end;
 	size_t n;
 
