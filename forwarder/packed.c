@@ -112,16 +112,7 @@ static void put_seeds(const struct segment_journal *j, uint32_t *sent, struct bu
 
 int packed_root(struct packed *p, const struct batch *b, struct hash *ret)
 {
-	struct segment_group *g;
-	struct batch found;
-	uint32_t number;
-	int r = segment_batches_find(p->batches, &b->journal, b->batch_no, &g, &number);
-
-	if (r >= 0)
-		r = group_batch(g, number, &found);
-	if (r >= 0)
-		*ret = found.root;
-	return r;
+	return segment_batches_root(p->batches, b, ret);
 }
 
 int packed_batch(struct packed *p, const struct batch *b, uint32_t *contexts, uint32_t *seeds,

@@ -125,22 +125,17 @@ static bool has_rekey(const struct commit *c)
 static int fill_roots(struct proving *p)
 {
 	for (uint32_t i = 0; i < p->n_batches; i++) {
-		struct batch *b = &p->batches[i], found;
-		struct segment_group *g;
-		uint32_t number;
+		struct batch *b = &p->batches[i];
 		int r;
 
 		if (!root_is_absent(&b->root))
 			continue;
-		r = segment_batches_find(p->segments, &b->journal, b->batch_no, &g, &number);
-		if (r >= 0)
-			r = group_batch(g, number, &found);
+		r = segment_batches_root(p->segments, b, &b->root);
 		if (r == -ENOMEM)
 			return r;
 		if (r < 0)
 			return no(p, BULLA_ETAMPERED,
 				  "a batch of its commit is in no segment, or damaged there");
-		b->root = found.root;
 	}
 	return 0;
 }

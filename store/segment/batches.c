@@ -256,3 +256,17 @@ int segment_batches_find(struct segment_batches *b, const struct id *journal, ui
 		r = -ENOENT;
 	return r == -ENOENT ? not_found(b) : r;
 }
+
+int segment_batches_root(struct segment_batches *batches, const struct batch *b, struct hash *ret)
+{
+	struct segment_group *g;
+	struct batch found;
+	uint32_t number;
+	int r = segment_batches_find(batches, &b->journal, b->batch_no, &g, &number);
+
+	if (r >= 0)
+		r = group_batch(g, number, &found);
+	if (r >= 0)
+		*ret = found.root;
+	return r;
+}

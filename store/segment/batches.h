@@ -29,5 +29,8 @@ struct segment_batches *segment_batches_free(struct segment_batches *b);
 _must_check_ int segment_batches_find(struct segment_batches *b, const struct id *journal,
 				      uint64_t batch_no, struct segment_group **ret_group,
 				      uint32_t *ret_number);
+/** Make the root of a batch of its entries.  Errors as segment_batches_find(), and of group_batch(). */
+_must_check_ int segment_batches_root(struct segment_batches *batches, const struct batch *b,
+				      struct hash *ret);
 
 #endif
