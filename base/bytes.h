@@ -114,6 +114,22 @@ static inline int64_t rd_zigzag(struct rd *r)
 	return (int64_t) unzigzag(rd_varint(r));
 }
 
+/** Numbers as the network writes them, where others have said so. */
+static inline void put_be64(uint8_t *to, uint64_t v)
+{
+	for (int i = 0; i < 8; i++)
+		to[i] = (uint8_t) (v >> (56 - 8 * i));
+}
+
+static inline uint64_t get_be64(const uint8_t *p)
+{
+	uint64_t v = 0;
+
+	for (int i = 0; i < 8; i++)
+		v = v << 8 | p[i];
+	return v;
+}
+
 /** A write cursor over a buffer of fixed size.  `bad` is set when something did not fit; `len` then stays put. */
 struct wr {
 	uint8_t *base;

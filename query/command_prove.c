@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/room.h"
 #include "base/text.h"
 #include "bulla/error.h"
 #include "query/commands.h"
@@ -30,8 +31,7 @@ struct asked {
 	const char *state, *output;
 	uint64_t since_ns, until_ns; /* of commits */
 	bool all, head, help;
-	uint64_t from;	 /* commits of an older head */
-	int first_match; /* in argv */
+	uint64_t from; /* commits of an older head */
 };
 
 static void usage(FILE *to)
@@ -236,7 +236,6 @@ static int add_journal(struct many *m, const struct query *q, const struct id *i
 		       const struct contexts *contexts)
 {
 	struct judgement jd;
-	struct extent *more;
 	enum whole all;
 
 	if (judgement_init(&jd, contexts->n) < 0)
@@ -249,13 +248,8 @@ static int add_journal(struct many *m, const struct query *q, const struct id *i
 		return log_usage(
 			"only what names a journal can be asked for with --all: container, "
 			"unit, image, host, ...");
-	if (m->n == m->cap) {
-		m->cap = 2 * m->cap + 16;
-		more = reallocarray(m->at, m->cap, sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		m->at = more;
-	}
+	if (!room_for(&m->at, m->n, &m->cap, sizeof *m->at))
+		return -ENOMEM;
 	m->at[m->n++] = (struct extent){ .journal = *id };
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/room.h"
 #include "base/text.h"
 #include "bulla/error.h"
 #include "query/commands.h"
@@ -188,15 +189,8 @@ static int find_pin(struct checking *c, const struct id *origin)
 
 static int keep_good(struct checking *c, const struct entry_proof *p)
 {
-	struct good *more;
-
-	if (c->n_good == c->cap) {
-		c->cap = 2 * c->cap + 16;
-		more = reallocarray(c->good, c->cap, sizeof *more);
-		if (!more)
-			return -ENOMEM;
-		c->good = more;
-	}
+	if (!room_for(&c->good, c->n_good, &c->cap, sizeof *c->good))
+		return -ENOMEM;
 	c->good[c->n_good++] = (struct good){
 		.journal = c->proved.batch.journal,
 		.batch_no = c->proved.batch.batch_no,

@@ -13,8 +13,6 @@
 
 static_assert(COSIGN_SECRET_SIZE == crypto_sign_SECRETKEYBYTES, "libsodium's form of a secret key");
 
-static const char line_start[] = "\xe2\x80\x94 "; /* an em dash, as signed-note wants it */
-
 enum { ALGORITHM = 0x04, KEY_ID_SIZE = 4, BLOB_SIZE = KEY_ID_SIZE + 8 + 64, BLOB64_SIZE = 104 + 1 };
 
 bool cosigner_name_valid(const char *name)
@@ -94,21 +92,6 @@ static size_t signed_text(const struct id *origin, uint64_t size, const struct h
 	return (size_t) n + checkpoint_write(origin, size, root, ret + n);
 }
 
-static void put_be64(uint8_t *to, uint64_t v)
-{
-	for (int i = 0; i < 8; i++)
-		to[i] = (uint8_t) (v >> (56 - 8 * i));
-}
-
-static uint64_t get_be64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 void cosign_note(const struct cosigner *c, const uint8_t secret[COSIGN_SECRET_SIZE],
 		 const struct id *origin, uint64_t size, const struct hash *root, uint64_t time_s,
 		 struct buf *to)
@@ -122,19 +105,19 @@ void cosign_note(const struct cosigner *c, const uint8_t secret[COSIGN_SECRET_SI
 	crypto_sign_detached(blob + KEY_ID_SIZE + 8, NULL, (const uint8_t *) text, n, secret);
 	sodium_bin2base64(blob64, sizeof blob64, blob, sizeof blob, sodium_base64_VARIANT_ORIGINAL);
 	buf_append(to, body, checkpoint_write(origin, size, root, body));
-	buf_printf(to, "\n%s%s %s\n", line_start, c->name, blob64);
+	buf_printf(to, "\n%s%s %s\n", NOTE_SIGNATURE_START, c->name, blob64);
 }
 
 /* One signature line.  @return 1: ours and good; 0: somebody else's; BULLA_ESIG: ours and bad. */
 static int check_line(const struct cosigner *c, const char *line, size_t n, const struct id *origin,
 		      uint64_t size, const struct hash *root, uint64_t *ret_time_s)
 {
-	size_t name_len = strlen(c->name), start = STRLEN(line_start), got;
+	size_t name_len = strlen(c->name), start = STRLEN(NOTE_SIGNATURE_START), got;
 	uint8_t blob[BLOB_SIZE], id[KEY_ID_SIZE];
 	char text[64 + CHECKPOINT_SIZE_MAX], again[BLOB64_SIZE];
 	uint64_t time_s;
 
-	if (n < start || memcmp(line, line_start, start) != 0)
+	if (n < start || memcmp(line, NOTE_SIGNATURE_START, start) != 0)
 		return BULLA_EPARSE;
 	line += start;
 	n -= start;

@@ -12,8 +12,6 @@
 #include "base/clock.h"
 #include "bulla/error.h"
 
-static const char signature_start[] = "\xe2\x80\x94 "; /* an em dash and a space */
-
 enum { NUMBERS_SIZE = 8 + 8, BLOB_HEAD_SIZE = VKEY_ID_SIZE + NUMBERS_SIZE };
 
 /* Lines. */
@@ -98,21 +96,6 @@ static uint64_t number_of(const struct span *text)
 
 /* Notes. */
 
-static void put_be64(uint8_t *to, uint64_t v)
-{
-	for (int i = 0; i < 8; i++)
-		to[i] = (uint8_t) (v >> (56 - 8 * i));
-}
-
-static uint64_t get_be64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 void head_write(const struct head *h, struct buf *to)
 {
 	_cleanup_buf_ struct buf blob = { 0 };
@@ -126,7 +109,7 @@ void head_write(const struct head *h, struct buf *to)
 	buf_append(&blob, h->signature.p, h->signature.n);
 	origin_name(&h->origin, name);
 	buf_append(to, checkpoint, checkpoint_write(&h->origin, h->size, &h->root, checkpoint));
-	buf_printf(to, "\n%s%s ", signature_start, name);
+	buf_printf(to, "\n%s%s ", NOTE_SIGNATURE_START, name);
 	head_put_base64(blob.data, blob.len, to);
 	to->bad |= blob.bad;
 }
@@ -134,7 +117,7 @@ void head_write(const struct head *h, struct buf *to)
 static int read_note(struct rd r, uint8_t *memory, struct head *ret)
 {
 	struct span origin = head_line(&r), size = head_line(&r), root = head_line(&r);
-	struct span empty = head_line(&r), signature = head_line_after(&r, signature_start);
+	struct span empty = head_line(&r), signature = head_line_after(&r, NOTE_SIGNATURE_START);
 	size_t n;
 
 	if (r.bad || r.left > 0 || empty.n > 0 ||
@@ -173,25 +156,32 @@ int head_read(struct rd r, uint8_t *memory, struct head *ret)
 	return same(&r, &again);
 }
 
+int head_check_seal(const struct head *h, const uint8_t public_key[KES_PUBLIC_SIZE],
+		    const struct kes_params *shape, uint64_t first)
+{
+	char message[SEAL_MESSAGE_SIZE_MAX];
+	size_t n;
+
+	if (h->size - 1 < first || h->counter != h->size - 1 - first ||
+	    h->counter >= kes_capacity(shape) || h->time_s > UINT64_MAX / NS_PER_S)
+		return BULLA_EORDER;
+	n = seal_message_write(&h->origin, h->counter, h->time_s * NS_PER_S, h->size, &h->root,
+			       message);
+	return kes_check(shape, public_key, h->counter, h->signature.p, h->signature.n, message, n)
+		       ? 0
+		       : BULLA_ESIG;
+}
+
 int head_check(const struct head *h, const struct vkey *key, const struct kes_params *shape,
 	       uint64_t first)
 {
-	char message[SEAL_MESSAGE_SIZE_MAX];
 	uint8_t id[VKEY_ID_SIZE];
-	size_t n;
 
 	vkey_id(key, id);
-	if (!id_equal(&h->origin, &key->origin) || memcmp(id, h->key_id, VKEY_ID_SIZE) != 0)
+	if (!id_equal(&h->origin, &key->origin) || memcmp(id, h->key_id, VKEY_ID_SIZE) != 0 ||
+	    head_check_seal(h, key->public_key, shape, first) < 0)
 		return BULLA_ESIG;
-	if (h->size - 1 < first || h->counter != h->size - 1 - first ||
-	    h->counter >= kes_capacity(shape) || h->time_s > UINT64_MAX / NS_PER_S)
-		return BULLA_ESIG;
-	n = seal_message_write(&h->origin, h->counter, h->time_s * NS_PER_S, h->size, &h->root,
-			       message);
-	return kes_check(shape, key->public_key, h->counter, h->signature.p, h->signature.n,
-			 message, n)
-		       ? 0
-		       : BULLA_ESIG;
+	return 0;
 }
 
 /* Growth. */

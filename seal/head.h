@@ -41,6 +41,13 @@ void head_write(const struct head *h, struct buf *to);
  * @return 0, or BULLA_EPARSE for what head_write() would not have written.
  */
 _must_check_ int head_read(struct rd r, uint8_t *memory, struct head *ret);
+/**
+ * Check the seal alone, whoever the note says it is by.
+ *
+ * @return 0; BULLA_EORDER where its counter is not that of the head's last commit under this key; BULLA_ESIG.
+ */
+_must_check_ int head_check_seal(const struct head *h, const uint8_t public_key[KES_PUBLIC_SIZE],
+				 const struct kes_params *shape, uint64_t first);
 /** Check that this key, whose first commit is `first`, sealed it.  @return 0 or BULLA_ESIG. */
 _must_check_ int head_check(const struct head *h, const struct vkey *key,
 			    const struct kes_params *shape, uint64_t first);

@@ -20,6 +20,9 @@
 #include "seal/kes.h"
 #include "seal/statement.h"
 
+/** How the line of a signature begins in a note: an em dash and a space. */
+#define NOTE_SIGNATURE_START "\xe2\x80\x94 "
+
 enum {
 	ORIGIN_NAME_SIZE = 6 + 2 * ID_SIZE + 1,
 	CHECKPOINT_SIZE_MAX = ORIGIN_NAME_SIZE + 20 + 1 + 44 + 2,

@@ -13,7 +13,7 @@
 #include "seal/head.h"
 #include "seal/proof-internal.h"
 
-static const char first_line[] = "c2sp.org/tlog-proof@v1\n";
+static const char first_line[] = "c2sp.org/tlog-proof@v1";
 
 enum { FORMAT = 1, STATEMENT_SIZE_MIN = 36 /* a context without fields */ };
 
@@ -156,7 +156,7 @@ void entry_proof_write(const struct entry_proof *p, struct buf *to)
 
 	put_extra(p, &extra);
 	buf_str(to, first_line);
-	buf_str(to, "extra ");
+	buf_str(to, "\nextra ");
 	head_put_base64(extra.data, extra.len, to);
 	buf_printf(to, "index %" PRIu64 "\n", h.size - 1);
 	head_put_path(&p->seal.path, to);
@@ -170,7 +170,7 @@ static int read_file(struct rd r, uint8_t *memory, struct entry_proof *ret)
 	struct head h;
 	size_t n = 0;
 
-	head_line_after(&r, "c2sp.org/tlog-proof@v1");
+	head_line_after(&r, first_line);
 	extra = head_line_after(&r, "extra ");
 	head_line_after(&r, "index ");
 	head_path(&r, &ret->seal.path);

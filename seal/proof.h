@@ -74,8 +74,7 @@ _must_check_ int entry_proof_read(const char *text, size_t n, struct buf *memory
 
 /** What a good proof is about. */
 struct proved {
-	uint64_t commit, time_ns, counter;
-	uint32_t n_batches;
+	uint64_t commit, time_ns;
 	struct batch batch;
 };
 

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "bulla/error.h"
+#include "seal/head.h"
 #include "seal/proof-internal.h"
 
 /* A key, and the commits that it seals. */
@@ -38,23 +39,26 @@ struct hash proof_last_root(const struct sealed_link *l)
 static int check_link(const struct sealed_link *l, const struct id *origin, const struct reign *k,
 		      struct event *events, struct commit *ret, const char **why)
 {
-	struct hash root = proof_last_root(l), leaf = tree_leaf(l->commit.p, l->commit.n);
-	char message[SEAL_MESSAGE_SIZE_MAX];
-	size_t n;
+	struct hash leaf = tree_leaf(l->commit.p, l->commit.n);
+	struct head h = {
+		.origin = *origin,
+		.root = proof_last_root(l),
+		.counter = l->counter,
+		.signature = l->signature,
+	};
+	int r;
 
 	if (commit_decode(rd_of(l->commit.p, l->commit.n), events, EVENTS_MAX, ret) < 0)
 		return no(why, "the commit does not decode");
 	if (ret->number == UINT64_MAX ||
-	    !tree_check_inclusion(&leaf, ret->number, ret->number + 1, &l->path, &root))
+	    !tree_check_inclusion(&leaf, ret->number, ret->number + 1, &l->path, &h.root))
 		return no(why, "the commit is not the last of its tree");
-	if (ret->number < k->first || l->counter != ret->number - k->first ||
-	    l->counter >= kes_capacity(&k->shape))
+	h.size = ret->number + 1;
+	h.time_s = ret->time_ns / NS_PER_S;
+	r = head_check_seal(&h, k->public_key, &k->shape, k->first);
+	if (r == BULLA_EORDER)
 		return no(why, "the seal is not the one of this commit");
-	n = seal_message_write(origin, l->counter, ret->time_ns, ret->number + 1, &root, message);
-	if (!kes_check(&k->shape, k->public_key, l->counter, l->signature.p, l->signature.n,
-		       message, n))
-		return no(why, "the seal is not good under this key");
-	return 0;
+	return r < 0 ? no(why, "the seal is not good under this key") : 0;
 }
 
 /* The commit names the key that comes next. */
@@ -238,7 +242,5 @@ int entry_proof_check(const struct entry_proof *p, const struct vkey *pin,
 		return r;
 	ret->commit = c.number;
 	ret->time_ns = c.time_ns;
-	ret->counter = p->seal.counter;
-	ret->n_batches = c.n_batches;
 	return 0;
 }

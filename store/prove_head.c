@@ -31,7 +31,6 @@ struct heading {
 	struct history *history;
 	struct stretch *stretch; /* owned, PROOF_MAX, in the proof's order */
 	size_t n;
-	int error;
 };
 
 static uint64_t largest_power_below(uint64_t n)
