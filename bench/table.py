@@ -143,7 +143,7 @@ def imports(table, by_name, c, dir, there):
 def play(c, state, pieces):
     """Have `state` made at log pace, in memory; what bench_play says."""
     done = cost([Settings.build / 'bench' / 'bench_play', *c.c_arguments(), '--dir', state.parent, state, str(pieces),
-                 Settings.build / 'bulla', '9'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                 Settings.build / 'bulla'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     return json.loads(done.output)
 
 
