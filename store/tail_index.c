@@ -103,7 +103,7 @@ static int on_rows(struct rows_index *i, struct window *w, uint64_t offset, uint
 {
 	struct tail_rows rows;
 	struct rows_ref ref;
-	struct rd head;
+	struct rd head = { 0 };
 	int r;
 
 	r = look(w, offset + FRAME_HEADER_SIZE, MIN_OF((size_t) size, (size_t) TAIL_ROWS_HEAD_MAX),
@@ -157,7 +157,7 @@ static int on_other(struct rows_index *i, struct tail_reader *t, uint64_t offset
 static int look_head(struct window *w, uint64_t offset, uint64_t end, uint32_t *ret_size,
 		     uint32_t *ret_type)
 {
-	struct rd head;
+	struct rd head = { 0 };
 	int r = look(w, offset, FRAME_HEADER_SIZE, &head);
 
 	if (r < 0)
@@ -237,7 +237,7 @@ static int hop(struct rows_index *i, struct tail_reader *t, struct window *w, ui
 /* Whether anything was written at `offset`. */
 static int is_blank(struct window *w, uint64_t offset)
 {
-	struct rd head;
+	struct rd head = { 0 };
 	int r = look(w, offset, 8, &head);
 
 	return r < 0 ? r : rd_u64(&head) == 0;
