@@ -154,7 +154,7 @@ static void compare_messages(struct segment_group *g)
 			buf_append(&all, message.p, message.len);
 		end[i] = all.len;
 	}
-	assert(group_need_messages(g) < 0 || known);
+	assert(group_need_messages(g, NULL) < 0 || known);
 	for (uint32_t i = 0; i < n && known; from = end[i++]) {
 		assert(group_message(g, i, &scratch, &message) >= 0);
 		assert(message.len == end[i] - from);

@@ -23,7 +23,7 @@ int group_check_index(struct segment_group *g, bool *ret_lies)
 
 	r = tokens_begin(&t);
 	if (r >= 0)
-		r = group_make_messages(g, &t, ret_lies);
+		r = group_make_messages(g, NULL, &t, ret_lies);
 	if (r < 0)
 		return r;
 	has = group_tokens(g, &raw, &bytes);

@@ -374,7 +374,7 @@ static void prefetch_message(const struct segment_group *g, uint32_t row)
 {
 	const uint8_t *p;
 
-	if (!g->made || row >= g->rows)
+	if (!g->made || row >= g->rows || g->made[row].at == NOT_MADE)
 		return;
 	p = g->made_text.data + g->made[row].at;
 	for (uint32_t i = 0; i < MIN_OF(g->made[row].len, (uint32_t) AHEAD_BYTES); i += 64)

@@ -14,14 +14,15 @@
 #include "store/segment/gather.h"
 #include "store/segment/reader-internal.h"
 
-/* With more than this they are not kept. */
-enum { MADE_BYTES_MAX = 64 << 20 };
+/* What a writer's groups come to; and with more than the latter they are not kept. */
+enum { MADE_BYTES_USUAL = GROUP_BYTES + (1 << 20), MADE_BYTES_MAX = 64 << 20 };
 
 struct maker {
 	struct segment_group *g;
 	struct gathering gathering;
 	struct tokens *tokens;	   /* NULL where nobody wants to know them */
 	bool lies;		   /* searchers are told of other lengths */
+	const uint64_t *rows;	   /* borrowed: a bit for each that is wanted; NULL for all */
 	uint32_t *sorted;	   /* owned: rows with a template, by template */
 	struct made_message *made; /* owned, by row; NULL where they are not kept */
 	struct buf text;
@@ -138,6 +139,20 @@ static void stop_keeping(struct maker *m)
 	m->made = NULL;
 }
 
+static bool is_wanted(const struct maker *m, uint32_t row)
+{
+	return !m->rows || (m->rows[row / 64] >> row % 64 & 1);
+}
+
+static bool is_any_wanted(const struct maker *m, const struct group_template *t,
+			  const uint32_t *rows)
+{
+	for (uint32_t i = 0; i < t->rows; i++)
+		if (is_wanted(m, rows[i]))
+			return true;
+	return false;
+}
+
 static int make_rows(struct maker *m, struct group_template *t, const uint32_t *rows)
 {
 	_uninitialized_ struct stretch at[VARIABLES_MAX];
@@ -146,6 +161,8 @@ static int make_rows(struct maker *m, struct group_template *t, const uint32_t *
 	for (uint32_t i = 0; r >= 0 && i < t->rows && (m->made || m->tokens); i++) {
 		size_t from;
 
+		if (!is_wanted(m, rows[i]))
+			continue;
 		if (!m->made)
 			buf_clear(&m->text);
 		from = m->text.len;
@@ -168,6 +185,8 @@ static int make_template(struct maker *m, struct group_template *t, const uint32
 	uint32_t longest[VARIABLES_MAX] = { 0 };
 	int r = 0;
 
+	if (!is_any_wanted(m, t, rows))
+		return 0;
 	for (unsigned i = 0; i < t->template->n; i++)
 		longest[i] = t->columns[i].len_max;
 	for (unsigned i = 0; r >= 0 && i < t->template->n; i++)
@@ -205,8 +224,10 @@ static int make_all(struct maker *m)
 	int r = start ? gather_whole(m) : -ENOMEM;
 
 	if (!g->made) {
-		m->made = calloc(MAX_OF(g->rows, 1u), sizeof *m->made);
-		if (r >= 0 && !m->made)
+		m->made = reallocarray(NULL, MAX_OF(g->rows, 1u), sizeof *m->made);
+		if (m->made)
+			memset(m->made, 0xff, g->rows * sizeof *m->made);
+		else if (r >= 0)
 			r = -ENOMEM;
 	}
 	for (uint32_t t = 0; r >= 0 && t < g->n_templates && (m->made || m->tokens); t++)
@@ -216,9 +237,20 @@ static int make_all(struct maker *m)
 	return r;
 }
 
-int group_make_messages(struct segment_group *g, struct tokens *t, bool *ret_lies)
+/* Nobody needs what was read of the columns any more; or else it is read again. */
+static void drop_parts(struct segment_group *g)
 {
-	_cleanup_(maker_done) struct maker m = { .g = g, .tokens = t };
+	for (int s = 0; s < STREAMS; s++)
+		for (uint32_t i = 0; i < g->n_parts[s]; i++) {
+			free(g->parts[s][i].data);
+			g->parts[s][i].data = NULL;
+		}
+}
+
+int group_make_messages(struct segment_group *g, const uint64_t *rows, struct tokens *t,
+			bool *ret_lies)
+{
+	_cleanup_(maker_done) struct maker m = { .g = g, .rows = rows, .tokens = t };
 	int r = g->made && !t ? 0 : group_need_times(g);
 
 	*ret_lies = false;
@@ -231,6 +263,9 @@ int group_make_messages(struct segment_group *g, struct tokens *t, bool *ret_lie
 	if (!g->made)
 		m.text = buf_take(&g->made_text);
 	buf_clear(&m.text);
+	/* What is not written to costs nothing; growing would leave holes. */
+	if (!rows && !buf_room(&m.text, MADE_BYTES_USUAL))
+		return -ENOMEM;
 	r = make_all(&m);
 	*ret_lies = m.lies;
 	if (g->made)
@@ -239,11 +274,7 @@ int group_make_messages(struct segment_group *g, struct tokens *t, bool *ret_lie
 	if (r < 0 || !m.made)
 		return r;
 	g->made = TAKE_PTR(m.made);
-	for (int s = 0; s < STREAMS; s++)
-		for (uint32_t i = 0; i < g->n_parts[s]; i++) {
-			free(g->parts[s][i].data);
-			g->parts[s][i].data = NULL;
-		}
+	drop_parts(g);
 	return 0;
 }
 
@@ -253,9 +284,9 @@ void group_lend(struct segment_group *g, struct buf *memory)
 	g->made_text = buf_take(memory);
 }
 
-int group_need_messages(struct segment_group *g)
+int group_need_messages(struct segment_group *g, const uint64_t *rows)
 {
 	bool lies;
 
-	return group_make_messages(g, NULL, &lies);
+	return group_make_messages(g, rows, NULL, &lies);
 }

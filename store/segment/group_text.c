@@ -255,7 +255,7 @@ int group_message(struct segment_group *g, uint32_t row, struct buf *scratch, st
 			*ret = g->whole[g->ordinal[row]];
 		return r;
 	}
-	if (g->made) {
+	if (g->made && g->made[row].at != NOT_MADE) {
 		*ret = (struct text){ g->made_text.data + g->made[row].at, g->made[row].len };
 		return 0;
 	}

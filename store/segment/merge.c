@@ -204,7 +204,7 @@ static int take_groups(struct merge *m, const struct segment *s)
 		group_lend(&g, &memory);
 		r = group_need_all(&g);
 		if (r >= 0)
-			r = group_need_messages(&g);
+			r = group_need_messages(&g, NULL);
 		if (r >= 0)
 			r = take_batches(m, &g);
 	}

@@ -36,12 +36,13 @@ struct stretch {
 _must_check_ int group_put_message(const struct segment_group *g, const struct group_template *t,
 				   uint32_t row, struct buf *to, struct stretch *ret_at);
 /**
- * Make all messages, and gather their tokens if somebody wants them (then `t` was begun).  Messages that take very much memory are
+ * group_need_messages(), which gathers their tokens if somebody wants them (then `t` was begun).  Messages that take very much memory are
  * not kept: who asks for one has it made again.
  *
  * @return 0; an error of reading a part of the group; `*ret_lies` whether a value is longer or shorter than searchers are told.
  */
-_must_check_ int group_make_messages(struct segment_group *g, struct tokens *t, bool *ret_lies);
+_must_check_ int group_make_messages(struct segment_group *g, const uint64_t *rows,
+				     struct tokens *t, bool *ret_lies);
 void group_messages_close(struct segment_group *g);
 
 #endif

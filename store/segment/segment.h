@@ -144,10 +144,11 @@ struct block_scratch {
 	uint64_t at; /* in the file: the block that was read last */
 };
 
-/** Where a message was made. */
+/** Where a message was made, or NOT_MADE. */
 struct made_message {
 	uint32_t at, len;
 };
+enum { NOT_MADE = UINT32_MAX };
 
 /** A row group being read. */
 struct segment_group {
@@ -172,7 +173,8 @@ struct segment_group {
 	uint32_t n_templates, n_columns, n_whole;
 	struct part *parts[STREAMS];
 	uint32_t n_parts[STREAMS];
-	struct made_message *made; /* all messages with a template, if they were made at once */
+	struct made_message
+		*made; /* messages with a template that were made at once; NULL before */
 	struct buf made_text;
 	struct buf *lent; /* borrowed: where the memory of that comes from and goes to; or NULL */
 	struct text *whole;
@@ -208,8 +210,11 @@ uint32_t group_fields(const struct segment_group *g, uint32_t row, struct field 
 /** The message of a row, in the group's memory or written to `scratch` (cleared first).  Needs times and templates. */
 _must_check_ int group_message(struct segment_group *g, uint32_t row, struct buf *scratch,
 			       struct text *ret);
-/** Make all messages at once, which takes less than one by one.  After an error each can still be asked for. */
-_must_check_ int group_need_messages(struct segment_group *g);
+/**
+ * Make messages at once, which takes less than one by one: all, or those of rows with a bit set in `rows`.  Once it was done it is
+ * not done again; the others, and all of them after an error, can still be asked for.
+ */
+_must_check_ int group_need_messages(struct segment_group *g, const uint64_t *rows);
 /**
  * A whole entry, needing all parts; its message is in the group's memory or written to `message`, `fields` has room for FIELDS_MAX.
  * Its context's hash is not filled in.
