@@ -14,8 +14,11 @@
 #include "store/segment/gather.h"
 #include "store/segment/reader-internal.h"
 
-/* What a writer's groups come to; and with more than the latter they are not kept. */
-enum { MADE_BYTES_USUAL = GROUP_BYTES + (1 << 20), MADE_BYTES_MAX = 64 << 20 };
+enum {
+	MADE_BYTES_USUAL = GROUP_BYTES + (1 << 20), /* of a writer's group */
+	MADE_BYTES_MAX = 64 << 20,		    /* with more they are not kept */
+	ROW_BYTES_USUAL = 512,
+};
 
 struct maker {
 	struct segment_group *g;
@@ -26,11 +29,10 @@ struct maker {
 	uint32_t *sorted;	   /* owned: rows with a template, by template */
 	struct made_message *made; /* owned, by row; NULL where they are not kept */
 	struct buf text;
-	uint64_t *seen
-		[VARIABLES_MAX]; /* owned, of each slot: a bit for each place in its column at which a value was seen */
+	/* Of each slot: the column as it is stored, and a bit for each place in it at which a value was seen (owned). */
+	const uint8_t *column[VARIABLES_MAX];
+	uint64_t *seen[VARIABLES_MAX];
 	size_t seen_cap[VARIABLES_MAX];
-	const uint8_t *column
-		[VARIABLES_MAX]; /* what they count from; NULL where each value is to be looked at */
 };
 
 static void maker_done(struct maker *m)
@@ -61,7 +63,7 @@ static uint32_t *sort_rows(struct maker *m)
 	return start;
 }
 
-/* Values of the same place in a column are the same. */
+/* Values of the same place in a column are the same; where none may be passed over, no column is known. */
 static int begin_seen(struct maker *m, const struct group_template *t, unsigned slot)
 {
 	const struct variable_column *c = &t->columns[slot];
@@ -264,7 +266,8 @@ int group_make_messages(struct segment_group *g, const uint64_t *rows, struct to
 		m.text = buf_take(&g->made_text);
 	buf_clear(&m.text);
 	/* What is not written to costs nothing; growing would leave holes. */
-	if (!rows && !buf_room(&m.text, MADE_BYTES_USUAL))
+	if (!rows && !buf_room(&m.text, MIN_OF((size_t) g->rows * ROW_BYTES_USUAL,
+					       (size_t) MADE_BYTES_USUAL)))
 		return -ENOMEM;
 	r = make_all(&m);
 	*ret_lies = m.lies;
