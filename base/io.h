@@ -22,6 +22,8 @@ _must_check_ int io_pwrite(int fd, const void *data, size_t n, uint64_t offset);
  * for clean though they are on no disk, and a later sync would not write them.
  */
 _must_check_ int io_write_again(int fd, uint64_t from, uint64_t to);
+/** Whether a file holds nothing but zeroes from `offset` on.  @return 1, 0, a negated errno. */
+_must_check_ int io_is_blank(int fd, uint64_t offset);
 /** @return bytes read: less than `n` only at the end of the file. */
 _must_check_ ssize_t io_pread(int fd, void *to, size_t n, uint64_t offset);
 /** Make the content (and the size) durable.  After an error the file is not to be trusted with another try. */

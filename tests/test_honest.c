@@ -317,13 +317,14 @@ static void recover(struct world *w)
 		uint8_t body[64];
 		struct wr wr = wr_of(body, sizeof body);
 		bool written = j.closed;
+		uint64_t cut;
 		int r;
 
 		for (size_t k = 0; k < w->b.n; k++)
 			written |= w->alive[k] && id_equal(&w->b.journal[k].id, &j.id);
 		if (written)
 			continue;
-		r = recover_batch(w->b.state.journals, &j, &item);
+		r = recover_batch(w->b.state.journals, &j, &item, &cut);
 		if (r < 0) {
 			cr_assert(w->failing || w->stop_at != SIZE_MAX,
 				  "seed %" PRIu64 ": recovery: %s", w->seed, bulla_strerror(r));
