@@ -276,6 +276,18 @@ int io_open_dir(int dirfd, const char *name, mode_t mode)
 	return r < 0 ? r : TAKE_FD(fd);
 }
 
+int io_list_dir(int dirfd, const char *name, DIR **ret)
+{
+	_cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir)
+		return -errno;
+	TAKE_FD(fd);
+	*ret = dir;
+	return 0;
+}
+
 int io_set_nonblocking(int fd)
 {
 	int flags = fcntl(fd, F_GETFL);

@@ -8,6 +8,7 @@
  * All return 0 or a count on success and a negated errno on failure.
  */
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -47,6 +48,8 @@ _must_check_ int io_replace_file(int dirfd, const char *name, const void *data, 
 _must_check_ int io_make_dirs(const char *path, mode_t mode);
 /** Open a directory below `dirfd`, created if it has to be; its name is durable. */
 _must_check_ int io_open_dir(int dirfd, const char *name, mode_t mode);
+/** Open a directory below `dirfd`, "." for that itself, to be read from its beginning.  @return 0; -ENOENT; a negated errno. */
+_must_check_ int io_list_dir(int dirfd, const char *name, DIR **ret);
 _must_check_ int io_set_nonblocking(int fd);
 
 #endif
