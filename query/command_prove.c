@@ -22,7 +22,6 @@
 #include "query/local.h"
 #include "query/request.h"
 #include "query/source.h"
-#include "query/when.h"
 #include "seal/growth.h"
 #include "store/prove.h"
 
@@ -358,14 +357,6 @@ static int prove_newest(const struct asked *a, const struct state *state)
 
 /* The command line. */
 
-static int set_time(const char *option, const char *value, uint64_t *ret)
-{
-	return when_parse(value, clock_realtime_ns(), ret) < 0
-		       ? log_usage("--%s %s is no time: try \"2026-11-23 19:34\" or \"-2h\"",
-				   option, value)
-		       : 0;
-}
-
 static int on_option(struct asked *a, int c, char **argv)
 {
 	switch (c) {
@@ -373,9 +364,9 @@ static int on_option(struct asked *a, int c, char **argv)
 		a->all = true;
 		return 0;
 	case 'S':
-		return set_time("since", optarg, &a->since_ns);
+		return local_time("since", optarg, &a->since_ns);
 	case 'U':
-		return set_time("until", optarg, &a->until_ns);
+		return local_time("until", optarg, &a->until_ns);
 	case 'H':
 		a->head = true;
 		return 0;
