@@ -268,10 +268,9 @@ static int check_memory(const char *path)
 	if (r >= 0)
 		return 0;
 	getrlimit(RLIMIT_MEMLOCK, &limit);
-	log_error_code(r,
-		       "cannot seal in %s: the key must not be swapped out, and %uK of memory "
-		       "cannot be locked",
-		       path, needed);
+	log_error("cannot seal in %s: the key must not be swapped out, and %uK of memory cannot be "
+		  "locked",
+		  path, needed);
 	log_error("nothing is sealed, and no command started, until they can: RLIMIT_MEMLOCK is "
 		  "%llu bytes; raise it with `ulimit -l %u`, or LimitMEMLOCK=%uK in the unit, or "
 		  "give CAP_IPC_LOCK",
