@@ -500,11 +500,12 @@ static void merge(struct world *w)
 		n = 1 + roll(w, set.n - first);
 		snprintf(path, sizeof path, "%s/segments", w->b.path);
 		o.dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		for (uint32_t i = first; r >= 0 && i < first + n; i++)
+		for (uint32_t i = first; r == 0 && i < first + n; i++)
 			r = roots_keep(&w->b.state, &set.files[i].segment, h);
-		if (r >= 0)
+		if (r == 0) {
 			r = segment_merge(&set, first, n, h, &o, &made);
-		count[MERGES] += r >= 0;
+			count[MERGES] += r >= 0;
+		}
 		close(o.dirfd);
 	}
 	segment_set_close(&set);
