@@ -21,6 +21,8 @@ _must_check_ int local_history(const struct state *s, struct history **ret);
  */
 _must_check_ int local_pin(const struct state *s, const char *option, struct vkey *ret,
 			   bool *ret_local);
+/** The time that an option --since or --until has (when.h).  @return 0, or an error that was logged. */
+_must_check_ int local_time(const char *option, const char *value, uint64_t *ret_ns);
 /** Whether a sealer is at work there. */
 bool local_sealer_runs(const struct state *s);
 

@@ -73,16 +73,20 @@ static bool is_whole(int fd, const struct rows_ref *ref, struct buf *frame)
 	return rows_ref_read(fd, ref, frame, &rows) == 0;
 }
 
-/*
- * Entries are numbered on and on: of two frames that have the same numbers one is damaged, or was put there.  What comes later
- * counts only if what it repeats is damaged.  @return whether it counts.
- */
-static bool counts(struct rows_index *i, int fd, const struct rows_ref *ref)
+/* Whether a frame has numbers that were met before it. */
+static bool repeats(const struct rows_index *i, const struct rows_ref *ref)
+{
+	const struct rows_ref *last = i->n > 0 ? &i->at[i->n - 1] : NULL;
+
+	return ref->first_seq < i->met || (last && ref->first_seq < last->first_seq + last->count);
+}
+
+bool rows_index_counts(struct rows_index *i, int fd, const struct rows_ref *ref)
 {
 	_cleanup_buf_ struct buf frame = { 0 };
 	bool whole = false;
 
-	while (i->n > 0 && i->at[i->n - 1].first_seq + i->at[i->n - 1].count > ref->first_seq) {
+	while (repeats(i, ref) && ref->first_seq >= i->met) {
 		if (!whole && !is_whole(fd, ref, &frame))
 			break;
 		whole = true;
@@ -92,7 +96,7 @@ static bool counts(struct rows_index *i, int fd, const struct rows_ref *ref)
 		i->n_uncut -= i->n_uncut > 0;
 		i->n_damaged++;
 	}
-	if (i->n == 0 || i->at[i->n - 1].first_seq + i->at[i->n - 1].count <= ref->first_seq)
+	if (!repeats(i, ref))
 		return true;
 	i->n_damaged++;
 	return false;
@@ -121,7 +125,7 @@ static int on_rows(struct rows_index *i, struct window *w, uint64_t offset, uint
 		.time_max = rows.time_max,
 		.own_fields = rows.own_fields,
 	};
-	if (!counts(i, w->fd, &ref))
+	if (!rows_index_counts(i, w->fd, &ref))
 		return 1;
 	r = add(i, &ref);
 	return r < 0 ? r : 1;
