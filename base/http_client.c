@@ -172,6 +172,17 @@ static void set_up(CURL *c, const struct http_request *q, struct exchange *x)
 	}
 }
 
+const char *http_answer_sentence(const struct http_answer *a, char ret[HTTP_SENTENCE_SIZE])
+{
+	size_t n = 0;
+
+	for (; n < a->text.len && n + 1 < HTTP_SENTENCE_SIZE && a->text.data[n] != '\n'; n++)
+		ret[n] = a->text.data[n] < ' ' || a->text.data[n] >= 127 ? '?'
+									 : (char) a->text.data[n];
+	ret[n] = '\0';
+	return ret;
+}
+
 int http_client_do(struct http_client *c, const struct http_request *q, struct http_answer *ret)
 {
 	struct exchange x = { .curl = c->curl, .request = q, .answer = ret };

@@ -52,6 +52,11 @@ struct http_answer {
 	struct buf text;    /* owned; buf_done() */
 };
 
+enum { HTTP_SENTENCE_SIZE = 256 };
+
+/** What the text says, as a sentence: its first line, cut to fit, in which no byte acts on a terminal.  @return ret. */
+const char *http_answer_sentence(const struct http_answer *a, char ret[HTTP_SENTENCE_SIZE]);
+
 /**
  * @return 0 when an answer came, whatever its status; the error of `write`; -ECONNREFUSED, BULLA_EHOST, -ETIMEDOUT,
  *         -EPIPE (broken off), BULLA_ELIMIT (too long), BULLA_EPARSE (a bad URL), -EIO.

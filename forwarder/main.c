@@ -149,6 +149,8 @@ static int take_head(struct forwarder *f, const struct http_answer *a, struct se
 
 static int on_answer(struct forwarder *f, int r, const struct http_answer *a, struct send_input *in)
 {
+	char why[HTTP_SENTENCE_SIZE];
+
 	/* Who wants it done once is not kept waiting for a name that may never be known. */
 	if (r == BULLA_EHOST && f->sender.once)
 		return log_error_code(r, "cannot reach %s", f->base);
@@ -172,15 +174,17 @@ static int on_answer(struct forwarder *f, int r, const struct http_answer *a, st
 		in->event = SEND_REWIND;
 		return 0;
 	case 422:
-		log_warning("%s refuses commits %" PRIu64 " to %" PRIu64 ": %.*s", f->base,
-			    f->body_from, f->body_to, (int) MIN_OF(a->text.len, (size_t) 200),
-			    a->text.len ? (const char *) a->text.data : "");
+		log_warning("%s refuses commits %" PRIu64 " to %" PRIu64 ": %s", f->base,
+			    f->body_from, f->body_to, http_answer_sentence(a, why));
 		in->event = SEND_REFUSED;
 		return 0;
 	case 424:
 		in->event = SEND_CONTEXTS;
 		return 0;
 	case 503:
+		if (f->sender.backoff_ms == 0)
+			log_warning("%s takes nothing now: %s", f->base,
+				    http_answer_sentence(a, why));
 		in->event = SEND_OVERLOAD;
 		in->retry_ms = (uint32_t) MIN_OF(a->retry_after_s, (long) RETRY_AFTER_MAX_S) * 1000;
 		return 0;

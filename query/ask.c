@@ -39,6 +39,7 @@ static int get(const char *at, const char *path, bool follow)
 	_cleanup_buf_ struct buf url = { 0 };
 	struct http_request q = { .method = "GET", .write = write_out, .text_max = ERROR_TEXT_MAX };
 	struct http_answer answer = { 0 };
+	char why[HTTP_SENTENCE_SIZE];
 	size_t n = strlen(at);
 	int r;
 
@@ -56,9 +57,8 @@ static int get(const char *at, const char *path, bool follow)
 	else if (r < 0)
 		log_error_code(r, "cannot ask %s", at);
 	else if (answer.status != 200)
-		log_error("%s answers %ld: %.*s", at, answer.status,
-			  (int) MIN_OF(answer.text.len, (size_t) 500),
-			  answer.text.len ? (const char *) answer.text.data : "");
+		log_error("%s answers %ld: %s", at, answer.status,
+			  http_answer_sentence(&answer, why));
 	if (r >= 0 && answer.status != 200)
 		r = -EIO;
 	buf_done(&answer.text);
