@@ -54,6 +54,7 @@ struct forwarder {
 	uint64_t body_from, body_to; /* commits in `body`; from > to: none */
 	struct hash body_root;	     /* before them */
 	uint64_t forked_at; /* commits over which the aggregator's root is not ours; 0: none */
+	bool lacks_receipt; /* the last one could not be kept */
 	int inotify;
 	struct live *live;
 };
@@ -100,7 +101,12 @@ static int keep_receipt(struct forwarder *f, const struct wire_head *h)
 	if (r < 0)
 		return log_error_code(r, "%s sent a receipt that does not verify", f->base);
 	strcpy(receipt.destination, f->base);
-	return receipts_keep(&f->state, &receipt, h->receipt, strlen(h->receipt));
+	r = receipts_keep(&f->state, &receipt, h->receipt, strlen(h->receipt));
+	/* Nobody stops shipping because the disk is full here: the aggregator has it, and the next receipt says so again. */
+	if (r < 0 && !f->lacks_receipt)
+		log_error_code(r, "a receipt of %s cannot be kept", f->base);
+	f->lacks_receipt = r < 0;
+	return 0;
 }
 
 /* The root of the first `size` commits here.  Going back is expensive, and rarely needed: the usual answers are to a PUT. */
