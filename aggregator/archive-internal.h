@@ -16,9 +16,8 @@ enum {
 	LIVE_MAX = 1024, /* pieces of unsealed rows that wait for followers */
 	LIVE_BYTES_MAX = 32 << 20,
 	LIVE_JOURNALS_MAX = 4096, /* of one origin, that nothing sealed has come of yet */
-	ORIGINS_MAX = 1 << 16,
-	FORKS_KEPT = 8,		/* of one origin */
-	ARRIVALS_MAX = 1 << 20, /* that wait for the slowest follower */
+	FORKS_KEPT = 8,		  /* of one origin */
+	ARRIVALS_MAX = 1 << 20,	  /* that wait for the slowest follower */
 	HELD_NAME_SIZE = 64,
 };
 

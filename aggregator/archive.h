@@ -25,6 +25,9 @@
 
 struct archive;
 
+/** How many origins there may be; tests make it small. */
+extern uint32_t archive_origins_max;
+
 _must_check_ int archive_open(struct archive **ret, const char *path, const char *name);
 struct archive *archive_close(struct archive *a);
 

@@ -26,6 +26,8 @@
 #include "base/text.h"
 #include "bulla/error.h"
 
+uint32_t archive_origins_max = 1 << 16;
+
 /* Origins. */
 
 struct held_origin *archive_origin(struct archive *a, const struct id *id)
@@ -62,7 +64,7 @@ static struct held_origin *origin_new(const struct id *id)
 /* Make room, so that adding cannot fail.  Called with the lock held. */
 static int reserve_origin(struct archive *a)
 {
-	if (a->n_origins >= ORIGINS_MAX)
+	if (a->n_origins >= archive_origins_max)
 		return BULLA_ELIMIT;
 	return archive_grow32(&a->origins, &a->origins_cap, a->n_origins + 1,
 			      sizeof(struct held_origin *));
@@ -196,8 +198,10 @@ static int reload_origin(struct archive *a, const struct id *id, struct held_ori
 	struct held_origin *o = archive_origin(a, id);
 
 	if (!o) {
-		if (reserve_origin(a) < 0)
-			return -ENOMEM;
+		int r = reserve_origin(a);
+
+		if (r < 0)
+			return r;
 		o = origin_new(id);
 		if (!o)
 			return -ENOMEM;
@@ -497,7 +501,8 @@ static int found(struct incoming *in, const struct id *origin, uint64_t to, stru
 	r = reserve_origin(a);
 	pthread_mutex_unlock(&a->lock);
 	if (r < 0)
-		return refuse(ret, PUT_OVERLOAD, "too many origins");
+		return refuse(ret, PUT_OVERLOAD,
+			      r == BULLA_ELIMIT ? "too many origins" : "out of memory");
 	in->origin = origin_new(origin);
 	if (!in->origin)
 		return refuse(ret, PUT_OVERLOAD, "out of memory");
