@@ -54,6 +54,8 @@ struct forwarder {
 	uint64_t body_from, body_to; /* commits in `body`; from > to: none */
 	struct hash body_root;	     /* before them */
 	uint64_t forked_at; /* commits over which the aggregator's root is not ours; 0: none */
+	uint64_t
+		acknowledged; /* commits that the destination has said it has, in this run or before */
 	bool lacks_receipt; /* the last one could not be kept */
 	int inotify;
 	struct live *live;
@@ -109,6 +111,25 @@ static int keep_receipt(struct forwarder *f, const struct wire_head *h)
 	return 0;
 }
 
+static int note_acknowledged(void *arg, const struct receipt *r)
+{
+	struct forwarder *f = arg;
+
+	if (strcmp(r->destination, f->base) == 0)
+		f->acknowledged = r->size;
+	return 0;
+}
+
+/* What it acknowledged it may have lost, or it was put back to an older copy: all is sent again, and people are to know. */
+static void tell_loss(struct forwarder *f, const struct wire_head *h)
+{
+	if (h->durable < f->acknowledged)
+		log_error("LOST: %s had acknowledged %" PRIu64 " commits and has %" PRIu64
+			  " now; what it lost is sent again, if it is here still",
+			  f->base, f->acknowledged, h->durable);
+	f->acknowledged = h->durable;
+}
+
 /* The root of the first `size` commits here.  Going back is expensive, and rarely needed: the usual answers are to a PUT. */
 static int root_at(struct forwarder *f, uint64_t size, struct hash *ret)
 {
@@ -150,6 +171,7 @@ static int take_head(struct forwarder *f, const struct http_answer *a, struct se
 		in->event = SEND_FORK;
 		return 0;
 	}
+	tell_loss(f, &h);
 	return keep_receipt(f, &h);
 }
 
@@ -426,6 +448,8 @@ static int run(struct forwarder *f)
 	to_break_off = f->client;
 	if (r >= 0)
 		r = open_packer(f, f->sender.once);
+	if (r >= 0)
+		r = receipts_each(&f->state, note_acknowledged, f);
 	if (r >= 0 && !f->sender.once)
 		r = live_start(&f->live, &f->state, f->base, &f->origin);
 	if (r < 0)
