@@ -228,7 +228,14 @@ Test(archive, an_origin_is_known_by_its_own_genesis_only)
 	cr_assert(eq(int, archive_head(f.archive, &f.origin, &h), 0));
 	cr_expect(eq(u64, h.received, 0));
 	f.origin = own;
-	cr_expect(eq(int, put(&f, 0, f.commits - 1), PUT_ACCEPTED));
+	cr_expect(eq(int, put(&f, 0, 3), PUT_ACCEPTED));
+	/* Nor do another's go on where this one has come to. */
+	other.archive = f.archive;
+	other.origin = own;
+	cr_expect(eq(int, put(&other, 4, other.commits - 1), PUT_REFUSED));
+	cr_expect(eq(int, put(&other, 2, other.commits - 1), PUT_FORK));
+	expect_head(&f, 4, 0);
+	cr_expect(eq(int, put(&f, 4, f.commits - 1), PUT_ACCEPTED));
 	reopen(&f);
 	expect_all(&f, 0);
 	packer_free(other.packer);
