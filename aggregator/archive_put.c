@@ -245,6 +245,29 @@ static void forget_if_empty(struct archive *a, struct held_origin *o)
 	held_origin_free(o);
 }
 
+/* What is damaged, or does not continue what is here because of it, is missing until its host has sent it again. */
+static int reload_missing(struct archive *a, const struct lane *l, const struct lane_block *b)
+{
+	const char *rest = b->rest ? ".rest" : "";
+
+	if (b->nobodys) {
+		log_error("lanes/%02u/%020" PRIu64 "%s: at byte %" PRIu64 ": %s", l->number, b->seq,
+			  rest, b->offset, bulla_strerror(BULLA_ECORRUPT));
+		if (a->n_nobodys++ < DAMAGE_TOLD)
+			buf_printf(&a->unusable,
+				   "lanes/%02u/%020" PRIu64 "%s: at byte %" PRIu64
+				   ": damaged; whose commit it was is not known\n",
+				   l->number, b->seq, rest, b->offset);
+		return 0;
+	}
+	log_warning("lanes/%02u/%020" PRIu64 "%s: at byte %" PRIu64 ": commit %" PRIu64 " %s; the "
+		    "host is asked for it again",
+		    l->number, b->seq, rest, b->offset, b->commit,
+		    b->damaged ? "is damaged" : "does not continue its origin");
+	/* Behind damage there may be content that only looks like a block: it accuses nobody. */
+	return b->doubtful ? 0 : archive_note_missing(a, &b->origin, b->commit + 1);
+}
+
 int archive_reload_block(void *arg, const struct lane *l, const struct lane_block *b)
 {
 	struct archive *a = arg;
@@ -254,21 +277,17 @@ int archive_reload_block(void *arg, const struct lane *l, const struct lane_bloc
 	int64_t object;
 	int r;
 
+	if (b->damaged)
+		return reload_missing(a, l, b);
 	r = reload_origin(a, &b->origin, &o);
 	if (r < 0)
 		return r;
 	size = history_size(receiver_history(o->receiver));
 	r = b->commit == size ? reload_frames(o, b, &c) : 0;
 	if (r <= 0) {
-		/* One that is here already was sent twice, after damage; others do not continue what is here. */
-		if (r == 0 && b->commit >= size)
-			log_warning("lane %u, object %" PRIu64 "%s, byte %" PRIu64
-				    ": commit %" PRIu64 " does not continue its origin; the host "
-				    "is asked for it again",
-				    l->number, b->seq, b->rest ? ".rest" : "", b->offset,
-				    b->commit);
 		forget_if_empty(a, o);
-		return r;
+		/* One that is here already was sent twice, after damage. */
+		return r < 0 || b->commit < size ? r : reload_missing(a, l, b);
 	}
 	o->entries += c.entries;
 	o->absent += c.absent;

@@ -74,7 +74,7 @@ Test(live, unsealed_rows_are_shown_to_followers_only)
 	request.follow = true;
 	answer_init(&answer, &request, append, &shown);
 	cr_assert(eq(int, archive_follow(f.archive, &answer, &follower), 0));
-	cr_assert(eq(int, archive_query(f.archive, &answer, follower), 0));
+	cr_assert(eq(int, archive_query(f.archive, &answer, follower, NULL), 0));
 	cr_expect(eq(u32, count(&shown, "\n"), 2));
 	buf_clear(&shown);
 	cr_assert(eq(int, archive_live(f.archive, &f.origin, pushed.data, pushed.len), 0));
