@@ -4,7 +4,7 @@
 
 /**
  * Shared by archive.c (what is held), archive_put.c (what comes in), archive_follow.c (who is shown it at once),
- * archive_segments.c (what is packed), archive_view.c (who reads what) and compactor.c (who packs).
+ * archive_segments.c (what is packed), archive_damage.c (what cannot be shown), archive_view.c (who reads what) and compactor.c (who packs).
  */
 
 #include "aggregator/archive.h"
@@ -16,10 +16,10 @@ enum {
 	LIVE_MAX = 1024, /* pieces of unsealed rows that wait for followers */
 	LIVE_BYTES_MAX = 32 << 20,
 	LIVE_JOURNALS_MAX = 4096, /* of one origin, that nothing sealed has come of yet */
-	ORIGINS_MAX = 1 << 16,
-	FORKS_KEPT = 8,		/* of one origin */
-	ARRIVALS_MAX = 1 << 20, /* that wait for the slowest follower */
+	FORKS_KEPT = 8,		  /* of one origin */
+	ARRIVALS_MAX = 1 << 20,	  /* that wait for the slowest follower */
 	HELD_NAME_SIZE = 64,
+	DAMAGE_TOLD = 32, /* places that an answer names */
 };
 
 struct held_origin {
@@ -108,6 +108,22 @@ struct view {
 	int64_t gone_object; /* -1: none */
 };
 
+/** Commits of an origin that were in a lane, and could not be read at start. */
+struct missing {
+	struct id origin;
+	uint64_t end;
+};
+
+/** Rows of objects that a query could not read. */
+struct damaged_objects {
+	struct damaged_object {
+		uint32_t object;
+		uint64_t offset;
+		int error;
+	} at[DAMAGE_TOLD];
+	uint32_t n;
+};
+
 struct archive {
 	struct objstore store;
 	struct lane lane[LANES];
@@ -127,7 +143,11 @@ struct archive {
 	uint32_t n_objects, objects_cap;
 	int segments[LANES]; /* directories; -1 before the first segment */
 	struct view *oldest, *newest;
-	uint32_t n_damaged;	  /* segment files that cannot be used */
+	uint32_t n_damaged;	 /* segment files that cannot be used */
+	uint32_t n_nobodys;	 /* places of lanes where it is not known whose commit was there */
+	struct buf unusable;	 /* the first of both, as lines */
+	struct missing *missing; /* owned; one an origin */
+	size_t n_missing, missing_cap;
 	struct arrival *arrivals; /* those from `first_arrival` on */
 	uint64_t first_arrival, n_arrivals;
 	size_t arrivals_cap;
@@ -192,6 +212,16 @@ _must_check_ int archive_publish_segment(struct archive *a, struct held_segment 
 /** A name that is free, for a segment of objects first .. end-1. */
 _must_check_ int archive_segment_name(struct archive *a, unsigned lane, uint64_t first,
 				      uint64_t end, char ret[HELD_NAME_SIZE]);
+
+/** Note that an origin had commits before `end` in its lane.  @return 0 or -ENOMEM. */
+_must_check_ int archive_note_missing(struct archive *a, const struct id *origin, uint64_t end);
+/** Note a segment that cannot be used. */
+void archive_note_unusable(struct archive *a, unsigned lane, const char *name, const char *why);
+/** Append what cannot be shown, whoever asks, as lines.  Called with the lock held. */
+void archive_damage(struct archive *a, struct buf *to);
+/** Append what a query has met, as lines. */
+void archive_damage_met(struct archive *a, const struct view *v, const struct query_stats *stats,
+			const struct damaged_objects *objects, struct buf *to);
 
 /** Take a block of a lane at start; after the last one, archive_reloaded(). */
 _must_check_ int archive_reload_block(void *arg, const struct lane *l, const struct lane_block *b);

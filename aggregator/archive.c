@@ -235,6 +235,8 @@ struct archive *archive_close(struct archive *a)
 	free(a->journal_slot);
 	free(a->objects);
 	free(a->arrivals);
+	free(a->missing);
+	buf_done(&a->unusable);
 	pthread_mutex_destroy(&a->lock);
 	pthread_mutex_destroy(&a->founding);
 	pthread_cond_destroy(&a->more);
@@ -265,52 +267,81 @@ int archive_head(struct archive *a, const struct id *origin, struct wire_head *r
 
 /* Asking. */
 
+/* A query at work: what it reads from, and what of that it could not. */
+struct asking {
+	struct archive *archive;
+	struct damaged_objects damaged;
+};
+
 static int read_catalog(void *arg, const struct catalog_journal *j, const struct rows_ref *ref,
 			struct buf *frame, struct tail_rows *ret)
 {
+	struct asking *asking = arg;
+	struct damaged_objects *d = &asking->damaged;
+	int r = archive_read_rows(asking->archive, ref, frame, ret);
+
 	(void) j;
-	return archive_read_rows(arg, ref, frame, ret);
+	if (r < 0 && r != -ENOMEM && d->n < DAMAGE_TOLD)
+		d->at[d->n++] = (struct damaged_object){ ref->file, ref->offset, r };
+	return r;
 }
 
 static void catalog_copied(void *arg)
 {
-	pthread_mutex_unlock(&((struct archive *) arg)->lock);
+	pthread_mutex_unlock(&((struct asking *) arg)->archive->lock);
 }
 
-int archive_query(struct archive *a, struct answer *answer, struct archive_follower *follower)
+/* The rows that are in no segment.  Called with the lock held. */
+static int list_journals(const struct archive *a, struct catalog *c)
 {
-	struct catalog c = { .read = read_catalog, .copied = catalog_copied, .arg = a };
+	int r = 0;
+
+	for (uint32_t i = 0; i < a->n_journals && r >= 0; i++) {
+		const struct held_journal *j = a->journals[i];
+
+		if (j->rows.n > 0)
+			r = catalog_add(c, &(struct catalog_journal){
+						   .id = j->id,
+						   .boot = j->boot,
+						   .contexts = j->contexts,
+						   .rows = &j->rows,
+						   .sealed = UINT64_MAX,
+					   });
+	}
+	return r;
+}
+
+int archive_query(struct archive *a, struct answer *answer, struct archive_follower *follower,
+		  struct buf *damage)
+{
+	struct asking asking = { .archive = a };
+	struct catalog c = { .read = read_catalog, .copied = catalog_copied, .arg = &asking };
 	struct view *view;
 	int r = 0;
 
 	pthread_mutex_lock(&a->lock);
 	if (follower)
 		r = archive_follow_from_here(follower);
+	if (damage)
+		archive_damage(a, damage);
 	view = archive_pin(a);
 	c.segments = &view->segments;
-	for (uint32_t i = 0; i < a->n_journals && r >= 0; i++) {
-		const struct held_journal *j = a->journals[i];
-
-		if (j->rows.n > 0)
-			r = catalog_add(&c, &(struct catalog_journal){
-						    .id = j->id,
-						    .boot = j->boot,
-						    .contexts = j->contexts,
-						    .rows = &j->rows,
-						    .sealed = UINT64_MAX,
-					    });
-	}
+	if (r >= 0)
+		r = list_journals(a, &c);
 	if (r < 0)
 		pthread_mutex_unlock(&a->lock);
 	else
 		r = answer_query(answer, &c);
 	catalog_done(&c);
+	if (r >= 0 && damage)
+		archive_damage_met(a, view, &answer->stats, &asking.damaged, damage);
 	archive_unpin(a, view);
 	return r;
 }
 
 int archive_status(struct archive *a, struct buf *to)
 {
+	_cleanup_buf_ struct buf damage = { 0 };
 	uint64_t now = clock_realtime_ns();
 	char key[COSIGNER_VKEY_SIZE];
 
@@ -322,6 +353,7 @@ int archive_status(struct archive *a, struct buf *to)
 		   "%8s %8s\n",
 		   a->n_origins, a->n_journals, a->n_followers, "ORIGIN", "HOST", "COMMITS",
 		   "ENTRIES", "ABSENT", "NEWEST");
+	archive_damage(a, &damage);
 	for (uint32_t i = 0; i < a->n_origins; i++) {
 		const struct held_origin *o = a->origins[i];
 		char hex[2 * ID_SIZE + 1];
@@ -333,8 +365,11 @@ int archive_status(struct archive *a, struct buf *to)
 			   hex, o->host, o->durable, o->entries, o->absent,
 			   now > o->time_ns ? (now - o->time_ns) / NS_PER_S : 0);
 	}
+	if (damage.len > 0)
+		buf_printf(to, "\nthe answers of this aggregator are not whole:\n%.*s",
+			   (int) damage.len, (const char *) damage.data);
 	pthread_mutex_unlock(&a->lock);
-	return to->bad ? -ENOMEM : 0;
+	return to->bad || damage.bad ? -ENOMEM : 0;
 }
 
 void archive_shut_down(struct archive *a)

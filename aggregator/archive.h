@@ -25,6 +25,9 @@
 
 struct archive;
 
+/** How many origins there may be; tests make it small. */
+extern uint32_t archive_origins_max;
+
 _must_check_ int archive_open(struct archive **ret, const char *path, const char *name);
 struct archive *archive_close(struct archive *a);
 
@@ -51,9 +54,14 @@ _must_check_ int archive_put(struct archive *a, const struct id *origin, uint64_
 			     const uint8_t *body, size_t size, struct put_result *ret);
 
 struct archive_follower;
-/** Answer a query from what is held; what comes later its follower is shown, if there is one. */
+/**
+ * Answer a query from what is held; what comes later its follower is shown, if there is one.
+ *
+ * To `damage`, which may be NULL, is appended what may be missing in the answer because it cannot be read: a line for each
+ * place.
+ */
 _must_check_ int archive_query(struct archive *a, struct answer *answer,
-			       struct archive_follower *follower);
+			       struct archive_follower *follower, struct buf *damage);
 
 /** Somebody who follows: is shown what arrives from now on. */
 _must_check_ int archive_follow(struct archive *a, struct answer *answer,

@@ -26,6 +26,8 @@
 #include "base/text.h"
 #include "bulla/error.h"
 
+uint32_t archive_origins_max = 1 << 16;
+
 /* Origins. */
 
 struct held_origin *archive_origin(struct archive *a, const struct id *id)
@@ -62,7 +64,7 @@ static struct held_origin *origin_new(const struct id *id)
 /* Make room, so that adding cannot fail.  Called with the lock held. */
 static int reserve_origin(struct archive *a)
 {
-	if (a->n_origins >= ORIGINS_MAX)
+	if (a->n_origins >= archive_origins_max)
 		return BULLA_ELIMIT;
 	return archive_grow32(&a->origins, &a->origins_cap, a->n_origins + 1,
 			      sizeof(struct held_origin *));
@@ -196,8 +198,10 @@ static int reload_origin(struct archive *a, const struct id *id, struct held_ori
 	struct held_origin *o = archive_origin(a, id);
 
 	if (!o) {
-		if (reserve_origin(a) < 0)
-			return -ENOMEM;
+		int r = reserve_origin(a);
+
+		if (r < 0)
+			return r;
 		o = origin_new(id);
 		if (!o)
 			return -ENOMEM;
@@ -241,6 +245,29 @@ static void forget_if_empty(struct archive *a, struct held_origin *o)
 	held_origin_free(o);
 }
 
+/* What is damaged, or does not continue what is here because of it, is missing until its host has sent it again. */
+static int reload_missing(struct archive *a, const struct lane *l, const struct lane_block *b)
+{
+	const char *rest = b->rest ? ".rest" : "";
+
+	if (b->nobodys) {
+		log_error("lanes/%02u/%020" PRIu64 "%s: at byte %" PRIu64 ": %s", l->number, b->seq,
+			  rest, b->offset, bulla_strerror(BULLA_ECORRUPT));
+		if (a->n_nobodys++ < DAMAGE_TOLD)
+			buf_printf(&a->unusable,
+				   "lanes/%02u/%020" PRIu64 "%s: at byte %" PRIu64
+				   ": damaged; whose commit it was is not known\n",
+				   l->number, b->seq, rest, b->offset);
+		return 0;
+	}
+	log_warning("lanes/%02u/%020" PRIu64 "%s: at byte %" PRIu64 ": commit %" PRIu64 " %s; the "
+		    "host is asked for it again",
+		    l->number, b->seq, rest, b->offset, b->commit,
+		    b->damaged ? "is damaged" : "does not continue its origin");
+	/* Behind damage there may be content that only looks like a block: it accuses nobody. */
+	return b->doubtful ? 0 : archive_note_missing(a, &b->origin, b->commit + 1);
+}
+
 int archive_reload_block(void *arg, const struct lane *l, const struct lane_block *b)
 {
 	struct archive *a = arg;
@@ -250,21 +277,17 @@ int archive_reload_block(void *arg, const struct lane *l, const struct lane_bloc
 	int64_t object;
 	int r;
 
+	if (b->damaged)
+		return reload_missing(a, l, b);
 	r = reload_origin(a, &b->origin, &o);
 	if (r < 0)
 		return r;
 	size = history_size(receiver_history(o->receiver));
 	r = b->commit == size ? reload_frames(o, b, &c) : 0;
 	if (r <= 0) {
-		/* One that is here already was sent twice, after damage; others do not continue what is here. */
-		if (r == 0 && b->commit >= size)
-			log_warning("lane %u, object %" PRIu64 "%s, byte %" PRIu64
-				    ": commit %" PRIu64 " does not continue its origin; the host "
-				    "is asked for it again",
-				    l->number, b->seq, b->rest ? ".rest" : "", b->offset,
-				    b->commit);
 		forget_if_empty(a, o);
-		return r;
+		/* One that is here already was sent twice, after damage. */
+		return r < 0 || b->commit < size ? r : reload_missing(a, l, b);
 	}
 	o->entries += c.entries;
 	o->absent += c.absent;
@@ -497,7 +520,8 @@ static int found(struct incoming *in, const struct id *origin, uint64_t to, stru
 	r = reserve_origin(a);
 	pthread_mutex_unlock(&a->lock);
 	if (r < 0)
-		return refuse(ret, PUT_OVERLOAD, "too many origins");
+		return refuse(ret, PUT_OVERLOAD,
+			      r == BULLA_ELIMIT ? "too many origins" : "out of memory");
 	in->origin = origin_new(origin);
 	if (!in->origin)
 		return refuse(ret, PUT_OVERLOAD, "out of memory");

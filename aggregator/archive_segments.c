@@ -223,7 +223,7 @@ static int find_one(struct archive *a, unsigned lane, const char *name, struct f
 		return r;
 	if (r < 0) {
 		log_error_code(r, "segments/%02u/%s", lane, name);
-		a->n_damaged++;
+		archive_note_unusable(a, lane, name, bulla_strerror(r));
 		return 0;
 	}
 	if (!room_for(&f->at, f->n, &f->cap, sizeof(struct held_segment *))) {
@@ -292,7 +292,8 @@ static int judge(struct archive *a, const struct held_segment *s)
 	if (n > 0 || partly) {
 		log_error("segments/%02u/%s is not used: some of its entries another one has, too",
 			  s->lane, s->name);
-		a->n_damaged++;
+		archive_note_unusable(a, s->lane, s->name,
+				      "some of its entries another one has, too");
 		return 0;
 	}
 	r = reserve(a, s);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-#include "aggregator/http.h"
+#include "aggregator/http-internal.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,16 +30,7 @@ enum {
 	BODY_TIME_MAX_S = 120,	   /* of one upload, however it trickles */
 	BODIES_MAX = 512 << 20,	   /* of all uploads together */
 	INTEREST_WAIT_MAX_MS = 30000,
-	FOLLOW_STEP_MS = 500,
 	RETRY_AFTER_S = 1,
-};
-
-struct http_server {
-	struct archive *archive;
-	struct MHD_Daemon *daemon;
-	atomic_size_t body_bytes;
-	atomic_uint workers;
-	atomic_bool broken;
 };
 
 /* One request. */
@@ -73,8 +64,7 @@ static enum MHD_Result answer_text(struct MHD_Connection *c, unsigned status, co
 	return result;
 }
 
-static enum MHD_Result answer_sentence(struct MHD_Connection *c, unsigned status,
-				       const char *sentence)
+enum MHD_Result http_say(struct MHD_Connection *c, unsigned status, const char *sentence)
 {
 	char text[512];
 	int n = snprintf(text, sizeof text, "%s\n", sentence);
@@ -90,198 +80,11 @@ static enum MHD_Result answer_head(struct call *call, struct MHD_Connection *c, 
 	struct wire_head h;
 
 	if (archive_head(call->server->archive, origin, &h) < 0)
-		return answer_sentence(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "no head");
+		return http_say(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "no head");
 	wire_head_write(&h, &text);
 	if (text.bad)
-		return answer_sentence(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory");
+		return http_say(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory");
 	return answer_text(c, status, "application/json", text.data, text.len);
-}
-
-/* Long answers: a worker writes into a pipe, the connection's thread reads from it. */
-
-struct worker {
-	struct http_server *server;
-	struct request request;
-	bool follow;
-	int out, in; /* ends of the pipe */
-	int socket;  /* of the connection: who hangs up ends the worker */
-	atomic_bool failed;
-	atomic_int users; /* the worker's thread and the response */
-};
-
-static void worker_release(struct worker *w)
-{
-	if (atomic_fetch_sub(&w->users, 1) != 1)
-		return;
-	request_done(&w->request);
-	free(w);
-}
-
-static int to_pipe(void *arg, const void *data, size_t n)
-{
-	const struct worker *w = arg;
-
-	return io_write(w->out, data, n);
-}
-
-/* Nobody reads the pipe any more; or its reader waits for us, and the peer it reads for is gone. */
-static bool hung_up(const struct worker *w)
-{
-	struct pollfd p[] = {
-		{ .fd = w->out },
-		{ .fd = w->socket, .events = POLLRDHUP },
-	};
-
-	return poll(p, ELEMENTS(p), 0) > 0 &&
-	       ((p[0].revents & POLLERR) || (p[1].revents & (POLLRDHUP | POLLHUP | POLLERR)));
-}
-
-static int follow(struct worker *w, struct answer *answer, struct archive_follower *f)
-{
-	int r = archive_query(w->server->archive, answer, f);
-
-	while (r >= 0) {
-		r = archive_follow_step(f, FOLLOW_STEP_MS);
-		if (hung_up(w))
-			r = -EPIPE;
-	}
-	return r;
-}
-
-static void *work(void *arg)
-{
-	struct archive_follower *f = NULL;
-	struct worker *w = arg;
-	struct answer answer;
-	int r = 0;
-
-	answer_init(&answer, &w->request, to_pipe, w);
-	if (w->follow)
-		r = archive_follow(w->server->archive, &answer, &f);
-	if (r >= 0)
-		r = w->follow ? follow(w, &answer, f)
-			      : archive_query(w->server->archive, &answer, NULL);
-	archive_unfollow(f);
-	answer_done(&answer);
-	if (r < 0 && r != -EPIPE && r != -ESHUTDOWN)
-		log_error_code(r, "a query failed");
-	/* Who follows is told by a broken connection that this was not the end of the logs. */
-	w->failed = r < 0;
-	close(w->out);
-	atomic_fetch_sub(&w->server->workers, 1);
-	worker_release(w);
-	return NULL;
-}
-
-static ssize_t read_pipe(void *arg, uint64_t position, char *to, size_t n)
-{
-	struct worker *w = arg;
-	ssize_t got;
-
-	(void) position;
-	do
-		got = read(w->in, to, n);
-	while (got < 0 && errno == EINTR);
-	if (got > 0)
-		return got;
-	/* An answer that broke off must not look like a whole one. */
-	return got < 0 || w->failed ? MHD_CONTENT_READER_END_WITH_ERROR
-				    : MHD_CONTENT_READER_END_OF_STREAM;
-}
-
-static void free_pipe(void *arg)
-{
-	struct worker *w = arg;
-
-	close(w->in);
-	worker_release(w);
-}
-
-static int start_worker(struct worker *w)
-{
-	pthread_attr_t attributes;
-	pthread_t thread;
-	int pair[2], r;
-
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return -errno;
-	w->in = pair[0];
-	w->out = pair[1];
-	w->users = 2;
-	atomic_fetch_add(&w->server->workers, 1);
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attributes, THREAD_STACK);
-	r = pthread_create(&thread, &attributes, work, w);
-	pthread_attr_destroy(&attributes);
-	if (r != 0) {
-		atomic_fetch_sub(&w->server->workers, 1);
-		close(pair[0]);
-		close(pair[1]);
-	}
-	return -r;
-}
-
-struct key_reader {
-	struct request *request;
-	char why[256];
-	int r;
-};
-
-/* A key or a value may hold any byte, a zero too: it is as long as it is. */
-static enum MHD_Result read_key(void *arg, enum MHD_ValueKind kind, const char *key,
-				size_t key_size, const char *value, size_t value_size)
-{
-	struct key_reader *k = arg;
-
-	(void) kind;
-	if (strlen(key) != key_size) {
-		snprintf(k->why, sizeof k->why, "unknown key %.100s", key);
-		k->r = -ENOENT;
-	} else {
-		k->r = request_set_bytes(k->request, key, value ? value : "",
-					 value ? value_size : 0, k->why);
-	}
-	return k->r < 0 ? MHD_NO : MHD_YES;
-}
-
-static enum MHD_Result on_query(struct call *call, struct MHD_Connection *c, bool follows)
-{
-	struct worker *w = calloc(1, sizeof *w);
-	struct key_reader k = { 0 };
-	struct MHD_Response *response;
-	enum MHD_Result result;
-
-	if (!w || request_init(&w->request) < 0) {
-		free(w);
-		return answer_sentence(c, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
-	}
-	w->server = call->server;
-	w->follow = w->request.follow = follows;
-	w->socket = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-	k.request = &w->request;
-	MHD_get_connection_values_n(c, MHD_GET_ARGUMENT_KIND, read_key, &k);
-	if (k.r >= 0)
-		k.r = start_worker(w);
-	if (k.r < 0) {
-		request_done(&w->request);
-		free(w);
-		return answer_sentence(c,
-				       *k.why ? MHD_HTTP_BAD_REQUEST : MHD_HTTP_SERVICE_UNAVAILABLE,
-				       *k.why ? k.why : bulla_strerror(k.r));
-	}
-	response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, ANSWER_PIECE, read_pipe, w,
-						     free_pipe);
-	if (!response) {
-		free_pipe(w);
-		return MHD_NO;
-	}
-	MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
-				output_content_type(w->request.output.format));
-	MHD_add_response_header(response, "X-Accel-Buffering", "no");
-	result = MHD_queue_response(c, MHD_HTTP_OK, response);
-	MHD_destroy_response(response);
-	return result;
 }
 
 /* The origins' side. */
@@ -297,23 +100,23 @@ static enum MHD_Result on_put(struct call *call, struct MHD_Connection *c, const
 	snprintf(text, sizeof text, "%s", range);
 	dash = strchr(text, '-');
 	if (!dash)
-		return answer_sentence(c, MHD_HTTP_BAD_REQUEST, "commits/{from}-{to} is wanted");
+		return http_say(c, MHD_HTTP_BAD_REQUEST, "commits/{from}-{to} is wanted");
 	*dash = '\0';
 	if (text_to_u64(text, &from) < 0 || text_to_u64(dash + 1, &to) < 0)
-		return answer_sentence(c, MHD_HTTP_BAD_REQUEST, "commits/{from}-{to} is wanted");
+		return http_say(c, MHD_HTTP_BAD_REQUEST, "commits/{from}-{to} is wanted");
 	if (call->too_long)
-		return answer_sentence(c, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
+		return http_say(c, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large");
 	if (call->too_much)
-		return answer_sentence(c, MHD_HTTP_SERVICE_UNAVAILABLE, "too much at once");
+		return http_say(c, MHD_HTTP_SERVICE_UNAVAILABLE, "too much at once");
 	r = archive_put(call->server->archive, origin, from, to, call->body, call->size, &result);
 	if (r < 0) {
 		log_error_code(r, "the archive cannot be written; nothing more is acknowledged");
 		call->server->broken = true;
-		return answer_sentence(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "the archive is broken");
+		return http_say(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "the archive is broken");
 	}
 	if (result.status == PUT_ACCEPTED || result.status == PUT_REWIND)
 		return answer_head(call, c, result.status, origin);
-	return answer_sentence(c, result.status, result.why);
+	return http_say(c, result.status, result.why);
 }
 
 static enum MHD_Result on_interest(struct call *call, struct MHD_Connection *c)
@@ -323,7 +126,7 @@ static enum MHD_Result on_interest(struct call *call, struct MHD_Connection *c)
 	bool interest;
 
 	if (wait && text_to_u64(wait, &ms) < 0)
-		return answer_sentence(c, MHD_HTTP_BAD_REQUEST, "wait is a number of milliseconds");
+		return http_say(c, MHD_HTTP_BAD_REQUEST, "wait is a number of milliseconds");
 	interest = archive_wait_interest(call->server->archive,
 					 (unsigned) MIN_OF(ms, INTEREST_WAIT_MAX_MS));
 	return answer_text(c, MHD_HTTP_OK, "application/json",
@@ -338,7 +141,7 @@ static enum MHD_Result on_live(struct call *call, struct MHD_Connection *c, cons
 			: archive_live(call->server->archive, origin, call->body, call->size);
 
 	if (r < 0)
-		return answer_sentence(c, MHD_HTTP_UNPROCESSABLE_CONTENT, bulla_strerror(r));
+		return http_say(c, MHD_HTTP_UNPROCESSABLE_CONTENT, bulla_strerror(r));
 	return on_interest(call, c);
 }
 
@@ -349,7 +152,7 @@ static enum MHD_Result on_origin(struct call *call, struct MHD_Connection *c, co
 	struct id origin;
 
 	if (text_unhex(path, n, origin.b, ID_SIZE) < 0)
-		return answer_sentence(c, MHD_HTTP_BAD_REQUEST, "an origin is 32 hex digits");
+		return http_say(c, MHD_HTTP_BAD_REQUEST, "an origin is 32 hex digits");
 	path += n;
 	if (*path == '\0' && strcmp(method, "GET") == 0)
 		return answer_head(call, c, MHD_HTTP_OK, &origin);
@@ -359,7 +162,7 @@ static enum MHD_Result on_origin(struct call *call, struct MHD_Connection *c, co
 		return on_interest(call, c);
 	if (strcmp(path, "/live") == 0 && strcmp(method, "POST") == 0)
 		return on_live(call, c, &origin);
-	return answer_sentence(c, MHD_HTTP_NOT_FOUND, "no such thing here");
+	return http_say(c, MHD_HTTP_NOT_FOUND, "no such thing here");
 }
 
 static enum MHD_Result on_status(struct call *call, struct MHD_Connection *c)
@@ -367,7 +170,7 @@ static enum MHD_Result on_status(struct call *call, struct MHD_Connection *c)
 	_cleanup_buf_ struct buf text = { 0 };
 
 	if (archive_status(call->server->archive, &text) < 0)
-		return answer_sentence(c, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+		return http_say(c, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
 	return answer_text(c, MHD_HTTP_OK, "text/plain; charset=utf-8", text.data, text.len);
 }
 
@@ -378,7 +181,7 @@ static enum MHD_Result on_key(struct call *call, struct MHD_Connection *c)
 
 	if (archive_head(call->server->archive, &nobody, &h) < 0)
 		return MHD_NO;
-	return answer_sentence(c, MHD_HTTP_OK, h.key);
+	return http_say(c, MHD_HTTP_OK, h.key);
 }
 
 static enum MHD_Result dispatch(struct call *call, struct MHD_Connection *c, const char *method,
@@ -389,16 +192,16 @@ static enum MHD_Result dispatch(struct call *call, struct MHD_Connection *c, con
 	if (text_starts(url, origins))
 		return on_origin(call, c, method, url + strlen(origins));
 	if (strcmp(method, "GET") != 0)
-		return answer_sentence(c, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET here");
+		return http_say(c, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET here");
 	if (strcmp(url, "/v1/query") == 0)
-		return on_query(call, c, false);
+		return http_query(call->server, c, false);
 	if (strcmp(url, "/v1/tail") == 0)
-		return on_query(call, c, true);
+		return http_query(call->server, c, true);
 	if (strcmp(url, "/v1/status") == 0)
 		return on_status(call, c);
 	if (strcmp(url, "/v1/key") == 0)
 		return on_key(call, c);
-	return answer_sentence(c, MHD_HTTP_NOT_FOUND, "no such thing here");
+	return http_say(c, MHD_HTTP_NOT_FOUND, "no such thing here");
 }
 
 /* Bodies. */

@@ -58,6 +58,7 @@ struct scan {
 	struct lane *lane;
 	uint64_t seq;
 	bool rest;
+	bool complete; /* this object has no end that a crash may have torn */
 	bool doubtful; /* damage has been stepped over in this object */
 	lane_block_fn each;
 	void *arg;
@@ -111,6 +112,23 @@ static size_t next_block(struct scan *s, const uint8_t *base, size_t at, size_t 
 	return n;
 }
 
+/* What is stepped over at `at` was a block. */
+static int tell_damaged(const struct scan *s, const uint8_t *base, size_t at, size_t n,
+			bool doubtful)
+{
+	struct lane_block b = {
+		.seq = s->seq, .rest = s->rest, .doubtful = doubtful, .damaged = true, .offset = at
+	};
+	struct lane_head h = { 0 };
+	struct frame f;
+
+	b.nobodys = frame_parse(base + at, n - at, LANE_BLOCK_SIZE, &f) <= 0 ||
+		    !lane_head_decode(&f, &h);
+	b.origin = h.origin;
+	b.commit = h.commit;
+	return s->each(s->arg, s->lane, &b);
+}
+
 /* @return where the last whole block of an object ends. */
 static int64_t scan_object(struct scan *s, int fd)
 {
@@ -131,8 +149,14 @@ static int64_t scan_object(struct scan *s, int fd)
 		r = scan_block(s, base, at, (size_t) st.st_size);
 		if (r > 0)
 			end = at += (size_t) r;
-		else if (r == 0)
+		else if (r == 0) {
+			bool doubtful = s->doubtful;
+			size_t from = at;
+
 			at = next_block(s, base, at, (size_t) st.st_size);
+			if (s->complete || at < (size_t) st.st_size)
+				r = tell_damaged(s, base, from, (size_t) st.st_size, doubtful);
+		}
 	}
 	munmap(base, (size_t) st.st_size);
 	return r < 0 ? r : (int64_t) end;
@@ -156,6 +180,7 @@ static int scan_complete(struct lane *l, struct scan *s)
 	int64_t r;
 
 	s->seq = l->seq;
+	s->complete = true;
 	lane_name(l->seq, false, name);
 	s->rest = !objstore_has(l->prefix, name);
 	lane_name(l->seq, s->rest, name);
@@ -182,7 +207,7 @@ static int scan_lane(struct lane *l, struct scan *s)
 	if (r < 0)
 		return (int) r;
 	s->seq = l->seq;
-	s->rest = false;
+	s->rest = s->complete = false;
 	r = scan_object(s, l->fd);
 	if (r < 0)
 		return (int) r;

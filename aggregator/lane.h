@@ -80,9 +80,11 @@ struct lane_block {
 	size_t size;
 	uint64_t offset; /* of the frames */
 	bool doubtful;	 /* found behind damage: it may be no block of ours */
+	bool damaged;	 /* it is not whole, and no torn end: there are no frames */
+	bool nobodys;	 /* of a damaged one: its head is damaged, too; there is but `offset` */
 };
 
-/** Takes a block.  A negative return ends the opening. */
+/** Takes a block, or learns that a damaged one is there.  A negative return ends the opening. */
 typedef int (*lane_block_fn)(void *arg, const struct lane *l, const struct lane_block *b);
 
 /**

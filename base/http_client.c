@@ -89,10 +89,13 @@ int http_client_check_url(const char *url, const char **ret_why)
 static size_t on_body(char *data, size_t size, size_t n, void *arg)
 {
 	struct exchange *x = arg;
+	const char *type = NULL;
 	long status = 0;
 
 	n *= size;
 	curl_easy_getinfo(x->curl, CURLINFO_RESPONSE_CODE, &status);
+	if (curl_easy_getinfo(x->curl, CURLINFO_CONTENT_TYPE, &type) == CURLE_OK && type)
+		snprintf(x->answer->type, sizeof x->answer->type, "%s", type);
 	if (x->request->write && status == 200) {
 		x->error = x->request->write(x->request->arg, data, n);
 		return x->error < 0 ? 0 : n;
@@ -172,12 +175,44 @@ static void set_up(CURL *c, const struct http_request *q, struct exchange *x)
 	}
 }
 
+const char *http_sentence(const void *text, size_t n, char ret[HTTP_SENTENCE_SIZE])
+{
+	const uint8_t *p = text;
+	size_t i = 0;
+
+	for (; i < n && i + 1 < HTTP_SENTENCE_SIZE && p[i] != '\n'; i++)
+		ret[i] = p[i] < ' ' || p[i] >= 127 ? '?' : (char) p[i];
+	ret[i] = '\0';
+	return ret;
+}
+
+const char *http_answer_sentence(const struct http_answer *a, char ret[HTTP_SENTENCE_SIZE])
+{
+	return http_sentence(a->text.data, a->text.len, ret);
+}
+
+static struct curl_slist *headers_of(const struct http_request *q)
+{
+	/* No round trip to ask whether the body is welcome. */
+	struct curl_slist *headers = curl_slist_append(NULL, "Expect:");
+	char line[128];
+
+	if (q->content_type) {
+		snprintf(line, sizeof line, "Content-Type: %s", q->content_type);
+		headers = curl_slist_append(headers, line);
+	}
+	if (q->accept) {
+		snprintf(line, sizeof line, "Accept: %s", q->accept);
+		headers = curl_slist_append(headers, line);
+	}
+	return headers;
+}
+
 int http_client_do(struct http_client *c, const struct http_request *q, struct http_answer *ret)
 {
 	struct exchange x = { .curl = c->curl, .request = q, .answer = ret };
-	struct curl_slist *headers = NULL;
+	struct curl_slist *headers;
 	curl_off_t retry = 0;
-	char type[128];
 	CURLcode code;
 
 	*ret = (struct http_answer){ 0 };
@@ -185,12 +220,7 @@ int http_client_do(struct http_client *c, const struct http_request *q, struct h
 	curl_easy_setopt(c->curl, CURLOPT_XFERINFOFUNCTION, on_progress);
 	curl_easy_setopt(c->curl, CURLOPT_XFERINFODATA, c);
 	curl_easy_setopt(c->curl, CURLOPT_NOPROGRESS, 0L);
-	/* No round trip to ask whether the body is welcome. */
-	headers = curl_slist_append(headers, "Expect:");
-	if (q->content_type) {
-		snprintf(type, sizeof type, "Content-Type: %s", q->content_type);
-		headers = curl_slist_append(headers, type);
-	}
+	headers = headers_of(q);
 	curl_easy_setopt(c->curl, CURLOPT_HTTPHEADER, headers);
 	code = curl_easy_perform(c->curl);
 	curl_easy_getinfo(c->curl, CURLINFO_RESPONSE_CODE, &ret->status);

@@ -39,7 +39,8 @@ struct http_request {
 	const void *body; /* or NULL */
 	size_t body_size;
 	const char *content_type;
-	long timeout_s; /* of the whole exchange; 0: none */
+	const char *accept; /* media type, or NULL */
+	long timeout_s;	    /* of the whole exchange; 0: none */
 	/* The answer's body goes to `write` where the status is 200 and it is given, else to `text`. */
 	http_body_fn write;
 	void *arg;
@@ -49,8 +50,16 @@ struct http_request {
 struct http_answer {
 	long status;
 	long retry_after_s; /* of 503, or 0 */
+	char type[64];	    /* its media type; known when `write` is called */
 	struct buf text;    /* owned; buf_done() */
 };
+
+enum { HTTP_SENTENCE_SIZE = 256 };
+
+/** What somebody says, as a sentence: the first line, cut to fit, in which no byte acts on a terminal.  @return ret. */
+const char *http_sentence(const void *text, size_t n, char ret[HTTP_SENTENCE_SIZE]);
+/** The same of the text of an answer. */
+const char *http_answer_sentence(const struct http_answer *a, char ret[HTTP_SENTENCE_SIZE]);
 
 /**
  * @return 0 when an answer came, whatever its status; the error of `write`; -ECONNREFUSED, BULLA_EHOST, -ETIMEDOUT,

@@ -150,7 +150,7 @@ static double ask(const struct aggregator *a, const struct question *q, uint64_t
 		for (size_t k = 0; k < ELEMENTS(q->words) && q->words[k]; k += 2)
 			must(request_set(&request, q->words[k], q->words[k + 1], why), q->words[k]);
 		answer_init(&answer, &request, swallow, ret_bytes);
-		must(archive_query(a->archive, &answer, NULL), "query");
+		must(archive_query(a->archive, &answer, NULL, NULL), "query");
 		must(answer.stats.frames_damaged > 0 ? -1 : 0, "damage");
 		answer_done(&answer);
 		request_done(&request);

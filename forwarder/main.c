@@ -54,6 +54,9 @@ struct forwarder {
 	uint64_t body_from, body_to; /* commits in `body`; from > to: none */
 	struct hash body_root;	     /* before them */
 	uint64_t forked_at; /* commits over which the aggregator's root is not ours; 0: none */
+	uint64_t
+		acknowledged; /* commits that the destination has said it has, in this run or before */
+	bool lacks_receipt; /* the last one could not be kept */
 	int inotify;
 	struct live *live;
 };
@@ -100,7 +103,31 @@ static int keep_receipt(struct forwarder *f, const struct wire_head *h)
 	if (r < 0)
 		return log_error_code(r, "%s sent a receipt that does not verify", f->base);
 	strcpy(receipt.destination, f->base);
-	return receipts_keep(&f->state, &receipt, h->receipt, strlen(h->receipt));
+	r = receipts_keep(&f->state, &receipt, h->receipt, strlen(h->receipt));
+	/* Nobody stops shipping because the disk is full here: the aggregator has it, and the next receipt says so again. */
+	if (r < 0 && !f->lacks_receipt)
+		log_error_code(r, "a receipt of %s cannot be kept", f->base);
+	f->lacks_receipt = r < 0;
+	return 0;
+}
+
+static int note_acknowledged(void *arg, const struct receipt *r)
+{
+	struct forwarder *f = arg;
+
+	if (strcmp(r->destination, f->base) == 0)
+		f->acknowledged = r->size;
+	return 0;
+}
+
+/* What it acknowledged it may have lost, or it was put back to an older copy: all is sent again, and people are to know. */
+static void tell_loss(struct forwarder *f, const struct wire_head *h)
+{
+	if (h->durable < f->acknowledged)
+		log_error("LOST: %s had acknowledged %" PRIu64 " commits and has %" PRIu64
+			  " now; what it lost is sent again, if it is here still",
+			  f->base, f->acknowledged, h->durable);
+	f->acknowledged = h->durable;
 }
 
 /* The root of the first `size` commits here.  Going back is expensive, and rarely needed: the usual answers are to a PUT. */
@@ -144,11 +171,14 @@ static int take_head(struct forwarder *f, const struct http_answer *a, struct se
 		in->event = SEND_FORK;
 		return 0;
 	}
+	tell_loss(f, &h);
 	return keep_receipt(f, &h);
 }
 
 static int on_answer(struct forwarder *f, int r, const struct http_answer *a, struct send_input *in)
 {
+	char why[HTTP_SENTENCE_SIZE];
+
 	/* Who wants it done once is not kept waiting for a name that may never be known. */
 	if (r == BULLA_EHOST && f->sender.once)
 		return log_error_code(r, "cannot reach %s", f->base);
@@ -172,15 +202,17 @@ static int on_answer(struct forwarder *f, int r, const struct http_answer *a, st
 		in->event = SEND_REWIND;
 		return 0;
 	case 422:
-		log_warning("%s refuses commits %" PRIu64 " to %" PRIu64 ": %.*s", f->base,
-			    f->body_from, f->body_to, (int) MIN_OF(a->text.len, (size_t) 200),
-			    a->text.len ? (const char *) a->text.data : "");
+		log_warning("%s refuses commits %" PRIu64 " to %" PRIu64 ": %s", f->base,
+			    f->body_from, f->body_to, http_answer_sentence(a, why));
 		in->event = SEND_REFUSED;
 		return 0;
 	case 424:
 		in->event = SEND_CONTEXTS;
 		return 0;
 	case 503:
+		if (f->sender.backoff_ms == 0)
+			log_warning("%s takes nothing now: %s", f->base,
+				    http_answer_sentence(a, why));
 		in->event = SEND_OVERLOAD;
 		in->retry_ms = (uint32_t) MIN_OF(a->retry_after_s, (long) RETRY_AFTER_MAX_S) * 1000;
 		return 0;
@@ -416,6 +448,8 @@ static int run(struct forwarder *f)
 	to_break_off = f->client;
 	if (r >= 0)
 		r = open_packer(f, f->sender.once);
+	if (r >= 0)
+		r = receipts_each(&f->state, note_acknowledged, f);
 	if (r >= 0 && !f->sender.once)
 		r = live_start(&f->live, &f->state, f->base, &f->origin);
 	if (r < 0)

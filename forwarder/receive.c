@@ -16,6 +16,8 @@
 #include "base/cleanup.h"
 #include "bulla/error.h"
 
+uint64_t receiver_content_max = 256 << 20;
+
 struct receiver *receiver_new(void)
 {
 	struct receiver *r = calloc(1, sizeof *r);
@@ -109,7 +111,7 @@ static int on_batch(struct receiver *r, const struct frame *f)
 	int k;
 
 	receiver_end_batch(r);
-	if (r->n_staged >= BATCHES_MAX || r->content > RECEIVER_CONTENT_MAX)
+	if (r->n_staged >= BATCHES_MAX || r->content > receiver_content_max)
 		return BULLA_ELIMIT;
 	k = receiver_grow(&r->staged, &r->staged_cap, r->n_staged + 1, sizeof *r->staged);
 	if (k < 0)

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/** bulla-ask NAME URL PATH [follow]: the answer of an aggregator, on standard output (remote.h). */
+/** bulla-ask NAME URL PATH [follow] [quiet]: the answer of an aggregator, on standard output (remote.h). */
 
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,13 +13,42 @@
 #include "base/http_client.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/pieces.h"
+#include "bulla/error.h"
 
 enum { STATUS_FAILED = 2, ERROR_TEXT_MAX = 64 << 10 };
+
+struct asking {
+	const char *at;
+	bool follow, quiet;
+	struct http_answer answer;
+	struct pieces pieces;
+	bool damaged; /* it has said that something may be missing */
+};
 
 static int write_out(void *arg, const void *data, size_t n)
 {
 	(void) arg;
 	return io_write(1, data, n);
+}
+
+static int tell_damage(void *arg, const char *line, size_t n)
+{
+	struct asking *a = arg;
+	char said[HTTP_SENTENCE_SIZE];
+
+	a->damaged = true;
+	if (!a->quiet)
+		log_warning("%s: %s", a->at, http_sentence(line, n, said));
+	return 0;
+}
+
+static int take(void *arg, const void *data, size_t n)
+{
+	struct asking *a = arg;
+
+	return strcmp(a->answer.type, ANSWER_PIECES_TYPE) == 0 ? pieces_take(&a->pieces, data, n)
+							       : write_out(a, data, n);
 }
 
 static int check(const char *at)
@@ -33,40 +63,55 @@ static int check(const char *at)
 	return r;
 }
 
-static int get(const char *at, const char *path, bool follow)
+/* @return 0 or an error, which is said. */
+static int judge(struct asking *a, int r)
+{
+	char why[HTTP_SENTENCE_SIZE];
+
+	if (r >= 0 && a->answer.status == 200 && !pieces_whole(&a->pieces))
+		r = -EPIPE;
+	if (r == -EPIPE && a->answer.status == 200 && a->follow)
+		return log_error_code(r, "the aggregator at %s went away", a->at);
+	if (r < 0)
+		return log_error_code(r, "cannot ask %s", a->at);
+	if (a->answer.status == 200)
+		return 0;
+	log_error("%s answers %ld: %s", a->at, a->answer.status,
+		  http_answer_sentence(&a->answer, why));
+	return -EIO;
+}
+
+static int get(struct asking *a, const char *path)
 {
 	_cleanup_(http_client_freep) struct http_client *client = NULL;
 	_cleanup_buf_ struct buf url = { 0 };
-	struct http_request q = { .method = "GET", .write = write_out, .text_max = ERROR_TEXT_MAX };
-	struct http_answer answer = { 0 };
-	size_t n = strlen(at);
+	struct http_request q = { .method = "GET",
+				  .accept = ANSWER_PIECES_TYPE,
+				  .write = take,
+				  .arg = a,
+				  .text_max = ERROR_TEXT_MAX };
+	size_t n = strlen(a->at);
 	int r;
 
-	while (n > 0 && at[n - 1] == '/')
+	while (n > 0 && a->at[n - 1] == '/')
 		n--;
-	buf_append(&url, at, n);
+	buf_append(&url, a->at, n);
 	buf_str(&url, path);
 	buf_char(&url, '\0');
 	q.url = (const char *) url.data;
+	a->pieces = (struct pieces){ .text = write_out, .damage = tell_damage, .arg = a };
 	r = url.bad ? -ENOMEM : http_client_new(&client);
 	if (r >= 0)
-		r = http_client_do(client, &q, &answer);
-	if (r == -EPIPE && answer.status == 200 && follow)
-		r = log_error_code(r, "the aggregator at %s went away", at);
-	else if (r < 0)
-		log_error_code(r, "cannot ask %s", at);
-	else if (answer.status != 200)
-		log_error("%s answers %ld: %.*s", at, answer.status,
-			  (int) MIN_OF(answer.text.len, (size_t) 500),
-			  answer.text.len ? (const char *) answer.text.data : "");
-	if (r >= 0 && answer.status != 200)
-		r = -EIO;
-	buf_done(&answer.text);
-	return r;
+		r = http_client_do(client, &q, &a->answer);
+	r = judge(a, r);
+	buf_done(&a->answer.text);
+	return r < 0 ? r : a->damaged ? BULLA_ECORRUPT : 0;
 }
 
 int main(int argc, char **argv)
 {
+	static struct asking a;
+
 	if (argc < 4) {
 		fprintf(stderr, "bulla-ask is run by: bulla query, tail and status --at URL\n");
 		return STATUS_FAILED;
@@ -75,5 +120,10 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	if (check(argv[2]) < 0)
 		return STATUS_FAILED;
-	return get(argv[2], argv[3], argc > 4) < 0 ? STATUS_FAILED : 0;
+	a.at = argv[2];
+	for (int i = 4; i < argc; i++) {
+		a.follow |= strcmp(argv[i], "follow") == 0;
+		a.quiet |= strcmp(argv[i], "quiet") == 0;
+	}
+	return get(&a, argv[3]) < 0 ? STATUS_FAILED : 0;
 }

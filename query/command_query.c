@@ -488,7 +488,8 @@ static int ask_there(struct asked *a, const char *name)
 	buf_char(&path, '\0');
 	if (path.bad || query.bad)
 		return log_error_code(-ENOMEM, "%s", a->at);
-	return remote_get(name, a->at, (const char *) path.data, a->request.follow);
+	return remote_get(name, a->at, (const char *) path.data,
+			  (a->request.follow ? REMOTE_FOLLOW : 0) | (a->quiet ? REMOTE_QUIET : 0));
 }
 
 static bool wants_colour(void)

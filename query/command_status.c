@@ -399,6 +399,6 @@ int command_status(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (at)
-		return remote_get("bulla status", at, "/v1/status", false) < 0 ? EXIT_USAGE : 0;
+		return remote_get("bulla status", at, "/v1/status", 0) < 0 ? EXIT_USAGE : 0;
 	return status_here(state);
 }

@@ -20,20 +20,25 @@ _noreturn_ static void become(const char *program, pid_t parent, char *const *ar
 	_exit(127);
 }
 
-int remote_get(const char *name, const char *at, const char *path, bool follow)
+int remote_get(const char *name, const char *at, const char *path, unsigned how)
 {
 	char program[4096];
 	char *argv[] = { program,
 			 (char *) (size_t) name,
 			 (char *) (size_t) at,
 			 (char *) (size_t) path,
-			 follow ? (char *) (size_t) "follow" : NULL,
+			 NULL,
+			 NULL,
 			 NULL };
 	pid_t parent = getpid(), pid;
-	int status, r = role_path("bulla-ask", program);
+	int status, n = 4, r = role_path("bulla-ask", program);
 
 	if (r < 0)
 		return log_error_code(r, "bulla-ask");
+	if (how & REMOTE_FOLLOW)
+		argv[n++] = (char *) (size_t) "follow";
+	if (how & REMOTE_QUIET)
+		argv[n++] = (char *) (size_t) "quiet";
 	pid = fork();
 	if (pid < 0)
 		return log_error_code(-errno, "bulla-ask");

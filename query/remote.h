@@ -7,15 +7,20 @@
  * loaded, thirty of them, nor does what reads hostile files have them in its memory.
  */
 
-#include <stdbool.h>
-
 #include "base/attr.h"
 
+/** How to ask; flags. */
+enum {
+	REMOTE_FOLLOW = 1 << 0, /* the answer never ends */
+	REMOTE_QUIET = 1 << 1,	/* what may be missing is not said, only told by the return value */
+};
+
 /**
- * Write the answer to a GET to standard output; what is wrong is said, as by the command `name`.
+ * Write the answer to a GET to standard output; what is wrong is said, as by the command `name`, and what the aggregator says
+ * may be missing.
  *
- * @return 0, or an error that was said.
+ * @return 0, or an error that was said; also where something may be missing.
  */
-_must_check_ int remote_get(const char *name, const char *at, const char *path, bool follow);
+_must_check_ int remote_get(const char *name, const char *at, const char *path, unsigned how);
 
 #endif

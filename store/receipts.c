@@ -14,6 +14,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -31,14 +32,34 @@ static void file_name(const char *destination, char ret[2 * 8 + 1])
 	text_hex(ret, h.b, 8);
 }
 
+/* Forwarders to one destination would take each other's half written file for their own. */
+static int lock(int dir)
+{
+	int fd = openat(dir, ".lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return -errno;
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR) {
+			int r = -errno;
+
+			close(fd);
+			return r;
+		}
+	return fd;
+}
+
 int receipts_keep(const struct state *s, const struct receipt *r, const char *note, size_t note_len)
 {
-	_cleanup_close_ int dir = io_open_dir(s->root, RECEIPTS_DIR, 0755);
+	_cleanup_close_ int dir = io_open_dir(s->root, RECEIPTS_DIR, 0755), locked = -1;
 	_cleanup_buf_ struct buf text = { 0 };
 	char name[2 * 8 + 1];
 
 	if (dir < 0)
 		return dir;
+	locked = lock(dir);
+	if (locked < 0)
+		return locked;
 	if (note_len > RECEIPT_SIZE_MAX)
 		return BULLA_ELIMIT;
 	file_name(r->destination, name);

@@ -27,7 +27,7 @@ struct receipt {
 	uint64_t time_ns; /* when it was got */
 };
 
-/** Keep a receipt, replacing the destination's last.  `note` is the cosigned note as it came. */
+/** Keep a receipt, replacing the destination's last; several may do so at once.  `note` is the cosigned note as it came. */
 _must_check_ int receipts_keep(const struct state *s, const struct receipt *r, const char *note,
 			       size_t note_len);
 typedef int (*receipt_fn)(void *arg, const struct receipt *r);

@@ -56,6 +56,28 @@ static int append(void *arg, const void *data, size_t n)
 	return 0;
 }
 
+static int drop(void *arg, const void *data, size_t n)
+{
+	(void) arg;
+	(void) data;
+	(void) n;
+	return 0;
+}
+
+void ask_damage(struct archive *a, struct buf *to)
+{
+	struct request request;
+	struct answer answer;
+
+	cr_assert(eq(int, request_init(&request), 0));
+	answer_init(&answer, &request, drop, NULL);
+	cr_expect(eq(int, archive_query(a, &answer, NULL, to), 0));
+	answer_done(&answer);
+	request_done(&request);
+	buf_char(to, '\0');
+	cr_assert(not(to->bad));
+}
+
 void ask(struct archive *a, const char *const *keys, struct buf *to)
 {
 	struct request request;
@@ -66,7 +88,7 @@ void ask(struct archive *a, const char *const *keys, struct buf *to)
 	for (; keys[0]; keys += 2)
 		cr_assert(eq(int, request_set(&request, keys[0], keys[1], why), 0), "%s", keys[0]);
 	answer_init(&answer, &request, append, to);
-	cr_expect(eq(int, archive_query(a, &answer, NULL), 0));
+	cr_expect(eq(int, archive_query(a, &answer, NULL, NULL), 0));
 	answer_done(&answer);
 	request_done(&request);
 	cr_assert(not(to->bad));

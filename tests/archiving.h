@@ -30,6 +30,8 @@ int put_body(struct fixture *f, uint64_t from, uint64_t to, const struct buf *bo
 int put(struct fixture *f, uint64_t from, uint64_t to);
 /** What a query finds of the host's entries. */
 uint64_t entries_found(struct fixture *f);
+/** Append what a query for everything says that it cannot show; a line for each place. */
+void ask_damage(struct archive *a, struct buf *to);
 /** Append the answer to a request, given as keys and values, NULL behind the last. */
 void ask(struct archive *a, const char *const *keys, struct buf *to);
 

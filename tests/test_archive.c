@@ -228,7 +228,14 @@ Test(archive, an_origin_is_known_by_its_own_genesis_only)
 	cr_assert(eq(int, archive_head(f.archive, &f.origin, &h), 0));
 	cr_expect(eq(u64, h.received, 0));
 	f.origin = own;
-	cr_expect(eq(int, put(&f, 0, f.commits - 1), PUT_ACCEPTED));
+	cr_expect(eq(int, put(&f, 0, 3), PUT_ACCEPTED));
+	/* Nor do another's go on where this one has come to. */
+	other.archive = f.archive;
+	other.origin = own;
+	cr_expect(eq(int, put(&other, 4, other.commits - 1), PUT_REFUSED));
+	cr_expect(eq(int, put(&other, 2, other.commits - 1), PUT_FORK));
+	expect_head(&f, 4, 0);
+	cr_expect(eq(int, put(&f, 4, f.commits - 1), PUT_ACCEPTED));
 	reopen(&f);
 	expect_all(&f, 0);
 	packer_free(other.packer);
@@ -267,7 +274,7 @@ static bool kept_fork(const struct fixture *f, unsigned n, const struct buf *wan
 	       memcmp(got.data, want->data, got.len) == 0;
 }
 
-Test(archive, two_histories_are_both_kept_and_the_first_goes_on)
+Test(archive, two_histories_are_both_kept_up_to_a_bound_and_the_first_goes_on)
 {
 	_cleanup_buf_ struct buf body = { 0 };
 	struct fixture f, other;
@@ -294,6 +301,99 @@ Test(archive, two_histories_are_both_kept_and_the_first_goes_on)
 	packer_free(other.packer);
 	builder_done(&other.b);
 	end(&f);
+}
+
+/* Several who send the same. */
+
+/* A forwarder: it knows what it was told last, which may be long past. */
+struct sending {
+	struct fixture f;
+	uint64_t next;
+};
+
+/* Ask, or send some from where it believes the head to be. */
+static void send_some(struct sending *s, uint64_t *seed)
+{
+	uint64_t to = s->next + random_u64(seed) % 4;
+	struct wire_head h;
+	int r = PUT_REWIND;
+
+	if (random_u64(seed) % 3 > 0 && s->next < s->f.commits)
+		r = put(&s->f, s->next, MIN_OF(to, s->f.commits - 1));
+	cr_assert(r == PUT_ACCEPTED || r == PUT_REWIND, "%d", r);
+	cr_assert(eq(int, archive_head(s->f.archive, &s->f.origin, &h), 0));
+	if (random_u64(seed) % 2 > 0)
+		s->next = h.received;
+	cr_assert(le(u64, h.received, s->f.commits));
+}
+
+Test(archive, forwarders_of_one_origin_at_once_make_one_history)
+{
+	for (uint64_t seed = 1; seed <= 40; seed++) {
+		struct sending s[3] = { 0 };
+		uint64_t dice = seed;
+
+		begin(&s[0].f);
+		for (size_t i = 1; i < ELEMENTS(s); i++) {
+			s[i].f = s[0].f;
+			s[i].f.packer = NULL;
+			begin_packing(&s[i].f);
+		}
+		for (unsigned step = 0; step < 60; step++)
+			send_some(&s[random_u64(&dice) % ELEMENTS(s)], &dice);
+		for (size_t i = 0; i < ELEMENTS(s); i++)
+			cr_expect(eq(int, put(&s[i].f, 0, s[i].f.commits - 1), PUT_ACCEPTED));
+		expect_all(&s[0].f, seed);
+		for (size_t i = 1; i < ELEMENTS(s); i++)
+			packer_free(s[i].f.packer);
+		reopen(&s[0].f);
+		expect_all(&s[0].f, seed);
+		end(&s[0].f);
+		harness_teardown();
+	}
+}
+
+/* How many there may be. */
+
+Test(archive, origins_are_bounded_and_the_next_one_leaves_no_trace)
+{
+	struct fixture f[3];
+	struct wire_head h;
+
+	archive_origins_max = 2;
+	for (size_t i = 0; i < ELEMENTS(f); i++) {
+		begin(&f[i]);
+		if (i > 0)
+			archive_close(f[i].archive);
+		f[i].archive = f[0].archive;
+	}
+	for (size_t i = 0; i < 2; i++)
+		cr_expect(eq(int, put(&f[i], 0, 3), PUT_ACCEPTED), "origin %zu", i);
+	for (int again = 0; again < 2; again++) {
+		_cleanup_buf_ struct buf body = { 0 };
+		struct put_result result;
+
+		pack(&f[2], 0, f[2].commits - 1, (struct pack_options){ 0 }, &body);
+		cr_assert(eq(int,
+			     archive_put(f[0].archive, &f[2].origin, 0, f[2].commits - 1, body.data,
+					 body.len, &result),
+			     0));
+		cr_expect(eq(int, (int) result.status, PUT_OVERLOAD));
+		cr_expect(eq(int, strcmp(result.why, "too many origins"), 0));
+		cr_assert(eq(int, archive_head(f[0].archive, &f[2].origin, &h), 0));
+		cr_expect(eq(u64, h.received, 0));
+		/* Those that are known go on. */
+		cr_expect(eq(int, put(&f[again], 4, f[again].commits - 1), PUT_ACCEPTED));
+		cr_expect(eq(u64, entries_found(&f[0]),
+			     f[0].entries + (again > 0 ? f[1].entries : 3)));
+		reopen(&f[0]);
+		f[1].archive = f[2].archive = f[0].archive;
+	}
+	archive_close(f[0].archive);
+	for (size_t i = 0; i < ELEMENTS(f); i++) {
+		packer_free(f[i].packer);
+		builder_done(&f[i].b);
+	}
 }
 
 /* Absent batches and missing contexts. */

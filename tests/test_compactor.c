@@ -525,7 +525,7 @@ Test(compactor, a_query_that_is_under_way_sees_each_entry_once)
 	cr_assert(eq(int, request_init(&request), 0));
 	cr_assert(eq(int, request_set(&request, "output", "json", why), 0));
 	answer_init(&answer, &request, pack_meanwhile, &r);
-	cr_expect(eq(int, archive_query(s.f.archive, &answer, NULL), 0));
+	cr_expect(eq(int, archive_query(s.f.archive, &answer, NULL, NULL), 0));
 	cr_expect(r.packed);
 	cr_assert(eq(sz, r.text.len, want.len));
 	cr_expect(eq(int, memcmp(r.text.data, want.data, want.len), 0));
@@ -601,7 +601,7 @@ Test(compactor, who_asks_and_follows_sees_each_entry_once)
 	builder_commit(&s.f.b);
 	begin_packing(&s.f);
 	put_all(&s.f);
-	cr_expect(eq(int, archive_query(s.f.archive, &answer, follower), 0));
+	cr_expect(eq(int, archive_query(s.f.archive, &answer, follower, NULL), 0));
 	cr_expect(eq(u64, lines, held + 5));
 	cr_expect(eq(int, archive_follow_step(follower, 0), 0));
 	cr_expect(eq(u64, lines, held + 5));

@@ -192,6 +192,27 @@ Test(http, what_is_no_request_is_told_so)
 }
 
 /* A value that was cut at its zero byte would be another question, and its answer a wrong one. */
+Test(http, what_an_answer_says_does_not_act_on_a_terminal)
+{
+	static const char hostile[] = "\033]0;x\007it is \xc2\x9b"
+				      "full\r\0\x7f\nand more\n";
+	struct http_answer a = { .text = { .data = (uint8_t *) (uintptr_t) hostile,
+					   .len = sizeof hostile - 1 } };
+	uint8_t much[2 * HTTP_SENTENCE_SIZE];
+	char said[HTTP_SENTENCE_SIZE];
+
+	cr_expect(eq(int, strcmp(http_answer_sentence(&a, said), "?]0;x?it is ??full???"), 0));
+	memset(much, 'x', sizeof much);
+	a.text.data = much;
+	for (size_t n = HTTP_SENTENCE_SIZE - 2; n <= HTTP_SENTENCE_SIZE; n++) {
+		a.text.len = n;
+		cr_expect(eq(sz, strlen(http_answer_sentence(&a, said)),
+			     MIN_OF(n, (size_t) HTTP_SENTENCE_SIZE - 1)));
+	}
+	a.text = (struct buf){ 0 };
+	cr_expect(eq(int, *http_answer_sentence(&a, said), 0));
+}
+
 Test(http, a_zero_byte_in_a_question_is_a_byte)
 {
 	_cleanup_buf_ struct buf text = { 0 };

@@ -42,6 +42,7 @@ struct fixture {
 	struct lane lane;
 	struct found found[BLOCKS_MAX];
 	size_t n;
+	size_t damaged, nobodys;
 	int error; /* what note_block() returns */
 };
 
@@ -64,6 +65,12 @@ static int note_block(void *arg, const struct lane *l, const struct lane_block *
 	struct fixture *f = arg;
 
 	cr_assert(l == &f->lane);
+	if (b->damaged) {
+		f->damaged++;
+		f->nobodys += b->nobodys;
+		cr_expect(b->nobodys || id_equal(&b->origin, &origin));
+		return 0;
+	}
 	cr_assert(lt(sz, f->n, BLOCKS_MAX));
 	cr_expect(id_equal(&b->origin, &origin));
 	content(b->commit, &want);
@@ -77,7 +84,7 @@ static int try_open(struct fixture *f)
 {
 	int r = objstore_open(&f->store, f->path);
 
-	f->n = 0;
+	f->n = f->damaged = f->nobodys = 0;
 	if (r < 0)
 		return r;
 	r = lane_open(&f->lane, &f->store, LANE, note_block, f);
@@ -314,6 +321,10 @@ Test(lane, every_changed_byte_costs_its_block_and_no_other)
 		/* Damage in the middle stays for a person to look at; at the end it is as if torn. */
 		cr_expect(eq(u64, f.lane.end, hit == 2 ? put[1].offset + put[1].size : whole.len),
 			  "byte %zu", at);
+		/* And is told, with whose it was if that can be read still. */
+		cr_expect(eq(sz, f.damaged, hit < 2 ? 1 : 0), "byte %zu", at);
+		cr_expect(eq(sz, f.nobodys, hit < 2 && at < put[hit].offset ? 1 : 0), "byte %zu",
+			  at);
 		close_lane(&f);
 	}
 }

@@ -322,6 +322,28 @@ Test(receive, an_absent_batch_brings_nothing)
 	}
 }
 
+/* What is not sealed yet is bounded: who sends batches and never a commit fills no memory. */
+Test(receive, content_before_its_seal_is_bounded)
+{
+	struct receiver *r = receiver_new();
+	struct outcome o = { 0 };
+	struct shipped s;
+
+	begin_story(&s);
+	receiver_content_max = 10;
+	feed(r, s.body.data, s.body.len, &o);
+	cr_expect(eq(int, o.error, BULLA_ELIMIT));
+	cr_expect(lt(u64, o.commits, s.commits));
+	cr_expect(is_prefix(&s, &o));
+	receiver_free(r);
+	/* Each commit is counted by itself. */
+	receiver_content_max = s.body.len;
+	o = receive(s.body.data, s.body.len);
+	cr_expect(eq(int, o.error, 0));
+	cr_expect(eq(u64, o.commits, s.commits));
+	end_shipped(&s);
+}
+
 Test(receive, a_damaged_tail_does_not_stop_its_host)
 {
 	struct shipped s = { 0 };

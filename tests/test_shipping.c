@@ -472,7 +472,7 @@ static uint64_t entries_found(struct world *w)
 	cr_assert(eq(int, request_init(&request), 0));
 	cr_assert(eq(int, request_set(&request, "output", "json", why), 0));
 	answer_init(&answer, &request, count_lines, &lines);
-	cr_expect(eq(int, archive_query(w->archive, &answer, NULL), 0));
+	cr_expect(eq(int, archive_query(w->archive, &answer, NULL, NULL), 0));
 	answer_done(&answer);
 	request_done(&request);
 	return lines;

@@ -11,6 +11,8 @@
 #	good      WHAT CMD...: the command succeeds
 #	run       bulla run in $state, with what it says itself in $work/said
 #	raw       STREAM [ARG...]: what was kept of a stream of $state, byte for byte
+#	aggregator_up [ARG...]     bulla serve in $work/store, at $url, as process $aggregator
+#	aggregator_down            end it
 #	verified  the state directory $state is whole, with its key
 
 set -u
@@ -160,6 +162,21 @@ no_role() {
 # The sealer has left, so that everything is sealed that will be.
 settled() {
 	until_true no_role sealer
+}
+
+# Start an aggregator with $work/store, and wait until it listens; the next one gets the same port.
+aggregator_up() {
+	: >"$work/serve.said"
+	"$bulla" serve --listen "127.0.0.1:${port:-0}" --store "$work/store" --name central "$@" 2>"$work/serve.said" &
+	aggregator=$!
+	until_true grep -q 'listening on port' "$work/serve.said" || exit 1
+	port=$(sed -n 's/.*listening on port \([0-9]*\),.*/\1/p' "$work/serve.said")
+	url=http://127.0.0.1:$port
+}
+
+aggregator_down() {
+	kill "$aggregator"
+	wait "$aggregator"
 }
 
 verified() {

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "base/pieces.h"
+
+#include <string.h>
+
+#include "base/bytes.h"
+#include "bulla/error.h"
+
+void answer_piece_encode(enum answer_piece kind, uint32_t size, uint8_t ret[ANSWER_PIECE_HEAD])
+{
+	struct wr w = wr_of(ret, ANSWER_PIECE_HEAD);
+
+	wr_u8(&w, (uint8_t) kind);
+	wr_u32(&w, size);
+}
+
+static int take_head(struct pieces *p)
+{
+	struct rd r = rd_of(p->head, sizeof p->head);
+	uint8_t kind = rd_u8(&r);
+
+	p->left = rd_u32(&r);
+	p->n_line = 0;
+	if ((kind != ANSWER_TEXT && kind != ANSWER_DAMAGE) || p->left == 0 ||
+	    (kind == ANSWER_DAMAGE && p->left > ANSWER_LINE_MAX))
+		return BULLA_EPARSE;
+	return 0;
+}
+
+/* Of a line all is awaited. */
+static int take_line(struct pieces *p, const void *data, size_t n)
+{
+	size_t size;
+
+	memcpy(p->line + p->n_line, data, n);
+	p->n_line += n;
+	if (p->left > n)
+		return 0;
+	size = p->n_line - (p->line[p->n_line - 1] == '\n');
+	return p->damage(p->arg, p->line, size);
+}
+
+int pieces_take(struct pieces *p, const void *data, size_t n)
+{
+	const uint8_t *at = data;
+	int r = 0;
+
+	while (n > 0 && r >= 0) {
+		size_t k;
+
+		if (p->n_head < sizeof p->head) {
+			p->head[p->n_head++] = *at++;
+			n--;
+			if (p->n_head == sizeof p->head)
+				r = take_head(p);
+			continue;
+		}
+		k = MIN_OF(n, (size_t) p->left);
+		r = p->head[0] == ANSWER_TEXT ? p->text(p->arg, at, k) : take_line(p, at, k);
+		at += k;
+		n -= k;
+		p->left -= (uint32_t) k;
+		if (p->left == 0)
+			p->n_head = 0;
+	}
+	return r;
+}
+
+bool pieces_whole(const struct pieces *p)
+{
+	return p->n_head == 0;
+}
