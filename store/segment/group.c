@@ -372,13 +372,11 @@ int group_entry(struct segment_group *g, uint32_t row, const struct segment_jour
 /* They lie by template, not by row. */
 static void prefetch_message(const struct segment_group *g, uint32_t row)
 {
-	const uint8_t *p;
-
 	if (!g->made || row >= g->rows || g->made[row].at == NOT_MADE)
 		return;
-	p = g->made_text.data + g->made[row].at;
+	/* Of nothing but empty messages there is no text. */
 	for (uint32_t i = 0; i < MIN_OF(g->made[row].len, (uint32_t) AHEAD_BYTES); i += 64)
-		__builtin_prefetch(p + i);
+		__builtin_prefetch(g->made_text.data + g->made[row].at + i);
 }
 
 static int hash_rows(struct segment_group *g, const struct group_batch *b,

@@ -56,7 +56,8 @@ int message_column_room(struct message_column *c, size_t rows)
 static const struct variable *variables_of(const struct message_column *c, const struct messages *m,
 					   size_t i)
 {
-	return m->variables + m->first[c->rows[i]];
+	/* Where no message has any there are none. */
+	return m->variables ? m->variables + m->first[c->rows[i]] : NULL;
 }
 
 void message_column_begin(struct message_column *c, struct messages *m, const struct template *t,
