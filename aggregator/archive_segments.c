@@ -237,18 +237,11 @@ static int find_one(struct archive *a, unsigned lane, const char *name, struct f
 static int find_all(struct archive *a, unsigned lane, struct found *f)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
-	int fd = openat(a->segments[lane], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *e;
-	int r = 0;
+	int r = io_list_dir(a->segments[lane], ".", &dir);
 
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		r = -errno;
-		close(fd);
+	if (r < 0)
 		return r;
-	}
 	while (r >= 0 && (errno = 0, (e = readdir(dir)) != NULL))
 		r = find_one(a, lane, e->d_name, f);
 	return r < 0 ? r : -errno;

@@ -25,6 +25,14 @@ struct buf {
 void buf_done(struct buf *b);
 /** Forget the content, keep the memory. */
 void buf_clear(struct buf *b);
+/** The content, and who asks owns it now; the buffer is empty. */
+static inline struct buf buf_take(struct buf *b)
+{
+	struct buf taken = *b;
+
+	*b = (struct buf){ 0 };
+	return taken;
+}
 /** Make room for `n` more bytes.  @return where they go, or NULL (and `bad`); they count only after buf_add(). */
 uint8_t *buf_room(struct buf *b, size_t n);
 /** Count `n` bytes that were written into the room. */

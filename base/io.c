@@ -68,6 +68,22 @@ ssize_t io_pread(int fd, void *to, size_t n, uint64_t offset)
 	return (ssize_t) got;
 }
 
+int io_is_blank(int fd, uint64_t offset)
+{
+	static const uint8_t zero[4096];
+	uint8_t piece[4096];
+
+	for (;;) {
+		ssize_t n = io_pread(fd, piece, sizeof piece, offset);
+
+		if (n <= 0)
+			return n < 0 ? (int) n : 1;
+		if (memcmp(piece, zero, (size_t) n) != 0)
+			return 0;
+		offset += (uint64_t) n;
+	}
+}
+
 int io_write_again(int fd, uint64_t from, uint64_t to)
 {
 	_cleanup_free_ uint8_t *p = malloc(PIECE);
@@ -258,6 +274,18 @@ int io_open_dir(int dirfd, const char *name, mode_t mode)
 	/* One that is there already may have been made a moment ago, by a process that did not live to sync it. */
 	r = io_sync_dir(dirfd);
 	return r < 0 ? r : TAKE_FD(fd);
+}
+
+int io_list_dir(int dirfd, const char *name, DIR **ret)
+{
+	_cleanup_close_ int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+
+	if (!dir)
+		return -errno;
+	TAKE_FD(fd);
+	*ret = dir;
+	return 0;
 }
 
 int io_set_nonblocking(int fd)

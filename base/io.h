@@ -8,6 +8,7 @@
  * All return 0 or a count on success and a negated errno on failure.
  */
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -22,6 +23,8 @@ _must_check_ int io_pwrite(int fd, const void *data, size_t n, uint64_t offset);
  * for clean though they are on no disk, and a later sync would not write them.
  */
 _must_check_ int io_write_again(int fd, uint64_t from, uint64_t to);
+/** Whether a file holds nothing but zeroes from `offset` on.  @return 1, 0, a negated errno. */
+_must_check_ int io_is_blank(int fd, uint64_t offset);
 /** @return bytes read: less than `n` only at the end of the file. */
 _must_check_ ssize_t io_pread(int fd, void *to, size_t n, uint64_t offset);
 /** Make the content (and the size) durable.  After an error the file is not to be trusted with another try. */
@@ -45,6 +48,8 @@ _must_check_ int io_replace_file(int dirfd, const char *name, const void *data, 
 _must_check_ int io_make_dirs(const char *path, mode_t mode);
 /** Open a directory below `dirfd`, created if it has to be; its name is durable. */
 _must_check_ int io_open_dir(int dirfd, const char *name, mode_t mode);
+/** Open a directory below `dirfd`, "." for that itself, to be read from its beginning.  @return 0; -ENOENT; a negated errno. */
+_must_check_ int io_list_dir(int dirfd, const char *name, DIR **ret);
 _must_check_ int io_set_nonblocking(int fd);
 
 #endif

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/heap.h"
 #include "bench/ask.h"
 #include "bench/measure.h"
 
@@ -23,6 +24,7 @@ int main(int argc, char **argv)
 
 	if (argc < 4)
 		return 2;
+	heap_keep();
 	threads = (unsigned) strtoul(argv[3], NULL, 10);
 	must(state_open(&state, argv[1], false), argv[1]);
 	for (unsigned long i = strtoul(argv[2], NULL, 10), k = 0; k <= i; k++) {

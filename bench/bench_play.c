@@ -3,7 +3,7 @@
 /**
  * A state directory of a host at log pace, packed by `bulla keep`.
  *
- *	bench_play [--corpus FILE --when FILE] --dir DIR STATE PIECES BULLA LEVEL
+ *	bench_play [--corpus FILE --when FILE] --dir DIR STATE PIECES BULLA
  *
  * The lines are played (bench/pace.h); after each of so many pieces of them, and at the end, `BULLA keep --once` packs what there is.
  * With one piece all is packed at once; with several, segments are merged as they come and when the day is over.  Both DIR and
@@ -21,7 +21,7 @@
 #include "bench/pace.h"
 
 struct keeper {
-	const char *state, *bulla, *level;
+	const char *state, *bulla;
 };
 
 static void keep(void *arg)
@@ -31,8 +31,7 @@ static void keep(void *arg)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		execl(k->bulla, k->bulla, "keep", "--once", "--level", k->level, "--state",
-		      k->state, (char *) NULL);
+		execl(k->bulla, k->bulla, "keep", "--once", "--state", k->state, (char *) NULL);
 		_exit(127);
 	}
 	must(pid < 0 || waitpid(pid, &status, 0) < 0 ? -errno : 0, "bulla keep");
@@ -52,8 +51,8 @@ int main(int argc, char **argv)
 	struct bench b;
 
 	bench_begin(&b, argc, argv);
-	must(argc - optind == 4 ? 0 : -EINVAL, "STATE PIECES BULLA LEVEL");
-	k = (struct keeper){ b.dir, argv[optind + 2], argv[optind + 3] };
+	must(argc - optind == 3 ? 0 : -EINVAL, "STATE PIECES BULLA");
+	k = (struct keeper){ b.dir, argv[optind + 2] };
 	pace_play_pieces(&p, &b, 10, (uint32_t) strtoul(argv[optind + 1], NULL, 10), keep, &k);
 	pace_done(&p);
 	keep(&k);

@@ -143,7 +143,7 @@ def imports(table, by_name, c, dir, there):
 def play(c, state, pieces):
     """Have `state` made at log pace, in memory; what bench_play says."""
     done = cost([Settings.build / 'bench' / 'bench_play', *c.c_arguments(), '--dir', state.parent, state, str(pieces),
-                 Settings.build / 'bulla', '9'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+                 Settings.build / 'bulla'], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     return json.loads(done.output)
 
 
@@ -195,17 +195,17 @@ def count_lines(command):
 
 
 def beside_query(c, words, unit, there, found):
-    """What ripgrep and journalctl take for the same."""
-    said = []
+    """What ripgrep and journalctl take for the same; journalctl cannot count."""
+    said, counted = [], 'count-by' in words
     if words[0] == 'grep' and shutil.which('rg'):
-        command = ['rg', '-S', '-a', words[1], c.raw]
+        command = ['rg', '-S', '-a', *(['-c'] if counted else []), words[1], c.raw]
         theirs = count_lines(command)
-        if theirs != found:
+        if theirs != found and not counted:
             say(f'{words[1]}: {found} entries, but {theirs} lines of ripgrep')
         said.append('rg ' + ms(*repeat(Settings.runs, command)))
     arguments = {'grep': ['-o', 'cat', '-g', words[1]], 'newest': ['-o', 'cat', '-n', '100'],
                  'match': ['-o', 'cat', '-n', '100', f'_SYSTEMD_UNIT={unit}'], 'output': ['-o', 'json', '--all']}
-    if there and words[0] in arguments:
+    if there and words[0] in arguments and not counted:
         # Once, for it takes seconds.
         theirs = repeat(1, peers.journalctl(c, *arguments[words[0]]))
         said.append(f'journalctl {ms(*theirs)}' if words[0] != 'output' else f'journalctl {figure(c.n / theirs[0])} k entries/s')
@@ -232,7 +232,7 @@ def queries(table, c, state, there):
         found = count_lines(command)
         fastest, usual, cpu, kib = repeat(Settings.runs, command)
         within = asked(state, words)['fastest_ms']
-        matches = f'{found:,} line{"s" * (found != 1)}' if words[0] == 'grep' else ''
+        matches = f'{found:,} line{"s" * (found != 1)}' if words[0] == 'grep' and 'count-by' not in words else ''
         table.add(row, fastest, f'{figure(cpu)} ms', kib, [matches, *beside_query(c, words, unit, there, found)], within, usual)
 
 

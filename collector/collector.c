@@ -155,8 +155,11 @@ static int finish(struct collector *c)
 		if (c->welcomed && !c->tail.cut_pending && tail_writer_open_entries(&c->tail) > 0)
 			r = links_cut(c);
 		if (r >= 0 && c->welcomed && !c->tail.cut_pending && !c->close_sent &&
-		    tail_writer_open_entries(&c->tail) == 0)
-			links_send_close(c);
+		    tail_writer_open_entries(&c->tail) == 0) {
+			r = full_wait(c, tail_writer_settle);
+			if (r >= 0)
+				links_send_close(c);
+		}
 		if (r >= 0)
 			r = wait_for_events(c, false);
 	}

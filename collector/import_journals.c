@@ -124,7 +124,7 @@ static int make_durable(struct import_journals *s, struct import_journal *j)
 {
 	int r;
 
-	while ((r = tail_writer_sync(&j->tail)) < 0) {
+	while ((r = tail_writer_settle(&j->tail)) < 0) {
 		r = import_wait_for_space(s, r);
 		if (r < 0)
 			return r;
@@ -483,15 +483,21 @@ static bool all_closed(const struct import_journals *s)
 	return true;
 }
 
-static void close_those_sealed(struct import_journals *s)
+static int close_those_sealed(struct import_journals *s)
 {
-	for (uint32_t i = 0; i < s->n; i++) {
+	int r = 0;
+
+	for (uint32_t i = 0; i < s->n && r >= 0; i++) {
 		struct import_journal *j = s->journals[i];
 
-		if (j->welcomed && !j->tail.cut_pending && !j->close_sent && !j->closed &&
-		    tail_writer_open_entries(&j->tail) == 0)
+		if (!j->welcomed || j->tail.cut_pending || j->close_sent || j->closed ||
+		    tail_writer_open_entries(&j->tail) > 0)
+			continue;
+		r = make_durable(s, j);
+		if (r >= 0)
 			import_links_send_close(s, j);
 	}
+	return r;
 }
 
 int import_journals_finish(struct import_journals *s)
@@ -506,8 +512,9 @@ int import_journals_finish(struct import_journals *s)
 	if (r >= 0)
 		r = cut_all(s);
 	while (r >= 0 && !all_closed(s)) {
-		close_those_sealed(s);
-		r = import_links_pump(s, -1);
+		r = close_those_sealed(s);
+		if (r >= 0)
+			r = import_links_pump(s, -1);
 	}
 	for (uint32_t i = 0; i < s->n; i++)
 		if (s->journals[i]->closed)

@@ -44,14 +44,15 @@ enum {
 	SEGMENT_ENTRIES = 1 << 20,
 	SEGMENT_AGE_S = 3600,
 	UPKEEP_S = 60,
-	LEVEL = 9,
+	LEVEL = 3,	  /* of what is packed for the first time */
+	LEVEL_MERGED = 9, /* and of what was merged, which is read for longer */
 	LEVEL_MAX = 19,
 };
 
 struct keeper {
 	const char *state_option;
 	bool once, help;
-	int level;
+	int level, level_merged;
 	uint64_t age_ns; /* of the oldest entry that is in no segment */
 	struct state state;
 	int segments; /* directory */
@@ -90,7 +91,8 @@ static void usage(FILE *to)
 	      "      --keep-free SIZE       prune until so much of the disk is free\n"
 	      "      --once                 do what there is to do, and end\n"
 	      "      --every TIME           pack entries at least this often (default: 1h)\n"
-	      "      --level N              zstd's level, 1 to 19 (default: 9)\n"
+	      "      --level N              zstd's level, 1 to 19 (default: 3, and 9 when segments "
+	      "are merged)\n"
 	      "      --state DIR            state directory (default: $BULLA_STATE or\n"
 	      "                             /var/lib/bulla)\n"
 	      "  -h, --help                 show this\n",
@@ -231,7 +233,7 @@ static int keep(struct keeper *k)
 
 	k->upkeep.state = &k->state;
 	k->upkeep.segments = k->segments;
-	k->upkeep.level = k->level;
+	k->upkeep.level = k->level_merged;
 	k->upkeep.stop = &told_to_stop;
 	r = roots_packer_new(&k->upkeep.roots, &k->state);
 	if (r < 0)
@@ -349,7 +351,7 @@ static int on_option(struct keeper *k, int c, int argc, char **argv)
 	case 'l':
 		if (text_to_u64(optarg, &number) < 0 || number < 1 || number > LEVEL_MAX)
 			return log_usage("--level %s: 1 to %d is wanted", optarg, LEVEL_MAX);
-		k->level = (int) number;
+		k->level = k->level_merged = (int) number;
 		return 0;
 	case 's':
 		k->state_option = optarg;
@@ -394,6 +396,7 @@ int main(int argc, char **argv)
 		.segments = -1,
 		.lock = -1,
 		.level = LEVEL,
+		.level_merged = LEVEL_MERGED,
 		.age_ns = SEGMENT_AGE_S * NS_PER_S,
 		.reach = -1,
 	};

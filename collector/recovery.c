@@ -3,6 +3,7 @@
 #include "collector/recovery.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -64,17 +65,21 @@ static int recover(int socket, const struct state *s, const struct message *m, u
 	_cleanup_close_ int lock = recover_lock(s->journals, &j.id);
 	char hex[2 * ID_SIZE + 1];
 	struct batch_item b;
+	uint64_t cut;
 	int r;
 
 	if (lock == -EWOULDBLOCK)
 		return 0; /* alive: its holder will ask for a channel */
-	r = lock < 0 ? lock : recover_batch(s->journals, &j, &b);
+	r = lock < 0 ? lock : recover_batch(s->journals, &j, &b, &cut);
 	if (r < 0) {
 		/* It stays open in the ledger, and verify will say what is wrong. */
 		complain(r, &j.id, failed);
 		return 0;
 	}
 	text_hex(hex, j.id.b, ID_SIZE);
+	if (cut > 0)
+		log_warning("cut off %" PRIu64 " bytes behind what is whole of journal %s", cut,
+			    hex);
 	if (r > 0)
 		log_info("recovered %u entries of journal %s", b.entries, hex);
 	return report(socket, &j, r > 0 ? &b : NULL);

@@ -245,11 +245,43 @@ static int check_owner(const struct state *s)
 	return st.st_uid == geteuid() && (st.st_mode & 0077) == 0 ? 0 : -EPERM;
 }
 
+/* As much as we may have. */
+static void raise_limit(int resource)
+{
+	struct rlimit limit;
+
+	if (getrlimit(resource, &limit) < 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(resource, &limit);
+}
+
+/* What is swapped out stays on the disk.  So it is tried first whether all that holds keys can be locked, at any time. */
+static int check_memory(const char *path)
+{
+	unsigned needed = (unsigned) (ALIGN_UP(origin_locked_max(), 1024) / 1024);
+	struct rlimit limit = { 0 };
+	int r;
+
+	raise_limit(RLIMIT_MEMLOCK);
+	r = origin_try_locking();
+	if (r >= 0)
+		return 0;
+	getrlimit(RLIMIT_MEMLOCK, &limit);
+	log_error("cannot seal in %s: the key must not be swapped out, and %uK of memory cannot be "
+		  "locked",
+		  path, needed);
+	log_error("nothing is sealed, and no command started, until they can: RLIMIT_MEMLOCK is "
+		  "%llu bytes; raise it with `ulimit -l %u`, or LimitMEMLOCK=%uK in the unit, or "
+		  "give CAP_IPC_LOCK",
+		  (unsigned long long) limit.rlim_cur, needed, needed);
+	return r;
+}
+
 /* Nothing of the key in a core dump, under a debugger, or in a file that others read. */
 static int protect(void)
 {
 	const struct rlimit none = { 0, 0 };
-	struct rlimit files;
 	sigset_t stop;
 
 	/* What a holder made private stays so. */
@@ -258,10 +290,7 @@ static int protect(void)
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
 	/* Two descriptors for each container. */
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
-		files.rlim_cur = files.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
+	raise_limit(RLIMIT_NOFILE);
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTERM);
 	sigprocmask(SIG_BLOCK, &stop, NULL);
@@ -358,6 +387,8 @@ int main(int argc, char **argv)
 		r = take_lock(&s);
 	if (r < 0)
 		log_error_code(r, "cannot seal in %s", path);
+	if (r > 0 && check_memory(path) < 0)
+		return 2;
 	if (r <= 0)
 		return r < 0 ? 2 : 0;
 	s.epoll = epoll_create1(EPOLL_CLOEXEC);

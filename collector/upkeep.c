@@ -161,9 +161,11 @@ static int merge(struct upkeep *u, struct segment_set *set, uint32_t first, uint
 		r = keep_roots(u, &set->files[i].segment);
 	if (r > 0)
 		return set_aside(u, set, first, n, BULLA_ECORRUPT);
-	if (r >= 0)
+	/* That it is the ledger which cannot be written is not the segment's fault. */
+	if (r < 0 && r != -ENOSPC && r != -EDQUOT)
+		return r;
+	if (r == 0)
 		r = segment_merge(set, first, n, history_of(u), &o, &made);
-
 	if (r == -ENOSPC || r == -EDQUOT) {
 		/* Smaller as it would be, it needs room beside the old one.  What goes as a whole needs none. */
 		log_error_code(r, "segments/%s cannot be made anew", set->files[first].name);

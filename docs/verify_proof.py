@@ -3,8 +3,10 @@
 """Check a proof with nothing but the host's verification key, and print the messages that it proves.
 
     verify_proof.py VKEY PROOF...
+    verify_proof.py VKEY HEAD...
 
-VKEY is what `bulla keys` prints, or @FILE; each PROOF is a file that `bulla prove` wrote.  This is docs/format.md, "Proofs", in
+VKEY is what `bulla keys` prints, or @FILE; each PROOF is a file that `bulla prove` wrote.  A HEAD is one that `bulla prove --head`
+wrote; one that goes on from an older head stands behind that.  This is docs/format.md, "Proofs", in
 executable form and shares no code with the C implementation: where the two differ, one has a bug.
 
 Exit status: 0 good; 1 no proof under this key; 2 cannot be read.
@@ -183,6 +185,102 @@ def decode_entry(leaf):
 
 # Proofs.
 
+def read_succession(r):
+    return r.sized(), r.path(), r.varint(), r.sized()
+
+
+def check_link(origin, commit, path, counter, signature, key):
+    """The commit is the last of the tree that its own seal is about."""
+    number, time = decode_commit(commit)[:2]
+    root = root_by_path(leaf_hash(commit), number, number + 1, path)
+    checkpoint = [origin, str(number + 1), base64.b64encode(root).decode()]
+    check_checkpoint(checkpoint, counter, time // 10**9, signature, key)
+    return checkpoint
+
+
+def check_checkpoint(checkpoint, counter, seconds, signature, key):
+    public_key, shape, first = key
+    number = int(checkpoint[1]) - 1
+    demand(number >= first and counter == number - first, "the seal of another commit")
+    message = "\n".join(["bulla-kes/v1", f"seal {counter}", f"time {seconds}", *checkpoint, ""])
+    check_seal(public_key, shape, counter, signature, message.encode())
+
+
+def follow(origin, successions, key):
+    """Which key the successions lead to."""
+    for link in successions:
+        check_link(origin, *link, key)
+        number, _, _, _, events = decode_commit(link[0])
+        rekey = next((body for kind, body in events if kind == REKEY), None)
+        demand(rekey and len(rekey) == 34, "a succession without a key")
+        key = rekey[2:], (rekey[0], rekey[1]), number + 1
+    return key
+
+
+class Note:
+    """A checkpoint and its seal: the last lines of every file."""
+
+    def __init__(self, lines):
+        self.checkpoint = [next(lines, "") for _ in range(3)]
+        demand(next(lines, None) == "", "the end of the checkpoint")
+        name, _, blob = next(lines, "").removeprefix("\u2014 ").partition(" ")
+        demand(next(lines, None) == "" and next(lines, None) is None, "more than one signature")
+        self.origin, blob = name, decode64(blob)
+        self.key_id, self.counter, self.time = blob[:4], int.from_bytes(blob[4:12], "big"), int.from_bytes(blob[12:20], "big")
+        self.signature = blob[20:]
+
+
+class Head:
+    """How far a ledger had come."""
+
+    def __init__(self, text):
+        lines = text.split("\n")
+        self.successions, self.old, self.growth = [], None, []
+        while lines[0].startswith("succession "):
+            r = Reader(decode64(lines.pop(0)[11:]))
+            self.successions.append(read_succession(r))
+            r.end()
+        if lines[0].startswith("old "):
+            self.old = int(lines.pop(0)[4:])
+            while lines[0]:
+                self.growth.append(decode64(lines.pop(0)))
+            lines.pop(0)
+        self.note = Note(iter(lines))
+        self.size, self.root = int(self.note.checkpoint[1]), decode64(self.note.checkpoint[2])
+
+    def check(self, name, public_key, shape=PRODUCT, older=None):
+        note = self.note
+        demand(note.origin == name == note.checkpoint[0] and self.size > 0, "about another host")
+        demand(str(self.size) == note.checkpoint[1], "size in another spelling")
+        key = follow(name, self.successions, (public_key, shape, 0))
+        demand(note.key_id == key_id_of(name, key[0]), "key id of the seal")
+        check_checkpoint(note.checkpoint, note.counter, note.time, note.signature, key)
+        if self.old is not None:
+            demand(older and older.size == self.old, "goes on from another head")
+            self.check_growth(older.root)
+
+    def check_growth(self, old_root):
+        """RFC 9162, section 2.1.4.2: one proof that leads to the roots of both trees."""
+        demand(0 < self.old <= self.size, "goes on from a longer one")
+        proof, f, s = list(self.growth), self.old - 1, self.size - 1
+        if self.old == self.size:
+            demand(not proof and old_root == self.root, "two histories")
+            return
+        while f & 1:
+            f, s = f >> 1, s >> 1
+        old = new = proof.pop(0) if f else old_root
+        for sibling in proof:
+            demand(s > 0, "proof of growth too long")
+            if f & 1 or f == s:
+                old, new = sha256(b"\1" + sibling + old), sha256(b"\1" + sibling + new)
+                while not f & 1 and f:
+                    f, s = f >> 1, s >> 1
+            else:
+                new = sha256(b"\1" + new + sibling)
+            f, s = f >> 1, s >> 1
+        demand(s == 0 and old == old_root and new == self.root, "two histories")
+
+
 class Proof:
     def __init__(self, text):
         """Parts of the file; that they fit together is check()'s business."""
@@ -195,20 +293,14 @@ class Proof:
             if not line:
                 break
             self.path.append(decode64(line))
-        self.checkpoint = [next(lines, "") for _ in range(3)]
-        demand(next(lines, None) == "", "the end of the checkpoint")
-        name, _, blob = next(lines, "").removeprefix("\u2014 ").partition(" ")
-        demand(next(lines, None) == "" and next(lines, None) is None, "more than one signature")
-        self.origin, blob = name, decode64(blob)
-        self.key_id, self.counter, self.time = blob[:4], int.from_bytes(blob[4:12], "big"), int.from_bytes(blob[12:20], "big")
-        self.signature = blob[20:]
+        self.note = Note(lines)
         self.read_extra(Reader(decode64(extra[6:])))
 
     def read_extra(self, r):
         demand(r.number(1) == 1, "a newer format")
         self.extent = r.number(1)
         demand(self.extent in (ENTRY, WHOLE, BATCH), "a newer format")
-        self.successions = [(r.sized(), r.path(), r.varint(), r.sized()) for _ in range(r.varint())]
+        self.successions = [read_succession(r) for _ in range(r.varint())]
         self.commit = r.sized()
         self.batch_place, self.batch_path, self.batch = r.varint(), r.path(), r.sized()
         if self.extent == ENTRY:
@@ -217,31 +309,15 @@ class Proof:
         self.contexts = [r.sized() for _ in range(r.varint())]
         r.end()
 
-    def check_link(self, commit, path, counter, signature, key):
-        """The commit is the last of the tree that its own seal is about."""
-        public_key, shape, first = key
-        number, time = decode_commit(commit)[:2]
-        root = root_by_path(leaf_hash(commit), number, number + 1, path)
-        demand(number >= first and counter == number - first, "the seal of another commit")
-        checkpoint = [self.origin, str(number + 1), base64.b64encode(root).decode()]
-        message = "\n".join(["bulla-kes/v1", f"seal {counter}", f"time {time // 10**9}", *checkpoint, ""])
-        check_seal(public_key, shape, counter, signature, message.encode())
-        return checkpoint
-
     def check_seals(self, name, public_key, shape):
-        key = public_key, shape, 0
-        demand(self.origin == name, "about another host")
-        for link in self.successions:
-            self.check_link(*link, key)
-            number, _, _, _, events = decode_commit(link[0])
-            rekey = next((body for kind, body in events if kind == REKEY), None)
-            demand(rekey and len(rekey) == 34, "a succession without a key")
-            key = rekey[2:], (rekey[0], rekey[1]), number + 1
-        demand(self.key_id == key_id_of(name, key[0]), "key id of the seal")
-        checkpoint = self.check_link(self.commit, self.path, self.counter, self.signature, key)
-        demand(self.checkpoint == checkpoint, "checkpoint")
+        note = self.note
+        demand(note.origin == name, "about another host")
+        key = follow(name, self.successions, (public_key, shape, 0))
+        demand(note.key_id == key_id_of(name, key[0]), "key id of the seal")
+        checkpoint = check_link(name, self.commit, self.path, note.counter, note.signature, key)
+        demand(note.checkpoint == checkpoint, "checkpoint")
         number, time = decode_commit(self.commit)[:2]
-        demand(self.index == str(number) and self.time == time // 10**9, "index or time")
+        demand(self.index == str(number) and note.time == time // 10**9, "index or time")
 
     def check_entries(self, n, root):
         hashes = [leaf_hash(e) for e in self.entries]
@@ -285,7 +361,7 @@ def main():
     if key.startswith("@"):
         with open(key[1:], encoding="ascii") as f:
             key = f.read()
-    status = 0
+    status, older = 0, None
     for path in sys.argv[2:]:
         try:
             with open(path, "rb") as f:
@@ -294,9 +370,15 @@ def main():
             print(f"{path}: {e}", file=sys.stderr)
             return 2
         try:
+            if data.startswith((b"succession ", b"old ", b"bulla/")):
+                head = Head(data.decode())
+                head.check(*parse_vkey(key), older=older)
+                print(f"{head.size} commits", flush=True)
+                older = head
+                continue
             for _, _, message in Proof(data.decode()).check(*parse_vkey(key)):
                 sys.stdout.buffer.write(message + b"\n")
-        except (NoProof, ValueError, struct.error, StopIteration) as e:
+        except (NoProof, ValueError, IndexError, struct.error, StopIteration) as e:
             print(f"{path}: no proof: {e}", file=sys.stderr)
             status = 1
     return status

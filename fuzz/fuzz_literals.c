@@ -66,6 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(literals_make(&l, (const char *) data + 1, data[0] & 1) == 0);
 	if (l.first.n > 0 && matches((const char *) data + 1, data[0] & 1, nul + 1, n))
 		assert(has_one(&l, &l.first, nul + 1, n) && has_one(&l, &l.second, nul + 1, n));
+	if (l.all && has_one(&l, &l.first, nul + 1, n))
+		assert(matches((const char *) data + 1, data[0] & 1, nul + 1, n));
 	literals_done(&l);
 	return 0;
 }

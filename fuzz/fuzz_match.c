@@ -46,7 +46,7 @@ static int judge(struct match *m, const char *const *fields, size_t n, bool own)
 
 	fill(&s, fields, n, own);
 	r = match_entry(m, &s.shown);
-	tri = match_context(m, &s.contexts, 0, own);
+	tri = match_context(m, &s.contexts, 0, own, false);
 	assert(r == 0 || r == 1);
 	assert(tri == TRI_MAYBE || (tri == TRI_YES) == r);
 	return r;

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "fuzz/fuzz.h"
+#include "store/segment/check.h"
 #include "store/segment/segment.h"
 #include "store/segment/writer.h"
 
@@ -66,12 +67,62 @@ static void write_all(const char *path, size_t n)
 	segment_writer_close(&w);
 }
 
+static void expect_messages(struct segment_group *g, size_t n)
+{
+	struct buf scratch = { 0 };
+
+	for (size_t i = 0; i < n; i++) {
+		struct text message;
+
+		assert(group_message(g, (uint32_t) i, &scratch, &message) == 0);
+		assert(message.len == lines[i].n);
+		assert(message.len == 0 || memcmp(message.p, lines[i].p, message.len) == 0);
+	}
+	buf_done(&scratch);
+}
+
+/* Every value and every message looked at, whatever stands beside it. */
+static void gather_line(struct tokens *t, const struct line *line, bool whole)
+{
+	static struct taken taken;
+	struct timetext_base base = { 0 };
+
+	tokens_add_digits(t, line->p, line->n);
+	tokens_add_uuids(t, line->p, line->n);
+	if (whole) {
+		tokens_add(t, TOKENS_WHOLE, line->p, line->n);
+		return;
+	}
+	timetext_base_set(&base, line->time_ns);
+	assert(template_take(&taken, line->p, line->n, &base));
+	for (unsigned i = 0; i < taken.n; i++) {
+		size_t from = (size_t) (taken.variables[i].p - line->p);
+
+		tokens_add_value(t, line->p, line->n, from, from + taken.variables[i].len);
+	}
+}
+
+static void expect_tokens(struct segment_group *g, size_t n)
+{
+	struct tokens t = { 0 };
+	uint8_t *raw = NULL;
+	struct rd block;
+
+	assert(tokens_begin(&t) == 0);
+	for (size_t i = 0; i < n; i++)
+		gather_line(&t, &lines[i], g->template_of[i] == 0);
+	assert(group_tokens(g, &raw, &block) == 1);
+	assert(tokens_check(&t, block.p, block.left) == 0);
+	tokens_done(&t);
+	free(raw);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static char path[64];
 	struct segment s;
 	struct segment_group g;
-	struct buf b = { 0 };
+	bool lies;
 	size_t n = split(data, size);
 
 	if (n == 0)
@@ -82,13 +133,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	unlink(path);
 	assert(group_open(&g, &s, 0) == 0 && group_need_times(&g) == 0 &&
 	       group_need_templates(&g) == 0);
-	for (size_t i = 0; i < n; i++) {
-		buf_clear(&b);
-		assert(group_message(&g, (uint32_t) i, &b) == 0 && !b.bad);
-		assert(b.len == lines[i].n);
-		assert(b.len == 0 || memcmp(b.data, lines[i].p, b.len) == 0);
-	}
-	buf_done(&b);
+	/* One by one, and all at once; what the writer tells searchers is what a reader gathers. */
+	expect_messages(&g, n);
+	assert(group_check_index(&g, &lies) == 0 && !lies);
+	expect_messages(&g, n);
+	expect_tokens(&g, n);
 	group_close(&g);
 	segment_close(&s);
 	return 0;

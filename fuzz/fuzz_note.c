@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * Target: vkey_parse(), origin_parse(), checkpoint_write(), seal_message_write(), head_read(), growth_read().
+ * Target: vkey_parse(), origin_parse(), checkpoint_write(), seal_message_write(), head_read(), growth_read(), growth_check().
  *
  * A head, or a proof of growth, that is read is written again as the very bytes that were read.
  * A vkey that parses is written again as the very text that was read; so is an origin's name.  Checkpoints and seal
@@ -14,7 +14,7 @@
 #include "base/bytes.h"
 #include "bulla/error.h"
 #include "fuzz/fuzz.h"
-#include "seal/head.h"
+#include "seal/growth.h"
 #include "seal/note.h"
 
 static void try_vkey(const char *text)
@@ -70,6 +70,7 @@ static void try_heads(const uint8_t *data, size_t size)
 	uint8_t *memory = malloc(size + 1);
 	struct growth *g = calloc(1, sizeof *g);
 	struct vkey nobody = { 0 };
+	const char *why = NULL;
 	struct buf again = { 0 };
 
 	assert(memory && g);
@@ -83,6 +84,10 @@ static void try_heads(const uint8_t *data, size_t size)
 	if (growth_read(rd_of(data, size), memory, g) == 0) {
 		growth_write(g, &again);
 		assert(again.len == size && memcmp(again.data, data, size) == 0);
+		nobody.origin = g->head.origin;
+		assert(growth_check(g, &nobody, &(struct kes_params){ 4, 8 }, &why) ==
+		       BULLA_ETAMPERED);
+		assert(why);
 	}
 	buf_done(&again);
 	free(memory);

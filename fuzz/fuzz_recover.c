@@ -27,7 +27,8 @@ static void check_recovery(const struct state *s, const struct tail_header *h,
 		.id = h->journal, .identity = *identity, .batches = batches, .entries = entries
 	};
 	struct batch_item item;
-	int r = recover_batch(s->journals, &j, &item);
+	uint64_t cut;
+	int r = recover_batch(s->journals, &j, &item, &cut);
 
 	assert(r <= 1);
 	if (r == 1) {

@@ -17,7 +17,8 @@
 static void add(struct tokens *t, const uint8_t *p, size_t n, size_t from, size_t to)
 {
 	assert(tokens_begin(t) == 0);
-	tokens_add_ids(t, p, n);
+	tokens_add_digits(t, p, n);
+	tokens_add_uuids(t, p, n);
 	tokens_add(t, TOKENS_TEXTS, p, from);
 	tokens_add_value(t, p, n, from, to);
 	tokens_add(t, TOKENS_TEXTS, p + to, n - to);

@@ -52,6 +52,7 @@ int opener_open(struct opener *o, const struct candidate *c, source_fn each, voi
 		.stats = o->stats,
 		.backward = o->backward,
 		.tally = o->tally,
+		.all = o->all,
 		.thorough = o->thorough,
 		.frame = &o->frame,
 		.each = each,
@@ -134,7 +135,7 @@ static int meet_segment(struct worker *w, uint32_t number)
 /* The next candidate that nobody has; `n` if there is none near. */
 static size_t find_work(const struct ahead *a)
 {
-	size_t end = MIN_OF(a->at + 2 + a->n_workers, a->n);
+	size_t end = MIN_OF(a->at + 1 + a->n_workers, a->n);
 
 	for (size_t i = a->at; i < end; i++)
 		if (a->places[i].who == NOBODY && a->candidates[i].is_group)
@@ -187,6 +188,7 @@ static int start_worker(struct ahead *a, struct worker *w)
 				     .tally = main->tally,
 				     .stats = &w->stats,
 				     .backward = main->backward,
+				     .all = main->all,
 				     .thorough = true };
 	w->opener.searched = calloc((size_t) n_segments(main) + 1, sizeof *w->opener.searched);
 	r = w->opener.searched ? match_share(main->query->match, &w->match) : -ENOMEM;

@@ -29,6 +29,7 @@ struct opener {
 	struct judgement *judgements; /* owned: one a journal */
 	struct searched *searched;    /* owned: one a segment */
 	bool backward, thorough;
+	bool all; /* every entry that matches is wanted: others are called at once */
 	struct buf frame;
 };
 

@@ -54,7 +54,7 @@ static int matches(struct checked *c, const struct shown *s)
 	if (s->entry->time_ns < q->since_ns || s->entry->time_ns > q->until_ns)
 		return 0;
 	if (!c->judged || !hash_same(&c->context, &s->entry->context) || c->own_fields != own) {
-		c->tri = match_context(q->match, s->contexts, s->context, own);
+		c->tri = match_context(q->match, s->contexts, s->context, own, false);
 		c->context = s->entry->context;
 		c->own_fields = own;
 		c->judged = true;

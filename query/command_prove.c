@@ -22,8 +22,7 @@
 #include "query/local.h"
 #include "query/request.h"
 #include "query/source.h"
-#include "query/when.h"
-#include "seal/head.h"
+#include "seal/growth.h"
 #include "store/prove.h"
 
 struct asked {
@@ -327,19 +326,21 @@ static int prove_all(struct asked *a, const struct state *state)
 static int read_old(const char *name, uint64_t *ret)
 {
 	_cleanup_buf_ struct buf text = { 0 };
-	_cleanup_free_ uint8_t *memory = malloc(HEAD_SIZE_MAX);
-	struct head h;
-	int r = memory ? io_read_file(AT_FDCWD, name, HEAD_SIZE_MAX, &text) : -ENOMEM;
+	_cleanup_free_ struct growth *g = malloc(sizeof *g);
+	_cleanup_free_ uint8_t *memory = NULL;
+	int r = io_read_file(AT_FDCWD, name, GROWTH_FILE_SIZE_MAX, &text);
 
-	if (r >= 0)
-		r = head_read(rd_of(text.data, text.len), memory, &h);
+	if (r >= 0) {
+		memory = malloc(text.len + 1);
+		r = g && memory ? growth_read(rd_of(text.data, text.len), memory, g) : -ENOMEM;
+	}
 	if (r < 0)
 		return r == BULLA_EPARSE
 			       ? log_usage("--from %s: not a head as `bulla prove --head` "
 					   "writes it",
 					   name)
 			       : log_error_code(r, "%s", name);
-	*ret = h.size;
+	*ret = g->head.size;
 	return 0;
 }
 
@@ -356,14 +357,6 @@ static int prove_newest(const struct asked *a, const struct state *state)
 
 /* The command line. */
 
-static int set_time(const char *option, const char *value, uint64_t *ret)
-{
-	return when_parse(value, clock_realtime_ns(), ret) < 0
-		       ? log_usage("--%s %s is no time: try \"2026-11-23 19:34\" or \"-2h\"",
-				   option, value)
-		       : 0;
-}
-
 static int on_option(struct asked *a, int c, char **argv)
 {
 	switch (c) {
@@ -371,9 +364,9 @@ static int on_option(struct asked *a, int c, char **argv)
 		a->all = true;
 		return 0;
 	case 'S':
-		return set_time("since", optarg, &a->since_ns);
+		return local_time("since", optarg, &a->since_ns);
 	case 'U':
-		return set_time("until", optarg, &a->until_ns);
+		return local_time("until", optarg, &a->until_ns);
 	case 'H':
 		a->head = true;
 		return 0;

@@ -26,7 +26,6 @@
 #include "query/pager.h"
 #include "query/remote.h"
 #include "query/request.h"
-#include "query/when.h"
 
 enum {
 	THREADS_MAX =
@@ -120,12 +119,10 @@ static int set_time(struct asked *a, const char *key, const char *value)
 {
 	uint64_t at;
 	char number[24];
-	int r = when_parse(value, clock_realtime_ns(), &at);
+	int r = local_time(key, value, &at);
 
 	if (r < 0)
-		return log_usage("--%s %s is no time: try \"2026-11-23 19:34\", \"-2h\", "
-				 "\"yesterday\", \"@1795462441\"",
-				 key, value);
+		return r;
 	snprintf(number, sizeof number, "%llu", (unsigned long long) at);
 	return set(a, key, number);
 }

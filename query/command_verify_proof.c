@@ -23,7 +23,7 @@
 #include "query/commands.h"
 #include "query/pins.h"
 #include "query/request.h"
-#include "seal/head.h"
+#include "seal/growth.h"
 #include "seal/proof.h"
 #include "store/contexts.h"
 #include "store/verify.h"
@@ -224,8 +224,12 @@ static int pin_for(struct checking *c, const struct id *origin)
 
 static bool is_head(const struct buf *text)
 {
-	return text->len > 4 &&
-	       (memcmp(text->data, "old ", 4) == 0 || memcmp(text->data, "bull", 4) == 0);
+	static const char *const starts[] = { "succ", "old ", "bull" };
+
+	for (size_t i = 0; i < ELEMENTS(starts); i++)
+		if (text->len > 4 && memcmp(text->data, starts[i], 4) == 0)
+			return true;
+	return false;
 }
 
 static void describe_head(const struct checking *c, const char *what, const struct head *h)
@@ -237,64 +241,65 @@ static void describe_head(const struct checking *c, const char *what, const stru
 	fputc('\n', words(c));
 }
 
-/* Read a head, or the proof that it goes on from an older one, whose `old` is 0 otherwise. */
 static int read_head(const struct buf *text, struct buf *memory, struct growth *ret)
 {
-	struct rd r = rd_of(text->data, text->len);
 	uint8_t *room = buf_room(memory, text->len + 1);
 
-	*ret = (struct growth){ 0 };
-	if (!room)
-		return -ENOMEM;
-	return text->data[0] == 'o' ? growth_read(r, room, ret) : head_read(r, room, &ret->head);
+	return room ? growth_read(rd_of(text->data, text->len), room, ret) : -ENOMEM;
 }
 
 /* That the older head, which somebody kept, is the beginning of this one. */
 static int check_growth(struct checking *c, const char *name, const struct growth *g)
 {
 	_cleanup_buf_ struct buf text = { 0 }, memory = { 0 };
-	struct growth *old = malloc(sizeof *old);
-	int r = old ? io_read_file(AT_FDCWD, c->from, HEAD_SIZE_MAX, &text) : -ENOMEM;
+	_cleanup_free_ struct growth *old = malloc(sizeof *old);
+	const char *why = NULL;
+	int r = old ? io_read_file(AT_FDCWD, c->from, GROWTH_FILE_SIZE_MAX, &text) : -ENOMEM;
 
 	if (r >= 0)
 		r = is_head(&text) ? read_head(&text, &memory, old) : BULLA_EPARSE;
-	if (r < 0)
+	if (r < 0) {
 		log_error_code(r, "--from %s", c->from);
-	else if (head_check(&old->head, &c->pin, &shape, 0) < 0)
-		r = say_bad(c, c->from, "the head is not sealed by this key");
-	else if (old->head.size != g->old ||
-		 !tree_check_consistency(g->old, g->head.size, &g->proof, &old->head.root,
-					 &g->head.root))
-		r = say_bad(c, name, "it does not go on from that head: these are two histories");
-	else
-		describe_head(c, "goes on from ", &old->head);
-	free(old);
-	return r;
+		return -EINVAL; /* it is said */
+	}
+	r = growth_check(old, &c->pin, &shape, &why);
+	if (r == BULLA_ETAMPERED)
+		return say_bad(c, c->from, why);
+	if (r < 0)
+		return r;
+	if (old->head.size != g->old || !tree_check_consistency(g->old, g->head.size, &g->proof,
+								&old->head.root, &g->head.root))
+		return say_bad(c, name,
+			       "it does not go on from that head: these are two histories");
+	describe_head(c, "goes on from ", &old->head);
+	return 0;
 }
 
 static int check_head(struct checking *c, const char *name, const struct buf *text)
 {
 	_cleanup_buf_ struct buf memory = { 0 };
-	struct growth *g = malloc(sizeof *g);
+	_cleanup_free_ struct growth *g = malloc(sizeof *g);
+	const char *why = NULL;
 	int r = g ? read_head(text, &memory, g) : -ENOMEM;
 
-	if (r == BULLA_EPARSE) {
-		r = say_bad(c, name, "not a head as bulla writes it");
-	} else if (r >= 0 && (g->old > 0) != (c->from != NULL)) {
-		r = log_usage(c->from ? "%s: it has no proof that it goes on from another head"
-				      : "%s: --from FILE, the older head, is wanted",
-			      name);
-	} else if (r >= 0 && (r = pin_for(c, &g->head.origin)) > 0) {
-		if (head_check(&g->head, &c->pin, &shape, 0) < 0) {
-			r = say_bad(c, name, "the head is not sealed by this key");
-		} else {
-			c->heads++;
-			describe_head(c, "head      ", &g->head);
-			r = c->from ? check_growth(c, name, g) : 0;
-		}
-	}
-	free(g);
-	return r;
+	if (r == BULLA_EPARSE)
+		return say_bad(c, name, "not a head as bulla writes it");
+	if (r >= 0 && (g->old > 0) != (c->from != NULL))
+		return log_usage(c->from ? "%s: it has no proof that it goes on from another head"
+					 : "%s: --from FILE, the older head, is wanted",
+				 name);
+	if (r >= 0)
+		r = pin_for(c, &g->head.origin);
+	if (r <= 0)
+		return r;
+	r = growth_check(g, &c->pin, &shape, &why);
+	if (r == BULLA_ETAMPERED)
+		return say_bad(c, name, why);
+	if (r < 0)
+		return r;
+	c->heads++;
+	describe_head(c, "head      ", &g->head);
+	return c->from ? check_growth(c, name, g) : 0;
 }
 
 /* Files. */

@@ -256,7 +256,8 @@ static void call_others(struct run *run)
 	unsigned threads = run->query->threads;
 
 	run->groups++;
-	if (run->groups <= ALONE || threads < 2 || run->ahead || run->n - run->next < threads)
+	if ((run->groups <= ALONE && !run->opener.all) || threads < 2 || run->ahead ||
+	    run->n - run->next < threads)
 		return;
 	/* Without them it only takes longer. */
 	if (ahead_start(&run->opener, run->candidates, run->n, run->next - 1, threads - 1,
@@ -413,7 +414,7 @@ static int drain(void *arg, struct source *s)
 int query_tally(const struct catalog *c, const struct query *q, const struct tally *t,
 		struct query_stats *ret_stats)
 {
-	struct run run = { .query = q, .opener = { c, q, t, ret_stats } };
+	struct run run = { .query = q, .opener = { c, q, t, ret_stats, .all = true } };
 	int r;
 
 	*ret_stats = (struct query_stats){ 0 };
@@ -427,7 +428,8 @@ int query_tally(const struct catalog *c, const struct query *q, const struct tal
 int query_run(const struct catalog *c, const struct query *q, query_row_fn row, void *arg,
 	      struct query_stats *ret_stats)
 {
-	struct run run = { .query = q, .opener = { c, q, NULL, ret_stats } };
+	struct run run = { .query = q,
+			   .opener = { c, q, NULL, ret_stats, .all = q->limit == UINT64_MAX } };
 	struct counter k = { row, arg, ret_stats };
 	struct newest v = { 0 };
 	int r;

@@ -50,6 +50,27 @@ static int show_frame(struct follower *f, const struct catalog_journal *j,
 	return 0;
 }
 
+/* Rows that were appended: shown unless others with their numbers were. */
+static int show_appended(struct follower *f, uint32_t number, const struct tail_item *item,
+			 struct answer *a)
+{
+	struct local_journal *j = f->catalog->journals[number];
+	struct rows_ref ref = {
+		.offset = item->offset,
+		.space = (uint32_t) (j->tail.frames.offset - item->offset),
+		.count = item->rows.count,
+		.first_seq = item->rows.first_seq,
+		.own_fields = true,
+	};
+
+	if (!rows_index_counts(&j->rows, j->tail.fd, &ref)) {
+		a->stats.frames_damaged++;
+		return 0;
+	}
+	j->rows.met = ref.first_seq + ref.count;
+	return show_frame(f, &f->catalog->catalog.journals[number], &ref, &item->rows, a);
+}
+
 /* What is sealed by now.  A ledger that cannot be read on seals nothing more, and is no reason to stop. */
 static int look_at_seals(struct follower *f)
 {
@@ -62,29 +83,26 @@ static int look_at_seals(struct follower *f)
 static int catch_up(struct follower *f, uint32_t number, struct answer *a)
 {
 	struct local_journal *j = f->catalog->journals[number];
-	const struct catalog_journal *cj = &f->catalog->catalog.journals[number];
+	const struct id *id = &f->catalog->catalog.journals[number].id;
 	char name[TAIL_NAME_SIZE];
 	uint32_t n_contexts = j->tail.contexts.n;
 	struct tail_item item;
 	int r, shown = 0;
 
-	tail_name(&cj->id, name);
+	tail_name(id, name);
 	j->tail.fd = openat(f->catalog->state->journals, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (j->tail.fd < 0)
 		return is_local(-errno) ? 0 : -errno;
 	j->tail.frames.fd = j->tail.fd;
 	frame_reader_seek(&j->tail.frames, j->tail.frames.offset);
 	for (;;) {
-		struct rows_ref ref = { .own_fields = true };
-
 		r = tail_reader_next(&j->tail, &item);
 		if (r <= 0)
 			break;
 		while (j->rows.contexts_lost && j->tail.contexts.n > n_contexts)
 			contexts_remove_last(&j->tail.contexts);
-		ref.offset = item.offset;
 		if (item.type == TAIL_ROWS)
-			shown = show_frame(f, cj, &ref, &item.rows, a);
+			shown = show_appended(f, number, &item, a);
 		if (shown < 0)
 			break;
 	}

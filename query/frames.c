@@ -45,9 +45,9 @@ enum tri judge_context(struct judgement *jd, const struct query *q, const struct
 	uint8_t *of = context < jd->n ? &jd->of[2 * context + own_fields] : NULL;
 
 	if (!of)
-		return match_context(q->match, c, context, own_fields);
+		return match_context(q->match, c, context, own_fields, jd->but_grep);
 	if (*of == 0)
-		*of = (uint8_t) (match_context(q->match, c, context, own_fields) + 1);
+		*of = (uint8_t) (match_context(q->match, c, context, own_fields, jd->but_grep) + 1);
 	return (enum tri)(*of - 1);
 }
 

@@ -394,8 +394,8 @@ int group_source_open(const struct opening *o, struct searched *s, uint32_t numb
 
 	if (r <= 0)
 		return r;
-	if (!o->tally && o->thorough)
-		r = judged_prepare(u);
+	if (o->all || o->thorough)
+		r = judged_prepare(u, !o->tally);
 	for (uint32_t i = 0; r >= 0 && i < u->group.ref->batches; i = end) {
 		end = judged_end_of_run(&u->group, i);
 		r = add_run(o, u, i, end);

@@ -7,7 +7,10 @@
 
 #include "base/cleanup.h"
 
-enum { MAYBE_FEW = 256 }; /* so many rows are asked one by one rather than searched all at once */
+enum {
+	MAYBE_FEW = 256, /* so many rows are asked one by one rather than searched all at once */
+	MANY = 256,	 /* the messages of so many are made together */
+};
 
 /* Segments. */
 
@@ -36,9 +39,12 @@ int searched_init(struct searched *s, const struct segment *segment, const struc
 	s->counted = calloc(segment->n_journals + 1u, sizeof *s->counted);
 	if (!s->judgements || !s->counted)
 		return -ENOMEM;
-	for (uint32_t i = 0; r >= 0 && i < segment->n_journals; i++)
+	r = plan(s, q);
+	for (uint32_t i = 0; r >= 0 && i < segment->n_journals; i++) {
 		r = judgement_init(&s->judgements[i], segment->journals[i].contexts.n);
-	return r < 0 ? r : plan(s, q);
+		s->judgements[i].but_grep = s->scope == NEEDLE_EXACT;
+	}
+	return r;
 }
 
 void searched_done(struct searched *s)
@@ -95,7 +101,7 @@ int searched_tally(struct searched *s, const struct query *q, const struct tally
 {
 	int r = 0;
 
-	if (!tally->journal)
+	if (!tally->journal || s->scope == NEEDLE_EXACT)
 		return 0;
 	for (uint32_t i = 0; i < s->segment->n_groups; i++)
 		if (!is_within(&s->segment->groups[i], q) || has_fields(&s->segment->groups[i]))
@@ -190,17 +196,24 @@ int judged_pass_over(struct query_stats *s, const struct segment_group *g, int r
 	return 0;
 }
 
-int judged_prepare(struct judged_group *u)
+int judged_prepare(struct judged_group *u, bool shown)
 {
 	struct segment_group *g = &u->group;
+	size_t words = (g->rows + 63) / 64;
+	_cleanup_free_ uint64_t *rows = reallocarray(NULL, words, sizeof *rows);
+	uint32_t n;
 	int r;
 
-	if (count_bits(u->yes, g->rows) < g->rows / 2)
+	if (!rows)
+		return -ENOMEM;
+	for (size_t i = 0; i < words; i++)
+		rows[i] = u->maybe[i] | (shown ? u->yes[i] : 0);
+	n = count_bits(rows, g->rows);
+	if (n < MANY)
 		return 0;
 	r = group_need_all(g);
-	for (uint32_t t = 0; r >= 0 && t < g->n_templates; t++)
-		for (unsigned i = 0; r >= 0 && i < g->templates[t].template->n; i++)
-			r = group_need_column(g, &g->templates[t], i);
+	if (r >= 0)
+		r = group_need_messages(g, n < g->rows ? rows : NULL);
 	return segment_is_damage(r) ? 0 : r;
 }
 
@@ -322,25 +335,42 @@ static int search_messages(struct judged_group *u, struct searched *s, struct qu
 	return r < 0 ? r : 1;
 }
 
-/* Leave those that have the needle. */
+/* Those that match but for their messages, which nobody has searched, may match. */
+static void doubt(struct judged_group *u)
+{
+	for (size_t i = 0; i < (u->group.rows + 63) / 64; i++) {
+		u->maybe[i] |= u->yes[i];
+		u->yes[i] = 0;
+	}
+}
+
+/* Leave those that have the needle; a few are asked one by one. */
 static int leave_hits(struct judged_group *u, struct searched *s, struct query_stats *stats)
 {
+	bool exact = s->scope == NEEDLE_EXACT;
+	uint32_t asked = count_bits(u->maybe, u->group.rows);
 	int r = 0;
 
-	if (s->scope == NEEDLE_NONE || u->unsearched ||
-	    (!u->hits && count_bits(u->maybe, u->group.rows) <= MAYBE_FEW))
+	if (s->scope == NEEDLE_NONE)
 		return 0;
-	if (!u->hits)
+	if (exact)
+		asked += count_bits(u->yes, u->group.rows);
+	if (!u->hits && !u->unsearched && asked > MAYBE_FEW)
 		r = search_messages(u, s, stats);
-	if (u->unsearched)
+	if (!u->hits) {
+		if (exact)
+			doubt(u);
 		return MIN_OF(r, 0);
+	}
 	/* A field of an entry's own may be another MESSAGE. */
 	for (uint32_t i = 0;
 	     r >= 0 && s->scope == NEEDLE_PLAIN && u->group.n_fields && i < u->group.rows; i++)
 		if (u->group.n_fields[i] > 0)
 			set_bit(u->hits, i);
-	for (size_t i = 0; r >= 0 && i < (u->group.rows + 63) / 64; i++)
+	for (size_t i = 0; r >= 0 && i < (u->group.rows + 63) / 64; i++) {
 		u->maybe[i] &= u->hits[i];
+		u->yes[i] &= exact ? u->hits[i] : UINT64_MAX;
+	}
 	return MIN_OF(r, 0);
 }
 
@@ -358,6 +388,8 @@ static enum whole least(struct searched *s, const struct query *q, bool own)
 		else if (judge_journal(&s->judgements[i], q, c, own) != WHOLE_YES)
 			all = WHOLE_MAYBE;
 	}
+	if (s->scope == NEEDLE_EXACT && all == WHOLE_YES)
+		all = WHOLE_MAYBE;
 	if (s->least[own] == WHOLE_UNKNOWN)
 		s->least[own] = (uint8_t) all;
 	return (enum whole) s->least[own];
@@ -379,7 +411,7 @@ static int is_wide(struct searched *s, const struct query *q, struct judged_grou
 	uint32_t rows = 0;
 	int r;
 
-	if (s->scope != NEEDLE_ALL)
+	if (s->scope < NEEDLE_ALL)
 		return 0;
 	if (least(s, q, own) != WHOLE_NO)
 		return 1;

@@ -46,8 +46,8 @@ static inline void judged_let_gop(struct judged_group **u)
 bool judged_any(const struct judged_group *u, uint32_t from, uint32_t to);
 /** What was found out about a row of which only the entry itself can tell. */
 void judged_settle(struct judged_group *u, uint32_t row, bool matches);
-/** Read all that entries are made of, where most match; what cannot be read is left to who shows them. */
-_must_check_ int judged_prepare(struct judged_group *u);
+/** Make the messages of all rows that will be shown or asked, if they are many; what cannot be read is left to who does. */
+_must_check_ int judged_prepare(struct judged_group *u, bool shown);
 /** Whether all rows of a group match, by what contexts say; then it need not be opened to find out which do. */
 bool judged_is_whole(struct searched *s, const struct query *q, uint32_t group);
 

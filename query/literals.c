@@ -24,6 +24,8 @@
 #include <errno.h>
 #include <string.h>
 
+enum { SECOND_MIN = 3 };
+
 struct parser {
 	const char *p;
 	bool caseless;
@@ -311,6 +313,15 @@ static void read_alternatives(struct parser *p, unsigned depth, struct literal_s
 		ret->n = 0;
 }
 
+/* ASCII that stands for itself; of letters in any case, those that have no third one. */
+static bool is_one_literal(const char *pattern, bool caseless)
+{
+	for (const char *p = pattern; *p; p++)
+		if ((*p & 0x80) || strchr("\\^$.[|()?*+{", *p) || (caseless && strchr("kKsS", *p)))
+			return false;
+	return *pattern != '\0';
+}
+
 int literals_make(struct literals *l, const char *pattern, bool caseless)
 {
 	struct parser p = { .p = pattern, .caseless = caseless, .bytes = &l->bytes };
@@ -326,7 +337,11 @@ int literals_make(struct literals *l, const char *pattern, bool caseless)
 	if (p.lost || *p.p != '\0')
 		return 0;
 	l->first = first;
-	l->second = second;
+	/* What is shorter takes longer to look for than what it rules out. */
+	if (shortest(&second) >= SECOND_MIN)
+		l->second = second;
+	l->all = is_one_literal(pattern, caseless) && first.n == 1 &&
+		 first.of[0].len == strlen(pattern);
 	return 0;
 }
 

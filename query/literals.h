@@ -27,6 +27,7 @@ struct literal_set {
 
 struct literals {
 	bool any_case; /* ASCII letters of them match in either */
+	bool all;      /* the pattern is one literal, the first: a message that has it matches */
 	/* A message has one of each set that is not empty.  Where the first is, any message may match. */
 	struct literal_set first, second;
 	struct buf bytes; /* owned */

@@ -8,8 +8,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "query/pins.h"
+#include "query/when.h"
 #include "seal/ledger.h"
 
 int local_open(const char *option, struct state *ret)
@@ -43,6 +45,15 @@ int local_history(const struct state *s, struct history **ret)
 		return -ENOENT;
 	*ret = TAKE_PTR(h);
 	return 0;
+}
+
+int local_time(const char *option, const char *value, uint64_t *ret_ns)
+{
+	return when_parse(value, clock_realtime_ns(), ret_ns) < 0
+		       ? log_usage("--%s %s is no time: try \"2026-11-23 19:34\", \"-2h\", "
+				   "\"yesterday\", \"@1795462441\"",
+				   option, value)
+		       : 0;
 }
 
 bool local_sealer_runs(const struct state *s)

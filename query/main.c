@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "base/heap.h"
 #include "query/commands.h"
 
 static const struct {
@@ -26,6 +27,7 @@ int main(int argc, char **argv)
 {
 	if (sodium_init() < 0)
 		return EXIT_USAGE;
+	heap_keep();
 	for (size_t i = 0; argc > 0 && i < ELEMENTS(commands); i++)
 		if (strcmp(argv[0], commands[i].name) == 0)
 			return commands[i].run(argc, argv);

@@ -309,19 +309,26 @@ void match_set_priority(struct match *m, int from, int to)
 	m->priority_to = to;
 }
 
+static const char any_case[] = "(?i)";
+
 int match_set_grep(struct match *m, const char *pattern, char *message)
 {
 	uint32_t flags = PCRE2_MATCH_INVALID_UTF | PCRE2_UTF | PCRE2_CASELESS;
+	bool told = strncmp(pattern, any_case, strlen(any_case)) == 0;
 	PCRE2_SIZE at;
 	int error;
 
-	for (const char *p = pattern; *p; p++)
+	/* An option within a pattern would hide what it looks for. */
+	if (told)
+		pattern += strlen(any_case);
+	for (const char *p = pattern; *p && !told; p++)
 		if (isupper((unsigned char) *p))
 			flags &= ~PCRE2_CASELESS;
 	m->grep = pcre2_compile((PCRE2_SPTR) pattern, PCRE2_ZERO_TERMINATED, flags, &error, &at,
 				NULL);
 	if (!m->grep) {
-		size_t n = (size_t) snprintf(message, 256, "at %zu: ", at);
+		size_t n = (size_t) snprintf(message, 256,
+					     "at %zu: ", at + (told ? strlen(any_case) : 0));
 
 		pcre2_get_error_message(error, (PCRE2_UCHAR *) message + n, 256 - n);
 		return -EINVAL;
@@ -436,7 +443,7 @@ bool match_any_priority(const struct match *m)
 }
 
 enum tri match_context(const struct match *m, const struct contexts *c, uint32_t context,
-		       bool own_fields)
+		       bool own_fields, bool but_grep)
 {
 	enum tri required = group_in_context(&m->required, c, context, own_fields);
 	enum tri any = TRI_NO;
@@ -449,7 +456,8 @@ enum tri match_context(const struct match *m, const struct contexts *c, uint32_t
 		if (one != TRI_NO)
 			any = one;
 	}
-	return any == TRI_YES && (m->grep || !match_any_priority(m) || required == TRI_MAYBE)
+	return any == TRI_YES && ((m->grep && !but_grep) || !match_any_priority(m) ||
+				  required == TRI_MAYBE)
 		       ? TRI_MAYBE
 		       : any;
 }
@@ -489,7 +497,7 @@ enum needle_scope match_needles(const struct match *m, struct needle ret[NEEDLES
 	ret_n[0] = needles_of(l, &l->first, ret);
 	ret_n[1] = needles_of(l, &l->second, ret + ret_n[0]);
 	if (ret_n[0] > 0)
-		return NEEDLE_ALL;
+		return l->all ? NEEDLE_EXACT : NEEDLE_ALL;
 	v = message_of(&m->required);
 	if (!v && m->n == 1)
 		v = message_of(&m->groups[0]);

@@ -54,10 +54,11 @@ _must_check_ int match_set_grep(struct match *m, const char *pattern, char *mess
 /** What can be said when only a context is known. */
 enum tri { TRI_NO, TRI_YES, TRI_MAYBE };
 /**
- * Judge all entries of a context at once.  `own_fields` says whether such entries may have fields of their own.
+ * Judge all entries of a context at once.  `own_fields` says whether such entries may have fields of their own; `but_grep`
+ * leaves aside whether their messages match the pattern.
  */
 enum tri match_context(const struct match *m, const struct contexts *c, uint32_t context,
-		       bool own_fields);
+		       bool own_fields, bool but_grep);
 /**
  * Judge one entry.
  *
@@ -70,8 +71,8 @@ bool match_priority(const struct match *m, int priority);
 /** Whether that is so of every priority. */
 bool match_any_priority(const struct match *m);
 enum { NEEDLES_MAX = 2 * LITERALS_MAX };
-/** Who must have a needle: nobody; entries that have one MESSAGE only; all that match. */
-enum needle_scope { NEEDLE_NONE, NEEDLE_PLAIN, NEEDLE_ALL };
+/** Who must have a needle: nobody; entries that have one MESSAGE only; all that match; and it is all that the pattern asks for. */
+enum needle_scope { NEEDLE_NONE, NEEDLE_PLAIN, NEEDLE_ALL, NEEDLE_EXACT };
 /**
  * Needles, borrowed from `m`: the message of entries that match must have one of the first `ret_n[0]`, and if there are any
  * one of the `ret_n[1]` behind these.

@@ -43,6 +43,7 @@ struct judgement {
 	uint8_t *of;	/* owned */
 	uint32_t n;	/* contexts that there is room for */
 	uint8_t all[2]; /* enum whole: without, with fields of the entries' own */
+	bool but_grep;	/* messages are judged by themselves */
 };
 
 _must_check_ int judgement_init(struct judgement *jd, uint32_t n_contexts);
@@ -62,6 +63,7 @@ struct opening {
 	struct query_stats *stats;
 	bool backward;
 	const struct tally *tally; /* NULL: entries are to be put in order and shown */
+	bool all;		   /* every entry that matches is wanted */
 	bool thorough; /* nothing is left to be judged later: another thread goes on with the source */
 	struct buf *frame; /* scratch */
 	source_fn each;

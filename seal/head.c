@@ -4,7 +4,6 @@
 
 #include "seal/head.h"
 
-#include <inttypes.h>
 #include <sodium.h>
 #include <string.h>
 
@@ -84,8 +83,7 @@ void head_path(struct rd *r, struct proof *ret)
 	}
 }
 
-/* A decimal number; a spelling that is not ours shows when it is written again. */
-static uint64_t number_of(const struct span *text)
+uint64_t head_number(const struct span *text)
 {
 	uint64_t v = 0;
 
@@ -124,7 +122,7 @@ static int read_note(struct rd r, uint8_t *memory, struct head *ret)
 	    origin_parse((const char *) origin.p, origin.n, &ret->origin) < 0 ||
 	    signature.n < origin.n + 1)
 		return BULLA_EPARSE;
-	ret->size = number_of(&size);
+	ret->size = head_number(&size);
 	signature = (struct span){ signature.p + origin.n + 1, signature.n - origin.n - 1 };
 	if (head_base64(&root, ret->root.b, HASH_SIZE, &n) < 0 || n != HASH_SIZE ||
 	    head_base64(&signature, memory, signature.n, &n) < 0 || n < BLOB_HEAD_SIZE)
@@ -136,7 +134,7 @@ static int read_note(struct rd r, uint8_t *memory, struct head *ret)
 	return ret->size > 0 ? 0 : BULLA_EPARSE;
 }
 
-static int same(const struct rd *read, const struct buf *written)
+int head_same(const struct rd *read, const struct buf *written)
 {
 	if (written->bad)
 		return BULLA_EPARSE;
@@ -153,7 +151,7 @@ int head_read(struct rd r, uint8_t *memory, struct head *ret)
 	if (k < 0)
 		return k;
 	head_write(ret, &again);
-	return same(&r, &again);
+	return head_same(&r, &again);
 }
 
 int head_check_seal(const struct head *h, const uint8_t public_key[KES_PUBLIC_SIZE],
@@ -182,31 +180,4 @@ int head_check(const struct head *h, const struct vkey *key, const struct kes_pa
 	    head_check_seal(h, key->public_key, shape, first) < 0)
 		return BULLA_ESIG;
 	return 0;
-}
-
-/* Growth. */
-
-void growth_write(const struct growth *g, struct buf *to)
-{
-	buf_printf(to, "old %" PRIu64 "\n", g->old);
-	head_put_path(&g->proof, to);
-	head_write(&g->head, to);
-}
-
-int growth_read(struct rd r, uint8_t *memory, struct growth *ret)
-{
-	_cleanup_buf_ struct buf again = { 0 };
-	struct rd whole = r;
-	struct span old = head_line_after(&r, "old ");
-	int k;
-
-	head_path(&r, &ret->proof);
-	if (r.bad)
-		return BULLA_EPARSE;
-	ret->old = number_of(&old);
-	k = head_read(r, memory, &ret->head);
-	if (k < 0)
-		return k;
-	growth_write(ret, &again);
-	return same(&whole, &again);
 }

@@ -7,10 +7,8 @@
  *
  *	<checkpoint>\n— <origin's name> <base64 of key id[4] | u64 counter | u64 time | whole signature>\n
  *
- * Numbers are big endian there, as in C2SP's cosignatures.  Two heads of one ledger are told from those of two by a consistency
- * proof, written as a tlog-witness is sent it:
- *
- *	old <size>\n<hashes>\n<the newer head>
+ * Numbers are big endian there, as in C2SP's cosignatures.  What shows that a head is of a later key, or goes on from an older head,
+ * stands before it (seal/growth.h).
  */
 
 #include <stdint.h>
@@ -31,8 +29,6 @@ struct head {
 	struct span signature;	      /* whole, as kes_check() takes it; borrowed */
 };
 
-enum { HEAD_SIZE_MAX = 8192 };
-
 /** Append the note. */
 void head_write(const struct head *h, struct buf *to);
 /**
@@ -52,17 +48,6 @@ _must_check_ int head_check_seal(const struct head *h, const uint8_t public_key[
 _must_check_ int head_check(const struct head *h, const struct vkey *key,
 			    const struct kes_params *shape, uint64_t first);
 
-/** That the tree of `old` commits is the beginning of a head's. */
-struct growth {
-	uint64_t old;
-	struct proof proof;
-	struct head head;
-};
-
-void growth_write(const struct growth *g, struct buf *to);
-/** As head_read(). */
-_must_check_ int growth_read(struct rd r, uint8_t *memory, struct growth *ret);
-
 /* Lines of such files. */
 
 /** The next line without its newline; empty (and `bad`) if there is none. */
@@ -73,6 +58,10 @@ struct span head_line_after(struct rd *r, const char *start);
 _must_check_ int head_base64(const struct span *text, uint8_t *to, size_t cap, size_t *ret_n);
 /** Append base64 and a newline. */
 void head_put_base64(const void *p, size_t n, struct buf *to);
+/** A decimal number; another spelling than ours shows when it is written again. */
+uint64_t head_number(const struct span *text);
+/** That what was read is what was written again.  @return 0 or BULLA_EPARSE. */
+_must_check_ int head_same(const struct rd *read, const struct buf *written);
 /** Hashes, one a line, up to the empty line. */
 void head_put_path(const struct proof *p, struct buf *to);
 void head_path(struct rd *r, struct proof *ret);

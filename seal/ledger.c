@@ -355,15 +355,10 @@ int64_t ledger_files(int dirfd, uint64_t **ret)
 	_cleanup_free_ uint64_t *firsts = NULL;
 	size_t n = 0, cap = 0;
 	const struct dirent *e;
-	int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = io_list_dir(dirfd, ".", &dir);
 
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
+	if (r < 0)
+		return r;
 	while (errno = 0, (e = readdir(dir))) {
 		if (!room_for(&firsts, n, &cap, sizeof *firsts))
 			return -ENOMEM;

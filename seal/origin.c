@@ -23,6 +23,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -63,6 +64,27 @@ struct origin *origin_close(struct origin *o)
 const struct history *origin_history(const struct origin *o)
 {
 	return o->history;
+}
+
+/* Two states of a key and its successor are at hand when the file is read, each in a page, and a slot of it, which takes two. */
+enum { PAGES_LOCKED_MAX = 6 };
+
+uint64_t origin_locked_max(void)
+{
+	return PAGES_LOCKED_MAX * (uint64_t) sysconf(_SC_PAGESIZE);
+}
+
+int origin_try_locking(void)
+{
+	size_t size = (size_t) origin_locked_max();
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int r;
+
+	if (p == MAP_FAILED)
+		return -errno;
+	r = mlock(p, size) < 0 ? -errno : 0;
+	munmap(p, size);
+	return r;
 }
 
 /* The old key has sealed its last commit, which named its successor. */

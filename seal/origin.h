@@ -31,6 +31,11 @@ struct origin_config {
 	uint64_t reserve; /* bytes of disk to keep for the ledger, as far as they can be had */
 };
 
+/** Bytes of memory that an origin has locked at the same time, at most: keys, and what they are read and saved with. */
+uint64_t origin_locked_max(void);
+/** Whether this process can lock that much, so that it need not stop in the middle.  @return 0; a negated errno of mlock(2). */
+_must_check_ int origin_try_locking(void);
+
 /**
  * Open the origin below the two directories (borrowed for good), or found it where there is none.
  *

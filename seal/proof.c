@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "bulla/error.h"
 #include "seal/head.h"
-#include "seal/proof-internal.h"
+#include "seal/proof.h"
 
 static const char first_line[] = "c2sp.org/tlog-proof@v1";
 
@@ -19,41 +19,20 @@ enum { FORMAT = 1, STATEMENT_SIZE_MIN = 36 /* a context without fields */ };
 
 /* Extra. */
 
-static void put_span(const struct span *s, struct buf *to)
-{
-	buf_varint(to, s->n);
-	buf_append(to, s->p, s->n);
-}
-
-static void put_path(const struct proof *p, struct buf *to)
-{
-	buf_char(to, (char) p->n);
-	for (size_t i = 0; i < p->n; i++)
-		buf_append(to, p->h[i].b, HASH_SIZE);
-}
-
-static void put_succession(const struct sealed_link *l, struct buf *to)
-{
-	put_span(&l->commit, to);
-	put_path(&l->path, to);
-	buf_varint(to, l->counter);
-	put_span(&l->signature, to);
-}
-
 static void put_extra(const struct entry_proof *p, struct buf *to)
 {
 	buf_char(to, FORMAT);
 	buf_char(to, (char) p->extent);
-	buf_varint(to, p->n_successions);
-	for (unsigned i = 0; i < p->n_successions; i++)
-		put_succession(&p->successions[i], to);
-	put_span(&p->seal.commit, to);
+	buf_varint(to, p->successions.n);
+	for (unsigned i = 0; i < p->successions.n; i++)
+		reign_put_link(&p->successions.at[i], to);
+	reign_put_sized(&p->seal.commit, to);
 	buf_varint(to, p->batch_place);
-	put_path(&p->batch_path, to);
-	put_span(&p->batch, to);
+	reign_put_path(&p->batch_path, to);
+	reign_put_sized(&p->batch, to);
 	if (p->extent == PROOF_ENTRY) {
 		buf_varint(to, p->place);
-		put_path(&p->entry_path, to);
+		reign_put_path(&p->entry_path, to);
 	}
 	buf_varint(to, p->n_entries);
 	buf_append(to, p->entries.p, p->entries.n);
@@ -61,26 +40,11 @@ static void put_extra(const struct entry_proof *p, struct buf *to)
 	buf_append(to, p->contexts.p, p->contexts.n);
 }
 
-static struct span rd_span(struct rd *r)
-{
-	uint64_t n = rd_varint(r);
-
-	return (struct span){ rd_bytes(r, n), n };
-}
-
-static void rd_path(struct rd *r, struct proof *ret)
-{
-	*ret = (struct proof){ .n = rd_u8(r) };
-	r->bad |= ret->n > PROOF_MAX;
-	for (size_t i = 0; !r->bad && i < ret->n; i++)
-		rd_copy(r, ret->h[i].b, HASH_SIZE);
-}
-
 bool proof_next(struct rd *r, struct span *ret)
 {
 	if (r->left == 0)
 		return false;
-	*ret = rd_span(r);
+	*ret = reign_sized(r);
 	return !r->bad;
 }
 
@@ -92,7 +56,7 @@ static struct span rd_statements(struct rd *r, uint32_t *ret_n)
 
 	r->bad |= n > r->left / STATEMENT_SIZE_MIN;
 	for (uint64_t i = 0; !r->bad && i < n; i++)
-		rd_span(r);
+		reign_sized(r);
 	*ret_n = (uint32_t) n;
 	return (struct span){ from, r->bad ? 0 : (size_t) (r->p - from) };
 }
@@ -104,24 +68,18 @@ static int read_extra(struct rd r, struct entry_proof *ret)
 
 	if (r.bad || format != FORMAT || extent > PROOF_BATCH)
 		return BULLA_EPARSE;
-	if (n > PROOF_SUCCESSIONS_MAX)
+	if (n > SUCCESSIONS_MAX)
 		return BULLA_ELIMIT;
 	ret->extent = extent;
-	for (ret->n_successions = 0; ret->n_successions < n; ret->n_successions++) {
-		struct sealed_link *l = &ret->successions[ret->n_successions];
-
-		l->commit = rd_span(&r);
-		rd_path(&r, &l->path);
-		l->counter = rd_varint(&r);
-		l->signature = rd_span(&r);
-	}
-	ret->seal.commit = rd_span(&r);
+	for (ret->successions.n = 0; ret->successions.n < n; ret->successions.n++)
+		reign_link(&r, &ret->successions.at[ret->successions.n]);
+	ret->seal.commit = reign_sized(&r);
 	ret->batch_place = rd_varint(&r);
-	rd_path(&r, &ret->batch_path);
-	ret->batch = rd_span(&r);
+	reign_path(&r, &ret->batch_path);
+	ret->batch = reign_sized(&r);
 	if (ret->extent == PROOF_ENTRY) {
 		place = rd_varint(&r);
-		rd_path(&r, &ret->entry_path);
+		reign_path(&r, &ret->entry_path);
 	}
 	ret->place = (uint32_t) place;
 	ret->entries = rd_statements(&r, &ret->n_entries);
@@ -137,7 +95,7 @@ static struct head head_of(const struct entry_proof *p)
 	struct rd r = rd_of(p->seal.commit.p, p->seal.commit.n);
 	struct head h = {
 		.origin = p->origin,
-		.root = proof_last_root(&p->seal),
+		.root = reign_link_root(&p->seal),
 		.counter = p->seal.counter,
 		.signature = p->seal.signature,
 	};

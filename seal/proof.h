@@ -19,21 +19,11 @@
 #include "base/buf.h"
 #include "seal/kes.h"
 #include "seal/note.h"
+#include "seal/reign.h"
 #include "seal/statement.h"
 #include "seal/tree.h"
 
-enum {
-	PROOF_SUCCESSIONS_MAX = 16,
-	PROOF_FILE_SIZE_MAX = 48 << 20, /* a whole batch, in base64, and then some */
-};
-
-/** How a commit was sealed. */
-struct sealed_link {
-	struct span commit;    /* its statement */
-	struct proof path;     /* to the root that its seal is about: it is the last leaf there */
-	uint64_t counter;      /* of the seal */
-	struct span signature; /* whole, as kes_check() takes it */
-};
+enum { PROOF_FILE_SIZE_MAX = 48 << 20 /* a whole batch, in base64, and then some */ };
 
 /** What a proof has of its batch. */
 enum proof_extent {
@@ -46,9 +36,7 @@ enum proof_extent {
 struct entry_proof {
 	struct id origin;
 	uint8_t key_id[VKEY_ID_SIZE]; /* of the key that the seal is under */
-	uint8_t n_successions;
-	struct sealed_link successions
-		[PROOF_SUCCESSIONS_MAX]; /* commits with a rekey, from the first key on */
+	struct successions successions;
 	struct sealed_link seal;
 	uint64_t batch_place; /* among the commit's */
 	struct proof batch_path;

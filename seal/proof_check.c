@@ -7,17 +7,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "bulla/error.h"
-#include "seal/head.h"
-#include "seal/proof-internal.h"
-
-/* A key, and the commits that it seals. */
-struct reign {
-	uint8_t public_key[KES_PUBLIC_SIZE];
-	struct kes_params shape;
-	uint64_t first; /* commit */
-};
+#include "seal/proof.h"
 
 static int no(const char **ret, const char *why)
 {
@@ -25,84 +16,25 @@ static int no(const char **ret, const char *why)
 	return BULLA_ETAMPERED;
 }
 
-struct hash proof_last_root(const struct sealed_link *l)
-{
-	struct hash h = tree_leaf(l->commit.p, l->commit.n);
-
-	/* All siblings of a last leaf are on the left. */
-	for (size_t i = 0; i < l->path.n; i++)
-		h = tree_node(&l->path.h[i], &h);
-	return h;
-}
-
-/* The commit is what this key sealed when it came.  `events` has room for EVENTS_MAX. */
-static int check_link(const struct sealed_link *l, const struct id *origin, const struct reign *k,
-		      struct event *events, struct commit *ret, const char **why)
-{
-	struct hash leaf = tree_leaf(l->commit.p, l->commit.n);
-	struct head h = {
-		.origin = *origin,
-		.root = proof_last_root(l),
-		.counter = l->counter,
-		.signature = l->signature,
-	};
-	int r;
-
-	if (commit_decode(rd_of(l->commit.p, l->commit.n), events, EVENTS_MAX, ret) < 0)
-		return no(why, "the commit does not decode");
-	if (ret->number == UINT64_MAX ||
-	    !tree_check_inclusion(&leaf, ret->number, ret->number + 1, &l->path, &h.root))
-		return no(why, "the commit is not the last of its tree");
-	h.size = ret->number + 1;
-	h.time_s = ret->time_ns / NS_PER_S;
-	r = head_check_seal(&h, k->public_key, &k->shape, k->first);
-	if (r == BULLA_EORDER)
-		return no(why, "the seal is not the one of this commit");
-	return r < 0 ? no(why, "the seal is not good under this key") : 0;
-}
-
-/* The commit names the key that comes next. */
-static int succeed(const struct commit *c, struct reign *k, const char **why)
-{
-	for (uint16_t i = 0; i < c->n_events; i++) {
-		struct event_rekey e;
-
-		if (c->events[i].kind != EVENT_REKEY)
-			continue;
-		if (event_rekey_decode(&c->events[i], &e) < 0)
-			break;
-		k->shape = (struct kes_params){ e.levels, e.height };
-		if (!kes_params_valid(&k->shape))
-			break;
-		memcpy(k->public_key, e.public_key, KES_PUBLIC_SIZE);
-		k->first = c->number + 1;
-		return 0;
-	}
-	return no(why, "a succession names no key");
-}
-
 static int check_seals(const struct entry_proof *p, const struct vkey *pin,
 		       const struct kes_params *shape, struct event *events, struct commit *ret,
 		       const char **why)
 {
-	struct reign k = { .shape = *shape };
 	struct vkey last = *pin;
 	uint8_t id[VKEY_ID_SIZE];
-	int r = 0;
+	struct reign k;
+	int r;
 
 	if (!id_equal(&p->origin, &pin->origin))
 		return no(why, "it is about another host than the key");
-	memcpy(k.public_key, pin->public_key, KES_PUBLIC_SIZE);
-	for (unsigned i = 0; r >= 0 && i < p->n_successions; i++) {
-		r = check_link(&p->successions[i], &p->origin, &k, events, ret, why);
-		if (r >= 0)
-			r = succeed(ret, &k, why);
-	}
+	r = reign_follow(&p->successions, pin, shape, events, &k, why);
+	if (r < 0)
+		return r;
 	memcpy(last.public_key, k.public_key, KES_PUBLIC_SIZE);
 	vkey_id(&last, id);
-	if (r >= 0 && memcmp(id, p->key_id, VKEY_ID_SIZE) != 0)
+	if (memcmp(id, p->key_id, VKEY_ID_SIZE) != 0)
 		return no(why, "the seal says that it is under another key");
-	return r < 0 ? r : check_link(&p->seal, &p->origin, &k, events, ret, why);
+	return reign_check_link(&k, &p->origin, &p->seal, events, ret, why);
 }
 
 /* Batch and entries. */

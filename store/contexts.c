@@ -128,16 +128,26 @@ static int grow(struct contexts *c)
 	return 0;
 }
 
-/* Give an entry its own copy of a leaf, in one piece with its fields, which point into the leaf that was decoded. */
+/* Memory for a leaf and, before it, its fields, which point into it. */
+static int own_room(struct context_entry *e, uint16_t n_fields, size_t leaf_size)
+{
+	e->n_fields = n_fields;
+	e->leaf_size = (uint32_t) leaf_size;
+	e->fields = malloc(n_fields * sizeof *e->fields + leaf_size);
+	if (!e->fields)
+		return -ENOMEM;
+	e->leaf = (uint8_t *) (e->fields + n_fields);
+	return 0;
+}
+
+/* Give an entry its own copy of a leaf that was decoded. */
 static int own(const struct contexts *c, struct context_entry *e, const uint8_t *leaf, size_t n,
 	       const struct context *decoded)
 {
-	e->leaf_size = (uint32_t) n;
-	e->n_fields = decoded->n_fields;
-	e->fields = malloc(e->n_fields * sizeof *e->fields + n);
-	if (!e->fields)
-		return -ENOMEM;
-	e->leaf = (uint8_t *) (e->fields + e->n_fields);
+	int r = own_room(e, decoded->n_fields, n);
+
+	if (r < 0)
+		return r;
 	memcpy(e->leaf, leaf, n);
 	for (uint16_t i = 0; i < e->n_fields; i++) {
 		e->fields[i] = decoded->fields[i];
@@ -198,16 +208,6 @@ const uint8_t *contexts_fields(const struct context_entry *e, uint32_t *ret_n)
 	return e->leaf + CONTEXT_FIELDS_AT;
 }
 
-/* A leaf without its fields, and with a parent of zeroes until there is a hash. */
-static void begin_leaf(struct buf *to)
-{
-	uint8_t empty[CONTEXT_FIELDS_AT + 8];
-	struct wr w = wr_of(empty, sizeof empty);
-
-	context_encode(&(struct context){ 0 }, &w);
-	buf_append(to, empty, CONTEXT_FIELDS_AT);
-}
-
 static int link_number(const struct contexts *c, int64_t parent, struct context_entry *e)
 {
 	if (parent < -1 || parent >= c->n || (parent < 0) != (c->n == 0))
@@ -217,12 +217,36 @@ static int link_number(const struct contexts *c, int64_t parent, struct context_
 	return e->depth > CONTEXT_DEPTH_MAX ? BULLA_ELIMIT : 0;
 }
 
+/* Decode the leaf in its place: behind a parent of zeroes, until there is a hash, come the fields. */
+static int own_child(const struct contexts *c, struct context_entry *e, const uint8_t *fields,
+		     size_t n)
+{
+	struct rd head = rd_of(fields, n);
+	uint16_t n_fields = rd_u16(&head);
+	struct context decoded;
+	struct wr w;
+	int r;
+
+	if (head.bad || n_fields > FIELDS_MAX)
+		return head.bad ? BULLA_ETRUNCATED : BULLA_ELIMIT;
+	r = own_room(e, n_fields, CONTEXT_FIELDS_AT + n);
+	if (r < 0)
+		return r;
+	w = wr_of(e->leaf, e->leaf_size);
+	context_encode(&(struct context){ 0 }, &w);
+	memcpy(e->leaf + CONTEXT_FIELDS_AT, fields, n);
+	r = context_decode(rd_of(e->leaf, e->leaf_size), e->fields, &decoded);
+	if (r < 0) {
+		free(e->fields);
+		return r;
+	}
+	look_for_import(c, e);
+	return 0;
+}
+
 int64_t contexts_add_child(struct contexts *c, int64_t parent, const uint8_t *fields, size_t n)
 {
-	_uninitialized_ struct field decoded_fields[FIELDS_MAX];
-	_cleanup_buf_ struct buf leaf = { 0 };
 	struct context_entry e = { 0 };
-	struct context decoded;
 	int r;
 
 	if (n > CONTEXT_SIZE_MAX || c->size + n > CONTEXTS_SIZE_MAX)
@@ -230,15 +254,8 @@ int64_t contexts_add_child(struct contexts *c, int64_t parent, const uint8_t *fi
 	r = grow(c);
 	if (r >= 0)
 		r = link_number(c, parent, &e);
-	if (r < 0)
-		return r;
-	begin_leaf(&leaf);
-	buf_append(&leaf, fields, n);
-	if (leaf.bad)
-		return -ENOMEM;
-	r = context_decode(rd_of(leaf.data, leaf.len), decoded_fields, &decoded);
 	if (r >= 0)
-		r = own(c, &e, leaf.data, leaf.len, &decoded);
+		r = own_child(c, &e, fields, n);
 	if (r < 0)
 		return r;
 	c->at[c->n++] = e;

@@ -20,12 +20,6 @@
 #include "store/prove-internal.h"
 #include "store/segment/batches.h"
 
-/* A link with memory of its own. */
-struct kept_link {
-	struct sealed_link link;
-	struct buf commit, signature;
-};
-
 struct proving {
 	const struct state *state;
 	const struct prove_options *options;
@@ -34,8 +28,7 @@ struct proving {
 	struct ledger ledger;
 	struct ledger_scan scan;
 	struct segment_batches *segments;
-	struct kept_link succession[PROOF_SUCCESSIONS_MAX];
-	unsigned n_successions;
+	struct kept_successions successions;
 	/* Of the commit at hand, once something of it is wished for. */
 	struct kept_link seal;
 	struct batch *batches; /* owned, with all roots */
@@ -46,16 +39,9 @@ struct proving {
 	struct buf batch, file;
 };
 
-static void link_done(struct kept_link *l)
-{
-	buf_done(&l->commit);
-	buf_done(&l->signature);
-	*l = (struct kept_link){ 0 };
-}
-
 static void forget_commit(struct proving *p)
 {
-	link_done(&p->seal);
+	kept_link_done(&p->seal);
 	free(p->batches);
 	free(p->leaves);
 	p->batches = NULL;
@@ -65,8 +51,7 @@ static void forget_commit(struct proving *p)
 static void proving_done(struct proving *p)
 {
 	forget_commit(p);
-	for (unsigned i = 0; i < PROOF_SUCCESSIONS_MAX; i++)
-		link_done(&p->succession[i]);
+	kept_successions_done(&p->successions);
 	history_free(p->history);
 	ledger_close(&p->ledger);
 	segment_batches_free(p->segments);
@@ -82,44 +67,6 @@ static int no(struct proving *p, int error, const char *why)
 }
 
 /* The ledger. */
-
-/* The roots of the perfect subtrees before it lead from the newest commit to the root. */
-static void path_of(const struct frontier *before, struct proof *ret)
-{
-	*ret = (struct proof){ 0 };
-	for (unsigned k = 0; k < 64; k++)
-		if (before->size >> k & 1)
-			ret->h[ret->n++] = before->node[k];
-}
-
-static int keep_link(const struct history *h, const struct sealed_commit *c, struct kept_link *l)
-{
-	size_t size = commit_leaf_size(&c->commit);
-	uint8_t *at = buf_room(&l->commit, size);
-	struct wr w = wr_of(at, size);
-	int r;
-
-	if (!at)
-		return -ENOMEM;
-	commit_encode(&c->commit, &w);
-	buf_add(&l->commit, w.len);
-	r = history_signature(h, c->counter, c->sigma, &l->signature);
-	if (r < 0)
-		return r;
-	path_of(history_tree(h), &l->link.path);
-	l->link.commit = (struct span){ l->commit.data, l->commit.len };
-	l->link.signature = (struct span){ l->signature.data, l->signature.len };
-	l->link.counter = c->counter;
-	return 0;
-}
-
-static bool has_rekey(const struct commit *c)
-{
-	for (uint16_t i = 0; i < c->n_events; i++)
-		if (c->events[i].kind == EVENT_REKEY)
-			return true;
-	return false;
-}
 
 /* What packing left out of the ledger, segments have. */
 static int fill_roots(struct proving *p)
@@ -156,7 +103,7 @@ static int take_commit(struct proving *p, const struct sealed_commit *c)
 	memcpy(p->batches, c->batches, p->n_batches * sizeof *p->batches);
 	r = fill_roots(p);
 	if (r >= 0)
-		r = keep_link(p->history, c, &p->seal);
+		r = kept_link_take(&p->seal, p->history, c);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < p->n_batches; i++)
@@ -215,9 +162,7 @@ static int write_proof(struct proving *p, uint32_t place, const struct prove_wis
 	memcpy(key.public_key, history_public_key(p->history), KES_PUBLIC_SIZE);
 	vkey_id(&key, e->key_id);
 	e->origin = key.origin;
-	e->n_successions = (uint8_t) p->n_successions;
-	for (unsigned i = 0; i < p->n_successions; i++)
-		e->successions[i] = p->succession[i].link;
+	kept_successions_put(&p->successions, &e->successions);
 	e->seal = p->seal.link;
 	e->batch_place = place;
 	e->batch = (struct span){ at, w.len };
@@ -259,11 +204,11 @@ static int on_commit(struct proving *p, const struct sealed_commit *c)
 
 	if (r != 0)
 		return r;
-	if (has_rekey(&c->commit)) {
-		if (p->n_successions == PROOF_SUCCESSIONS_MAX)
-			return no(p, BULLA_ELIMIT, "too many keys have succeeded each other");
-		r = keep_link(p->history, c, &p->succession[p->n_successions++]);
-	}
+	r = kept_successions_add(&p->successions, p->history, c);
+	if (r == BULLA_ELIMIT)
+		return no(p, r, "too many keys have succeeded each other");
+	if (r < 0)
+		return r;
 	history_commit_sealed(p->history);
 	return r;
 }

@@ -40,7 +40,7 @@ struct prove_options {
  */
 _must_check_ int prove(const struct state *s, const struct prove_options *o, const char **ret_why);
 /**
- * Append the newest head (seal/head.h); with `from` commits, the proof that it goes on from there.
+ * Append the newest head as a file (seal/growth.h); with `from` commits, the proof that it goes on from there.
  *
  * @return 0; -ENOENT, where nothing was sealed; BULLA_ETAMPERED, where there are fewer commits than that; an error of the ledger.
  */

@@ -13,10 +13,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "bulla/error.h"
-#include "seal/head.h"
-#include "seal/history.h"
+#include "seal/growth.h"
 #include "seal/ledger.h"
-#include "store/prove.h"
+#include "store/prove-internal.h"
 
 /* Commits [from, end) whose root is one of the proof's hashes. */
 struct stretch {
@@ -29,6 +28,8 @@ struct heading {
 	struct buf signature;
 	struct vkey key; /* that the head is under */
 	struct history *history;
+	struct kept_successions successions;
+	uint8_t n_before;	 /* successions before the head's commit, which may be one itself */
 	struct stretch *stretch; /* owned, PROOF_MAX, in the proof's order */
 	size_t n;
 };
@@ -72,6 +73,10 @@ static int on_commit(struct heading *h, const struct sealed_commit *c)
 			frontier_push(&h->stretch[i].tree, &c->leaf);
 	if (h->n > 0)
 		return 0;
+	h->n_before = h->successions.n;
+	r = kept_successions_add(&h->successions, h->history, c);
+	if (r < 0)
+		return r;
 	buf_clear(&h->signature);
 	r = history_signature(h->history, c->counter, c->sigma, &h->signature);
 	if (r < 0)
@@ -139,16 +144,15 @@ static int write_head(struct heading *h, const struct state *s, uint64_t from, s
 	h->key.origin = h->head.origin = history_vkey(h->history).origin;
 	vkey_id(&h->key, h->head.key_id);
 	h->head.signature = (struct span){ h->signature.data, h->signature.len };
-	if (from == 0) {
-		head_write(&h->head, to);
-		return to->bad ? -ENOMEM : 0;
-	}
 	g = calloc(1, sizeof *g);
 	if (!g)
 		return -ENOMEM;
 	g->old = from;
 	g->head = h->head;
-	r = prove_growth(h, s, g);
+	kept_successions_put(&h->successions, &g->successions);
+	g->successions.n = h->n_before;
+	if (from > 0)
+		r = prove_growth(h, s, g);
 	if (r >= 0)
 		growth_write(g, to);
 	free(g);
@@ -167,7 +171,9 @@ int prove_head(const struct state *s, uint64_t from, struct buf *to, const char 
 	if (r >= 0)
 		r = write_head(h, s, from, to, ret_why);
 	else
-		*ret_why = "the ledger cannot be read to its end";
+		*ret_why = r == BULLA_ELIMIT ? "too many keys have succeeded each other"
+					     : "the ledger cannot be read to its end";
+	kept_successions_done(&h->successions);
 	history_free(h->history);
 	buf_done(&h->signature);
 	free(h->stretch);

@@ -10,7 +10,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -117,24 +116,19 @@ int receipt_check(const struct receipt *r, const struct id *origin,
 
 int receipts_each(const struct state *s, receipt_fn each, void *arg)
 {
-	int fd = openat(s->root, RECEIPTS_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *e;
+	int k = io_list_dir(s->root, RECEIPTS_DIR, &dir);
 
-	if (fd < 0)
-		return errno == ENOENT ? 0 : -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		close(fd);
-		return -ENOMEM;
-	}
+	if (k < 0)
+		return k == -ENOENT ? 0 : k;
 	while ((e = readdir(dir)) != NULL) {
 		_cleanup_buf_ struct buf text = { 0 }, whole = { 0 };
 		struct receipt receipt;
 		int r;
 
 		if (e->d_name[0] == '.' ||
-		    io_read_file(fd, e->d_name, 2 * RECEIPT_SIZE_MAX, &text) < 0)
+		    io_read_file(dirfd(dir), e->d_name, 2 * RECEIPT_SIZE_MAX, &text) < 0)
 			continue;
 		buf_char(&text, '\0');
 		/* Parsing cuts the text into lines. */

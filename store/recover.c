@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -142,35 +144,55 @@ static int read_unsealed(struct recovery *v)
 	return v->next < v->journal->entries ? BULLA_ECORRUPT : v->begun;
 }
 
+/* A disk writes in what order it likes: behind what is torn there may be whole frames, and what is torn may look like some. */
+static int cut_off(int fd, uint64_t end, uint64_t *ret_cut)
+{
+	int r = io_is_blank(fd, end);
+	struct stat st;
+
+	if (r != 0)
+		return MIN_OF(r, 0);
+	if (fstat(fd, &st) < 0 || ftruncate(fd, (off_t) end) < 0)
+		return -errno;
+	*ret_cut = (uint64_t) st.st_size - end;
+	return 0;
+}
+
 /*
  * If only the writer died, and not the host, its last frames may be in memory alone, and after a failed sync not even to be
- * written: what is sealed must be on disk.  The bytes stay as they are.
+ * written: what is sealed must be on disk, and so must be where it ends.
  */
-static int make_durable(int journals_dirfd, const char *name, uint64_t from, uint64_t to)
+static int settle(int journals_dirfd, const char *name, uint64_t from, uint64_t to,
+		  uint64_t *ret_cut)
 {
 	_cleanup_close_ int fd = io_open_regular(journals_dirfd, name, O_RDWR);
-	int r = fd < 0 ? fd : io_write_again(fd, from, to);
+	int r = fd < 0 ? fd : cut_off(fd, to, ret_cut);
 
+	if (r >= 0)
+		r = io_write_again(fd, from, to);
 	return r < 0 ? r : io_sync(fd);
 }
 
-int recover_batch(int journals_dirfd, const struct ledger_journal *j, struct batch_item *ret)
+int recover_batch(int journals_dirfd, const struct ledger_journal *j, struct batch_item *ret,
+		  uint64_t *ret_cut)
 {
 	_cleanup_(recovery_done) struct recovery v = { .tail.fd = -1, .journal = j };
 	char name[TAIL_NAME_SIZE];
-	int r;
+	int r, any;
 
+	*ret_cut = 0;
 	tail_name(&j->id, name);
 	r = tail_reader_open(&v.tail, journals_dirfd, name);
 	if (r < 0)
 		return r;
 	r = tail_reader_lock(&v.tail);
-	if (r >= 0)
-		r = read_unsealed(&v);
-	if (r <= 0)
-		return r;
-	r = make_durable(journals_dirfd, name, v.from, v.tail.frames.offset);
 	if (r < 0)
+		return r;
+	any = read_unsealed(&v);
+	if (any < 0)
+		return any;
+	r = settle(journals_dirfd, name, v.from, v.tail.frames.offset, ret_cut);
+	if (r < 0 || any == 0)
 		return r;
 	*ret = (struct batch_item){
 		.entries = (uint32_t) batchroot_count(&v.root),

@@ -5,9 +5,9 @@
 /**
  * What is left of a journal whose writer is gone: the durable, unsealed entries behind its last sealed batch.
  *
- * They become one last batch, marked recovered, and the journal is closed.  The tail stays as it is, byte for byte: what
- * is to be sealed is written over itself, for a sync that failed may have left it in memory alone; a torn end is never
- * appended to.
+ * They become one last batch, marked recovered, and the journal is closed.  What is to be sealed is written over itself, for a
+ * sync that failed may have left it in memory alone.  A torn end is cut off, with whatever is behind: so nothing stands behind the
+ * frames of a journal that is closed, unless somebody put it there.
  */
 
 #include <stdbool.h>
@@ -19,7 +19,7 @@
 _must_check_ int recover_lock(int journals_dirfd, const struct id *journal);
 
 /**
- * Read the unsealed entries of a journal and make them durable.
+ * Read the unsealed entries of a journal and make them durable, and that nothing is behind.  `*ret_cut` is how many bytes that cost.
  *
  * Of `j` the id, identity, batches, entries and mono_offset are used.
  *
@@ -28,6 +28,6 @@ _must_check_ int recover_lock(int journals_dirfd, const struct id *journal);
  *         more is unsealed than a crash can leave; -ENOENT; a negated errno.
  */
 _must_check_ int recover_batch(int journals_dirfd, const struct ledger_journal *j,
-			       struct batch_item *ret);
+			       struct batch_item *ret, uint64_t *ret_cut);
 
 #endif

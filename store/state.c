@@ -100,20 +100,12 @@ int state_each_journal(const struct state *s, state_journal_fn each, void *arg)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
 	struct dirent *e;
-	int fd = openat(s->journals, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = io_list_dir(s->journals, ".", &dir);
 
-	if (fd < 0)
-		return -errno;
-	dir = fdopendir(fd);
-	if (!dir) {
-		int r = -errno;
-
-		close(fd);
+	if (r < 0)
 		return r;
-	}
 	while (errno = 0, (e = readdir(dir)) != NULL) {
 		struct id id;
-		int r;
 
 		if (tail_name_parse(e->d_name, &id) < 0)
 			continue;

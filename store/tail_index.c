@@ -73,16 +73,20 @@ static bool is_whole(int fd, const struct rows_ref *ref, struct buf *frame)
 	return rows_ref_read(fd, ref, frame, &rows) == 0;
 }
 
-/*
- * Entries are numbered on and on: of two frames that have the same numbers one is damaged, or was put there.  What comes later
- * counts only if what it repeats is damaged.  @return whether it counts.
- */
-static bool counts(struct rows_index *i, int fd, const struct rows_ref *ref)
+/* Whether a frame has numbers that were met before it. */
+static bool repeats(const struct rows_index *i, const struct rows_ref *ref)
+{
+	const struct rows_ref *last = i->n > 0 ? &i->at[i->n - 1] : NULL;
+
+	return ref->first_seq < i->met || (last && ref->first_seq < last->first_seq + last->count);
+}
+
+bool rows_index_counts(struct rows_index *i, int fd, const struct rows_ref *ref)
 {
 	_cleanup_buf_ struct buf frame = { 0 };
 	bool whole = false;
 
-	while (i->n > 0 && i->at[i->n - 1].first_seq + i->at[i->n - 1].count > ref->first_seq) {
+	while (repeats(i, ref) && ref->first_seq >= i->met) {
 		if (!whole && !is_whole(fd, ref, &frame))
 			break;
 		whole = true;
@@ -92,7 +96,7 @@ static bool counts(struct rows_index *i, int fd, const struct rows_ref *ref)
 		i->n_uncut -= i->n_uncut > 0;
 		i->n_damaged++;
 	}
-	if (i->n == 0 || i->at[i->n - 1].first_seq + i->at[i->n - 1].count <= ref->first_seq)
+	if (!repeats(i, ref))
 		return true;
 	i->n_damaged++;
 	return false;
@@ -103,7 +107,7 @@ static int on_rows(struct rows_index *i, struct window *w, uint64_t offset, uint
 {
 	struct tail_rows rows;
 	struct rows_ref ref;
-	struct rd head;
+	struct rd head = { 0 };
 	int r;
 
 	r = look(w, offset + FRAME_HEADER_SIZE, MIN_OF((size_t) size, (size_t) TAIL_ROWS_HEAD_MAX),
@@ -121,7 +125,7 @@ static int on_rows(struct rows_index *i, struct window *w, uint64_t offset, uint
 		.time_max = rows.time_max,
 		.own_fields = rows.own_fields,
 	};
-	if (!counts(i, w->fd, &ref))
+	if (!rows_index_counts(i, w->fd, &ref))
 		return 1;
 	r = add(i, &ref);
 	return r < 0 ? r : 1;
@@ -157,7 +161,7 @@ static int on_other(struct rows_index *i, struct tail_reader *t, uint64_t offset
 static int look_head(struct window *w, uint64_t offset, uint64_t end, uint32_t *ret_size,
 		     uint32_t *ret_type)
 {
-	struct rd head;
+	struct rd head = { 0 };
 	int r = look(w, offset, FRAME_HEADER_SIZE, &head);
 
 	if (r < 0)
@@ -237,7 +241,7 @@ static int hop(struct rows_index *i, struct tail_reader *t, struct window *w, ui
 /* Whether anything was written at `offset`. */
 static int is_blank(struct window *w, uint64_t offset)
 {
-	struct rd head;
+	struct rd head = { 0 };
 	int r = look(w, offset, 8, &head);
 
 	return r < 0 ? r : rd_u64(&head) == 0;

@@ -34,6 +34,7 @@ struct rows_index {
 	size_t n, cap;
 	size_t n_uncut;	  /* trailing ones whose batch has not been cut */
 	size_t n_damaged; /* places that could not be read */
+	uint64_t met;	  /* what has smaller numbers counts no more; for who reads on, see below */
 	/*
 	 * A context may have been among the damage.  Contexts have their numbers by counting: none behind it was taken in,
 	 * so that rows with such numbers are unreadable rather than somebody else's.
@@ -49,6 +50,12 @@ void rows_index_done(struct rows_index *i);
  * @return 0; BULLA_ECORRUPT or another error of the first context that cannot be used; a negated errno.
  */
 _must_check_ int rows_index_build(struct rows_index *i, struct tail_reader *t);
+/**
+ * Whether a frame that comes behind those of the index counts.  Entries are numbered on and on: of two frames that have the same
+ * numbers one is damaged, or was put there.  The later one counts only if what it repeats is damaged, which the index then has
+ * no more.  The index does this itself; who reads on behind it asks, and puts into `met` the number behind the last that it took.
+ */
+bool rows_index_counts(struct rows_index *i, int fd, const struct rows_ref *ref);
 /** Read and check one frame.  @return 0; BULLA_ECORRUPT, BULLA_ETRUNCATED; -ENOMEM; a negated errno. */
 _must_check_ int rows_ref_read(int fd, const struct rows_ref *ref, struct buf *frame,
 			       struct tail_rows *ret);

@@ -120,23 +120,6 @@ static int replay(struct tail_writer *t, struct tail_reader *reader, uint64_t en
 	return reader->refused || r > BULLA_ETRUNCATED ? r : 0;
 }
 
-/* Whether a file holds nothing but zeroes from `offset` on.  @return 1, 0, a negated errno. */
-static int rest_is_blank(int fd, uint64_t offset)
-{
-	static const uint8_t zero[4096];
-	uint8_t piece[4096];
-
-	for (;;) {
-		ssize_t n = io_pread(fd, piece, sizeof piece, offset);
-
-		if (n <= 0)
-			return n < 0 ? (int) n : 1;
-		if (memcmp(piece, zero, (size_t) n) != 0)
-			return 0;
-		offset += (uint64_t) n;
-	}
-}
-
 /* Open the file for writing at its end, and leave nothing behind that. */
 static int open_end(struct tail_writer *t, int dirfd, const char *name)
 {
@@ -146,7 +129,7 @@ static int open_end(struct tail_writer *t, int dirfd, const char *name)
 	t->fd = io_open_regular(dirfd, name, O_RDWR);
 	if (t->fd < 0)
 		return t->fd;
-	r = rest_is_blank(t->fd, t->end);
+	r = io_is_blank(t->fd, t->end);
 	if (r < 0)
 		return r;
 	if (fstat(t->fd, &st) < 0)

@@ -335,6 +335,12 @@ int tail_writer_sync(struct tail_writer *t)
 	return tail_writer_make_durable(t);
 }
 
+int tail_writer_settle(struct tail_writer *t)
+{
+	/* A context that no entry came to have. */
+	return t->durable < t->end ? tail_writer_make_durable(t) : 0;
+}
+
 /* Batches. */
 
 struct batch tail_writer_describe(struct tail_writer *t, int64_t mono_offset)

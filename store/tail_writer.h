@@ -106,6 +106,8 @@ void tail_writer_unstage(struct tail_writer *t);
 _must_check_ int tail_writer_make_room(struct tail_writer *t, size_t size);
 /** Make what was flushed durable, without cutting.  After a failure it is written anew. */
 _must_check_ int tail_writer_sync(struct tail_writer *t);
+/** Leave nothing that a crash could tear: to be done when all is sealed, before the journal is closed.  As tail_writer_sync(). */
+_must_check_ int tail_writer_settle(struct tail_writer *t);
 /** Entries and bytes of the batch that fills. */
 uint32_t tail_writer_open_entries(const struct tail_writer *t);
 uint64_t tail_writer_open_bytes(const struct tail_writer *t);

@@ -4,7 +4,7 @@
  * What lies beyond the ledger: entries that no commit covers, and files that it does not know.
  *
  * An honest host leaves little of that.  While it runs, a batch that is cut and one that fills; after a crash the same,
- * until recovery has sealed them and closed the journal; behind that at most a torn frame.  A second batch is cut only when
+ * until recovery has sealed them, cut off what is torn, and closed the journal.  A second batch is cut only when
  * the first is sealed, and nothing is written to a journal before its opening is: more than that says that the ledger was
  * cut off.
  */
@@ -78,7 +78,8 @@ static void go_back(struct tail_reader *t, const struct place *to)
 
 /*
  * Behind a torn frame there may be whole ones: a crash can leave them, or what was in the torn one looks like it.  Who only reads
- * would show them, as not sealed; those that repeat what is sealed nobody takes for it.
+ * would show them, as not sealed; those that repeat what is sealed nobody takes for it.  Of a journal that is closed nobody has
+ * left any.
  */
 static int look_behind(struct tail_reader *t, const struct ledger_journal *j, struct rest *ret)
 {
@@ -88,7 +89,8 @@ static int look_behind(struct tail_reader *t, const struct ledger_journal *j, st
 
 	while ((r = tail_reader_resync(t)) > 0)
 		while ((r = tail_reader_next(t, &item)) > 0)
-			if (item.type == TAIL_ROWS && item.rows.first_seq >= j->entries)
+			if (item.type == TAIL_ROWS &&
+			    (j->closed || item.rows.first_seq >= j->entries))
 				ret->behind += item.rows.count;
 	go_back(t, &end);
 	return r == -ENOMEM ? r : 0;
@@ -169,18 +171,20 @@ static void judge_rest(struct verifier *v, const struct ledger_journal *j, const
 	else if (end->what && rest->refused)
 		verify_found_in(v, VERDICT_UNSEALED, &j->id, NULL, NONE, end->offset, end->what);
 	else if (end->what && rest->behind > 0)
-		/* No more than a note: a crash leaves it, in journals that recovery has closed, too. */
+		/* A crash leaves it, until recovery has been there. */
 		verify_found(v,
 			     &(struct finding){
-				     .verdict = VERDICT_NOTE,
+				     .verdict = j->closed ? VERDICT_TAMPERED : VERDICT_NOTE,
 				     .file = file,
 				     .journal = &j->id,
 				     .batch = NONE,
 				     .commit = NONE,
 				     .offset = end->offset,
 				     .entries = rest->behind,
-				     .what = "behind a damaged frame, never sealed; a query that "
-					     "is not verified shows them",
+				     .what = j->closed ? "entries were added behind a damaged "
+							 "frame after the journal was closed"
+						       : "behind a damaged frame, never sealed; a "
+							 "query that is not verified shows them",
 			     });
 	else if (end->what)
 		verify_found_in(v, VERDICT_NOTE, &j->id, NULL, NONE, end->offset,

@@ -28,8 +28,12 @@ struct counted {
 struct segment_cursor {
 	struct segment_group group;
 	bool has_group;
-	uint32_t next;		 /* group */
-	uint32_t *first_of;	 /* owned: of each journal 1 + its first batch in the group, or 0 */
+	uint32_t next;	    /* group */
+	uint32_t *first_of; /* owned: of each journal 1 + its first batch in the group, or 0 */
+	struct batch *
+		batches; /* owned: what those of the group are, in its order, as far as they were hashed */
+	uint32_t n_batches;
+	struct buf memory;	 /* for a group's messages */
 	struct counted *counted; /* owned: of each journal */
 	uint64_t seen;		 /* batches */
 	bool late;		 /* it came when earlier commits had been looked at elsewhere */
@@ -52,6 +56,9 @@ static void found_in_segment(struct verifier *v, uint32_t file, enum verdict ver
 
 static void drop_group(struct segment_cursor *c)
 {
+	free(c->batches);
+	c->batches = NULL;
+	c->n_batches = 0;
 	if (c->has_group)
 		group_close(&c->group);
 	c->has_group = false;
@@ -63,6 +70,7 @@ static void cursors_done(struct verifier *v)
 		drop_group(&v->cursors[i]);
 		free(v->cursors[i].first_of);
 		free(v->cursors[i].counted);
+		buf_done(&v->cursors[i].memory);
 	}
 	free(v->cursors);
 	v->cursors = NULL;
@@ -137,16 +145,6 @@ static int next_commit(const struct segment *s, uint32_t number, uint64_t *ret)
 	return 0;
 }
 
-static int need_messages(struct segment_group *g)
-{
-	int r = group_need_whole(g);
-
-	for (uint32_t t = 0; r >= 0 && t < g->n_templates; t++)
-		for (unsigned i = 0; r >= 0 && i < g->templates[t].template->n; i++)
-			r = group_need_column(g, &g->templates[t], i);
-	return r;
-}
-
 static void found_damaged(struct verifier *v, uint32_t file, int r, const char *what)
 {
 	struct segment_cursor *c = &v->cursors[file];
@@ -163,6 +161,7 @@ static int read_group(struct verifier *v, uint32_t file)
 	struct segment_cursor *c = &v->cursors[file];
 	const struct segment *s = &v->segments.files[file].segment;
 	int r = group_need_batches(&c->group);
+	bool lies = false;
 
 	c->damaged = s->seeds_error < 0;
 	c->where = s->seeds_at;
@@ -180,18 +179,46 @@ static int read_group(struct verifier *v, uint32_t file)
 		return 0;
 	}
 	if (r >= 0)
-		r = need_messages(&c->group);
+		r = group_check_index(&c->group, &lies);
 	if (segment_is_damage(r)) {
 		found_damaged(v, file, r,
 			      "a block is damaged: entries that have a part in it cannot be read");
 		return 0;
 	}
-	if (r >= 0)
-		r = group_check_index(&c->group);
-	if (!segment_is_damage(r))
-		return r;
-	found_in_segment(v, file, VERDICT_TAMPERED, NULL, NULL, NONE, group_where(&c->group),
-			 "searches are told that entries of a row group are not there");
+	if (lies)
+		found_in_segment(v, file, VERDICT_TAMPERED, NULL, NULL, NONE,
+				 group_where(&c->group),
+				 "searches are told that entries of a row group are not there");
+	return MIN_OF(r, 0);
+}
+
+/*
+ * Hash all batches of a group that is whole.  Commit by commit, as they are asked for, each would be somewhere else in memory.
+ * @return 0 or -ENOMEM; one that cannot be hashed ends it, and shows when it is asked for.
+ */
+static int hash_batches(struct segment_cursor *c)
+{
+	struct segment_group *g = &c->group;
+	int r = 0;
+
+	if (!c->has_group || !g->template_of || c->damaged)
+		return 0;
+	c->batches = reallocarray(NULL, g->ref->batches, sizeof *c->batches);
+	if (!c->batches)
+		return -ENOMEM;
+	while (r >= 0 && c->n_batches < g->ref->batches) {
+		r = group_batch(g, c->n_batches, &c->batches[c->n_batches]);
+		c->n_batches += r >= 0;
+	}
+	return r == -ENOMEM ? r : 0;
+}
+
+/* A batch of the group at hand. */
+static int batch_of(struct segment_cursor *c, uint32_t number, struct batch *ret)
+{
+	if (number >= c->n_batches)
+		return c->group.template_of ? group_batch(&c->group, number, ret) : BULLA_ECORRUPT;
+	*ret = c->batches[number];
 	return 0;
 }
 
@@ -233,8 +260,12 @@ static int next_group(struct verifier *v, uint32_t file)
 		return r;
 	r = group_open(&c->group, s, c->next++);
 	c->has_group = r >= 0;
-	if (r >= 0)
+	if (r >= 0) {
+		group_lend(&c->group, &c->memory);
 		r = read_group(v, file);
+	}
+	if (r >= 0)
+		r = hash_batches(c);
 	if (r < 0)
 		return r;
 	memset(c->first_of, 0, s->n_journals * sizeof *c->first_of);
@@ -301,8 +332,7 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 		struct hash leaf, want = batch_leaf_hash(&c->batches[i]);
 		struct batch batch;
 
-		*ret = cursor->group.template_of ? group_batch(&cursor->group, number, &batch)
-						 : BULLA_ECORRUPT;
+		*ret = batch_of(cursor, number, &batch);
 		if (*ret < 0)
 			return cursor->damaged ? unreadable : "an entry cannot be read";
 		leaf = batch_leaf_hash(&batch);
@@ -398,7 +428,6 @@ int verify_segments_root(struct verifier *v, const struct batch *b, uint64_t com
 {
 	int r = verify_segments_have(v, b);
 	const struct segment_span *span;
-	struct segment_group *g;
 	struct batch batch;
 	int64_t number;
 
@@ -408,8 +437,7 @@ int verify_segments_root(struct verifier *v, const struct batch *b, uint64_t com
 	number = find_batch(v, span, b, commit);
 	if (number < 0)
 		return number == -ENOENT || number == -ENODATA ? 0 : (int) number;
-	g = &v->cursors[span->file].group;
-	r = g->template_of ? group_batch(g, (uint32_t) number, &batch) : BULLA_ECORRUPT;
+	r = batch_of(&v->cursors[span->file], (uint32_t) number, &batch);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0;
 	*ret = batch.root;

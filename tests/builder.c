@@ -335,11 +335,12 @@ void builder_recover(struct builder *b)
 		struct ledger_journal j = *history_journal(h, i);
 		struct batch_item item;
 		struct event e;
+		uint64_t cut;
 		int r;
 
 		if (j.closed)
 			continue;
-		r = recover_batch(b->state.journals, &j, &item);
+		r = recover_batch(b->state.journals, &j, &item, &cut);
 		assert(r >= 0);
 		item.handle = i;
 		e = close_event(b, &j.id, r > 0 ? &item : NULL, body);

@@ -187,11 +187,12 @@ static int recover_journals(struct origin *o, const struct state *s)
 		struct batch_item item;
 		uint8_t body[64];
 		struct wr w = wr_of(body, sizeof body);
+		uint64_t cut;
 		int n, r;
 
 		if (j.closed)
 			continue;
-		n = recover_batch(s->journals, &j, &item);
+		n = recover_batch(s->journals, &j, &item, &cut);
 		if (n < 0)
 			return n;
 		item.handle = i;

@@ -25,6 +25,7 @@ struct change {
 	size_t n;     /* bytes of `old` */
 	size_t n_new; /* bytes written */
 	off_t offset, old_size;
+	bool cut_off;  /* it is undone with the size, which no failed sync gives up */
 	bool given_up; /* a sync has failed: the bytes are held for clean and are on no disk */
 };
 
@@ -196,8 +197,10 @@ int ftruncate(int fd, off_t size)
 		/* What is cut off comes back with the size. */
 		off_t old = size_of(fd);
 
-		if (old > size)
+		if (old > size) {
 			remember_bytes(fd, (size_t) (old - size), size);
+			changes[n_changes - 1].cut_off = true;
+		}
 		remember_size(fd);
 	}
 	return (int) syscall(SYS_ftruncate, fd, size);
@@ -315,7 +318,8 @@ static void give_up(int fd)
 
 	path_of(fd, path);
 	for (size_t i = 0; i < n_changes; i++)
-		if (changes[i].kind == CHANGE_BYTES && strcmp(changes[i].path, path) == 0)
+		if (changes[i].kind == CHANGE_BYTES && !changes[i].cut_off &&
+		    strcmp(changes[i].path, path) == 0)
 			changes[i].given_up = true;
 }
 

@@ -331,6 +331,58 @@ Test(follow, a_torn_end_is_waited_for)
 	tails_done(&t);
 }
 
+/* As in a query, or an attacker could have sealed entries shown again, or others by their numbers. */
+Test(follow, what_is_repeated_is_not_shown)
+{
+	enum { N = 4, SPACE_MAX = 256 };
+	/* Behind the torn one, before and after the reader came: the last is the one that was torn. */
+	static const struct step {
+		int frame;
+		size_t n_seen, n_damaged;
+	} steps[] = { { 0, 3, 1 }, { 2, 3, 2 }, { 3, 4, 2 }, { 3, 4, 3 }, { 1, 4, 4 } };
+	uint8_t frame[N][SPACE_MAX];
+	char name[TAIL_NAME_SIZE];
+	static struct reader r;
+	static struct tails t;
+	uint64_t at[N + 1];
+	long space;
+	int fd;
+
+	tails_init(&t, tempdir());
+	tails_open(&t, "a");
+	for (int i = 0; i < N; i++) {
+		at[i] = tails_end(&t, 0);
+		say(&t, 0, i);
+		tails_flush(&t, 0);
+	}
+	at[N] = tails_end(&t, 0);
+	tail_name(&t.at[0].header.journal, name);
+	tails_close(&t, 0);
+	fd = openat(t.state.journals, name, O_RDWR | O_CLOEXEC);
+	space = (long) (at[1] - at[0]);
+	for (int i = 0; i < N; i++) {
+		cr_assert(eq(u64, at[i + 1] - at[i], (uint64_t) space));
+		cr_assert(le(i64, space, SPACE_MAX));
+		cr_assert(eq(long, pread(fd, frame[i], (size_t) space, (off_t) at[i]), space));
+	}
+	cr_assert(eq(long, pwrite(fd, "torntorn", 8, (off_t) at[N - 1]), 8));
+	cr_assert(eq(long, pwrite(fd, frame[2], (size_t) space, (off_t) at[N]), space));
+	reader_open(&r, &t, UINT64_MAX);
+	cr_expect(eq(sz, r.n_seen, 3));
+	for (size_t i = 0; i < ELEMENTS(steps); i++) {
+		at[N] += (uint64_t) space;
+		cr_assert(eq(long, pwrite(fd, frame[steps[i].frame], (size_t) space, (off_t) at[N]),
+			     space));
+		reader_step(&r);
+		cr_expect(eq(sz, r.n_seen, steps[i].n_seen), "step %zu", i);
+		cr_expect(eq(u64, r.answer.stats.frames_damaged, steps[i].n_damaged), "step %zu",
+			  i);
+	}
+	close(fd);
+	reader_close(&r);
+	tails_done(&t);
+}
+
 Test(follow, two_thousand_journals_need_few_files)
 {
 	enum { N = 2000 };

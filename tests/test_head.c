@@ -2,10 +2,10 @@
 
 /**
  * Heads say how far a ledger had come, in one spelling, sealed; and of any two of one ledger it can be shown that the newer goes on
- * from the older.
+ * from the older.  A key that came later is reached from the first.
  */
 
-#include "seal/head.h"
+#include "seal/growth.h"
 
 #include "tests/harness.h"
 
@@ -23,7 +23,7 @@ Suite(head);
 
 static const struct kes_params shape = { 2, 3 };
 
-static struct hash leaves[64];
+static struct hash leaves[256];
 static size_t n_leaves;
 
 static int keep_leaf(void *arg, const struct sealed_commit *c)
@@ -60,7 +60,6 @@ static int read_growth(const struct buf *file, struct growth *ret, struct buf *m
 {
 	uint8_t *room = buf_room(memory, file->len + 1);
 
-	*ret = (struct growth){ 0 };
 	return growth_read(rd_of(file->data, file->len), room, ret);
 }
 
@@ -162,11 +161,131 @@ Test(head, growth_has_one_spelling)
 		file.data[i] ^= (uint8_t) (1 << (i % 8));
 		buf_clear(&memory);
 		good = read_growth(&file, g, &memory) == 0 && g->old == 7 &&
-		       head_check(&g->head, &pin, &shape, 0) == 0 &&
+		       growth_check(g, &pin, &shape, &why) == 0 &&
 		       tree_check_consistency(7, g->head.size, &g->proof, &old_root, &g->head.root);
 		cr_expect(not(good), "byte %zu", i);
 		file.data[i] ^= (uint8_t) (1 << (i % 8));
 	}
+	builder_done(&b);
+	free(g);
+}
+
+/* A head of `old` commits' growth, read and checked under the key.  @return as growth_check(). */
+static int prove_and_check(const struct builder *b, uint64_t old, const struct vkey *pin,
+			   struct growth *g, struct buf *file)
+{
+	_cleanup_buf_ struct buf memory = { 0 };
+	const char *why = NULL;
+	int r;
+
+	buf_clear(file);
+	cr_assert(eq(int, prove_head(&b->state, old, file, &why), 0));
+	cr_assert(eq(int, read_growth(file, g, &memory), 0));
+	r = growth_check(g, pin, &b->params, &why);
+	cr_expect(r == 0 || why);
+	return r;
+}
+
+Test(head, of_a_later_key_leads_back_to_the_first)
+{
+	static const struct kes_params tiny = { 2, 1 };
+	_cleanup_buf_ struct buf file = { 0 };
+	struct growth *g = malloc(sizeof *g);
+	struct builder b;
+	struct vkey pin;
+
+	builder_init(&b, tempdir(), tiny);
+	builder_open(&b, "web");
+	pin = builder_pin(&b);
+	for (size_t round = 0; round < 30; round++) {
+		log_some(&b, 1);
+		read_leaves(&b);
+		for (uint64_t old = 0; old <= n_leaves; old++) {
+			struct hash root = old > 0 ? tree_root(leaves, old) : leaves[0];
+
+			cr_assert(eq(int, prove_and_check(&b, old, &pin, g, &file), 0),
+				  "%llu of %zu", (unsigned long long) old, n_leaves);
+			cr_expect(eq(u64, g->head.size, n_leaves));
+			cr_expect(eq(u8, g->successions.n, (uint8_t) ((n_leaves - 1) / 4)));
+			cr_expect(eq(u64, g->old, old));
+			cr_expect(old == 0 || tree_check_consistency(old, n_leaves, &g->proof,
+								     &root, &g->head.root));
+		}
+	}
+	cr_expect(gt(u8, g->successions.n, 3));
+	builder_done(&b);
+	free(g);
+}
+
+Test(head, of_a_later_key_has_one_spelling_and_one_way_there)
+{
+	static const struct kes_params tiny = { 2, 1 };
+	_cleanup_buf_ struct buf file = { 0 }, memory = { 0 };
+	struct growth *g = malloc(sizeof *g), *less = malloc(sizeof *less);
+	struct builder b;
+	struct vkey pin;
+	const char *why;
+
+	builder_init(&b, tempdir(), tiny);
+	builder_open(&b, "web");
+	log_some(&b, 10);
+	pin = builder_pin(&b);
+	cr_assert(eq(int, prove_and_check(&b, 0, &pin, g, &file), 0));
+	cr_assert(gt(u8, g->successions.n, 1));
+	for (size_t i = 0; i < file.len; i++) {
+		file.data[i] ^= (uint8_t) (1 << (i % 8));
+		buf_clear(&memory);
+		cr_expect(read_growth(&file, g, &memory) < 0 ||
+				  growth_check(g, &pin, &tiny, &why) == BULLA_ETAMPERED,
+			  "byte %zu", i);
+		file.data[i] ^= (uint8_t) (1 << (i % 8));
+	}
+	for (size_t n = 0; n < file.len; n += 3) {
+		struct buf cut = { .data = file.data, .len = n };
+
+		buf_clear(&memory);
+		cr_expect(eq(int, read_growth(&cut, g, &memory), BULLA_EPARSE), "%zu bytes", n);
+	}
+	buf_clear(&memory);
+	cr_assert(eq(int, read_growth(&file, g, &memory), 0));
+	for (unsigned n = 0; n < g->successions.n; n++) {
+		*less = *g;
+		less->successions.n = (uint8_t) n;
+		cr_expect(eq(int, growth_check(less, &pin, &tiny, &why), BULLA_ETAMPERED), "%u", n);
+		cr_expect(
+			eq(str, (char *) (uintptr_t) why,
+			   (char *) (uintptr_t) "the head says that it is sealed by another key"));
+	}
+	*less = *g;
+	less->successions.at[0] = g->successions.at[1];
+	cr_expect(eq(int, growth_check(less, &pin, &tiny, &why), BULLA_ETAMPERED));
+	pin.public_key[3] ^= 1;
+	cr_expect(eq(int, growth_check(g, &pin, &tiny, &why), BULLA_ETAMPERED));
+	builder_done(&b);
+	free(g);
+	free(less);
+}
+
+Test(head, successions_are_bounded)
+{
+	static const struct kes_params two = { 1, 1 };
+	_cleanup_buf_ struct buf file = { 0 };
+	struct growth *g = malloc(sizeof *g);
+	struct builder b;
+	struct vkey pin;
+	const char *why;
+
+	builder_init(&b, tempdir(), two);
+	builder_open(&b, "web");
+	pin = builder_pin(&b);
+	for (read_leaves(&b); n_leaves < 2 * SUCCESSIONS_MAX + 1; read_leaves(&b))
+		log_some(&b, 1);
+	cr_expect(eq(int, prove_and_check(&b, 0, &pin, g, &file), 0));
+	cr_expect(eq(u8, g->successions.n, SUCCESSIONS_MAX));
+	log_some(&b, 1);
+	buf_clear(&file);
+	cr_expect(eq(int, prove_head(&b.state, 0, &file, &why), BULLA_ELIMIT));
+	cr_expect(ne(ptr, (char *) (uintptr_t) why, NULL));
 	builder_done(&b);
 	free(g);
 }

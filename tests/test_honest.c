@@ -317,13 +317,14 @@ static void recover(struct world *w)
 		uint8_t body[64];
 		struct wr wr = wr_of(body, sizeof body);
 		bool written = j.closed;
+		uint64_t cut;
 		int r;
 
 		for (size_t k = 0; k < w->b.n; k++)
 			written |= w->alive[k] && id_equal(&w->b.journal[k].id, &j.id);
 		if (written)
 			continue;
-		r = recover_batch(w->b.state.journals, &j, &item);
+		r = recover_batch(w->b.state.journals, &j, &item, &cut);
 		if (r < 0) {
 			cr_assert(w->failing || w->stop_at != SIZE_MAX,
 				  "seed %" PRIu64 ": recovery: %s", w->seed, bulla_strerror(r));
@@ -499,11 +500,12 @@ static void merge(struct world *w)
 		n = 1 + roll(w, set.n - first);
 		snprintf(path, sizeof path, "%s/segments", w->b.path);
 		o.dirfd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		for (uint32_t i = first; r >= 0 && i < first + n; i++)
+		for (uint32_t i = first; r == 0 && i < first + n; i++)
 			r = roots_keep(&w->b.state, &set.files[i].segment, h);
-		if (r >= 0)
+		if (r == 0) {
 			r = segment_merge(&set, first, n, h, &o, &made);
-		count[MERGES] += r >= 0;
+			count[MERGES] += r >= 0;
+		}
 		close(o.dirfd);
 	}
 	segment_set_close(&set);

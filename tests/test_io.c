@@ -396,6 +396,53 @@ Test(io, a_directory_is_opened_whether_or_not_it_was_there)
 	cr_expect(eq(int, io_sync_dir(first), 0));
 }
 
+static size_t count_names(int dirfd, const char *name)
+{
+	_cleanup_closedir_ DIR *dir = NULL;
+	size_t n = 0;
+
+	cr_assert(eq(int, io_list_dir(dirfd, name, &dir), 0));
+	while (readdir(dir))
+		n++;
+	return n;
+}
+
+Test(io, a_directory_is_read_from_its_beginning_each_time)
+{
+	_cleanup_close_ int dir = open_tempdir(), inner = -1;
+	DIR *none = NULL;
+
+	inner = io_open_dir(dir, "d", 0700);
+	put(inner, "f", "x");
+	for (int i = 0; i < 3; i++) {
+		cr_expect(eq(sz, count_names(inner, "."), 3));
+		cr_expect(eq(sz, count_names(dir, "d"), 3));
+	}
+	cr_expect(eq(int, io_list_dir(dir, "none", &none), -ENOENT));
+	cr_expect(eq(int, io_list_dir(inner, "f", &none), -ENOTDIR));
+	cr_expect(eq(int, io_list_dir(-1, ".", &none), -EBADF));
+	cr_expect(eq(ptr, none, NULL));
+}
+
+Test(io, what_is_not_blank_is_seen_wherever_it_is)
+{
+	_cleanup_close_ int dir = open_tempdir(), fd = -1;
+
+	fd = openat(dir, "f", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	cr_expect(eq(int, io_is_blank(fd, 0), 1), "nothing");
+	cr_assert(eq(int, io_preallocate(fd, 100000), 0));
+	cr_expect(eq(int, io_is_blank(fd, 0), 1));
+	for (uint64_t at = 0; at < 100000; at += 9999) {
+		cr_assert(eq(int, io_pwrite(fd, "x", 1, at), 0));
+		cr_expect(eq(int, io_is_blank(fd, 0), 0), "%llu", (unsigned long long) at);
+		cr_expect(eq(int, io_is_blank(fd, at), 0), "%llu", (unsigned long long) at);
+		cr_expect(eq(int, io_is_blank(fd, at + 1), 1), "%llu", (unsigned long long) at);
+		cr_assert(eq(int, io_pwrite(fd, "", 1, at), 0));
+	}
+	cr_expect(eq(int, io_is_blank(fd, 200000), 1), "behind its end");
+	cr_expect(lt(int, io_is_blank(-1, 0), 0));
+}
+
 Test(io, a_nonblocking_pipe_does_not_block)
 {
 	int ends[2];

@@ -74,11 +74,36 @@ Test(literals, are_two_sets_if_a_match_must_have_both)
 	expect_sets("took [0-9]{4} ms.*timeout", false, true, "timeout&took ");
 	expect_sets("a.longer.longest.b", false, true, "longest&longer");
 	expect_sets("(error|failed) to open", false, true, " to open&error|failed");
-	expect_sets("(abc.*defg)+hi", false, true, "defg&hi");
-	expect_sets("(abc)?de.f", false, true, "de&f");
-	expect_sets("abc.de|f.gh", false, true, "abc|gh");
-	expect_sets("abc.de?", false, true, "abc&d");
+	expect_sets("(abc.*defg)+hij", false, true, "defg&hij");
+	expect_sets("(abc)?def.ghi", false, true, "def&ghi");
+	expect_sets("abcd.efg|h.ijk", false, true, "abcd|ijk");
+	expect_sets("abcd.efgh?", false, true, "abcd&efg");
 	expect_sets("abc.(d|)", false, true, "abc");
+	expect_sets("abc.de", false, true, "abc");
+}
+
+static bool is_all(const char *pattern, bool caseless)
+{
+	struct literals l;
+	bool all;
+
+	cr_assert(eq(int, literals_make(&l, pattern, caseless), 0));
+	all = l.all;
+	literals_done(&l);
+	return all;
+}
+
+Test(literals, may_be_all_that_a_pattern_asks_for)
+{
+	cr_expect(is_all("word", false));
+	cr_expect(is_all("item/1 = <x>", false));
+	cr_expect(is_all("error", true));
+	cr_expect(not(is_all("", false)));
+	cr_expect(not(is_all("w.rd", false)));
+	cr_expect(not(is_all("^word", false)));
+	cr_expect(not(is_all("wor\\d", false)));
+	cr_expect(not(is_all("stack", true)), "k and s have a third case");
+	cr_expect(not(is_all("\xc3\xa4", false)));
 }
 
 Test(literals, are_what_a_match_must_have)
@@ -283,8 +308,11 @@ Test(literals, are_in_every_text_that_matches)
 				memcpy(text + n, c, strlen(c));
 				n += strlen(c);
 			}
-			if (!matches(code, text, n))
+			if (!matches(code, text, n)) {
+				cr_assert(not(l.all && has_one(&l, &l.first, text, n)), "%s",
+					  pattern);
 				continue;
+			}
 			matched++;
 			cr_assert(has_one(&l, &l.first, text, n) && has_one(&l, &l.second, text, n),
 				  "%s%s matches \"%.*s\"", pattern, caseless ? " without case" : "",

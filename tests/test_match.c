@@ -85,7 +85,7 @@ static int judge(const char *words, const char *const *fields, size_t n)
 		cr_assert(eq(int, r, 0), "%s", words);
 		fill(&s, fields, n, own);
 		said[own] = match_entry(m, &s.shown);
-		tri = match_context(m, &s.contexts, 0, own);
+		tri = match_context(m, &s.contexts, 0, own, false);
 		cr_expect(tri == TRI_MAYBE || (tri == TRI_YES) == said[own], "%s: tri %d, entry %d",
 			  words, tri, said[own]);
 		match_free(m);
@@ -264,6 +264,10 @@ Test(match, patterns_without_capitals_take_any_case)
 	cr_expect(eq(int, grep("Error", "An ERROR", 8), 0));
 	cr_expect(eq(int, grep("Error", "An Error", 8), 1));
 	cr_expect(eq(int, grep("^a.*r$", "An ERROR", 8), 1));
+	cr_expect(eq(int, grep("(?i)Error", "An ERROR", 8), 1));
+	cr_expect(eq(int, grep("(?i)Error", "An EROR", 7), 0));
+	cr_expect(eq(int, grep("(?i)", "a", 1), 1));
+	cr_expect(eq(int, grep("(?i)a(", "a", 1), -EINVAL));
 	cr_expect(eq(int, grep("\xc3\xa4", "\xc3\x84", 2), 1), "not only in ASCII");
 	cr_expect(eq(int, grep("b", "\xff\xfe\0b", 4), 1), "behind what is not UTF-8");
 	cr_expect(eq(int, grep("^$", "", 0), 1));

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -258,6 +259,21 @@ Test(origin, a_crash_at_any_step_costs_nothing_acknowledged_with_a_file_for_each
 {
 	ledger_file_size = 1;
 	crash_everywhere(flat);
+}
+
+/* Where one may lock what is asked for, and not a page more, nothing stops for want of it. */
+Test(origin, what_is_locked_is_never_more_than_is_tried)
+{
+	const rlim_t max = (rlim_t) origin_locked_max();
+	bool root = geteuid() == 0;
+
+	cr_assert(zero(int, setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ max, max })));
+	if (root)
+		cr_assert(zero(int, seteuid(65534)));
+	cr_expect(zero(int, origin_try_locking()));
+	crash_everywhere(flat);
+	if (root)
+		cr_assert(zero(int, seteuid(0)));
 }
 
 /* Two crashes in a row: the second while the first is being recovered from. */

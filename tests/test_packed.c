@@ -111,6 +111,10 @@ static const char *const queries[][12] = {
 	{ "count-by", "level", "output", "json", NULL },
 	{ "count-by", "msg", "limit", "5", NULL },
 	{ "count-by", "_NO_SUCH_FIELD", "grep", "item", NULL },
+	{ "count-by", "_CONTAINER_NAME", "grep", "200", NULL },
+	{ "count-by", "_CONTAINER_NAME", "grep", "nowhere", NULL },
+	{ "count-by", "PRIORITY", "grep", "(?i)ITEM", "match", "container=web", NULL },
+	{ "histogram", "1000000000", "grep", "item/1", "priority", "0..5", NULL },
 	{ "histogram", "3000000000", NULL },
 	{ "histogram", "1000000000", "match", "container=web", "grep", "item/1[0-9]", NULL },
 };

@@ -81,8 +81,9 @@ static struct ledger_journal sealed(void)
 static int recover(struct batch_item *ret)
 {
 	struct ledger_journal j = sealed();
+	uint64_t cut;
 
-	return recover_batch(b.state.journals, &j, ret);
+	return recover_batch(b.state.journals, &j, ret, &cut);
 }
 
 Test(recover, cut_and_filling_rows_become_one_batch)
@@ -142,6 +143,78 @@ Test(recover, every_torn_end_leaves_what_is_whole)
 		builder_store(b.path, tail, whole.data, n);
 		cr_expect(lt(int, recover(&item), 0), "sealed entries are missing at %zu", n);
 	}
+	builder_done(&b);
+}
+
+/* A disk writes in what order it likes; and what is torn is not always rows. */
+Test(recover, what_stands_behind_a_torn_frame_is_cut_off)
+{
+	struct verified v = { 0 };
+	_cleanup_buf_ struct buf whole = { 0 }, left = { 0 };
+	struct batch_item item;
+
+	make();
+	surgery_open(&surgery, b.path, tail);
+	/* The rows that were cut, their batch's record, rows, rows. */
+	for (size_t torn = surgery.n - 4, end = 0; torn < surgery.n; torn++) {
+		struct ledger_journal j = sealed();
+		uint64_t cut = 0;
+
+		end = 0;
+		for (size_t i = 0; i < torn; i++)
+			end += frame_space(surgery.piece[i].payload.len);
+		buf_clear(&whole);
+		builder_load(b.path, tail, &whole);
+		whole.data[end + FRAME_HEADER_SIZE] ^= 1;
+		builder_store(b.path, tail, whole.data, whole.len);
+		if (torn + 1 < surgery.n) {
+			builder_verify(b.path, &pin, &v);
+			cr_expect(le(int, v.report.verdict, VERDICT_UNSEALED));
+			cr_expect(verified_says(&v, VERDICT_NOTE, "behind a damaged frame"));
+		}
+		n_syncs = 0;
+		cr_expect(eq(int, recover_batch(b.state.journals, &j, &item, &cut),
+			     torn > surgery.n - 4));
+		cr_expect(eq(u64, cut, whole.len - end));
+		cr_expect(ge(uint, n_syncs, 1), "not durable");
+		buf_clear(&left);
+		builder_load(b.path, tail, &left);
+		cr_expect(eq(sz, left.len, end));
+		cr_expect(zero(int, memcmp(left.data, whole.data, end)));
+		/* Again: nothing is left to do, but it may not have been durable. */
+		n_syncs = 0;
+		cr_expect(ge(int, recover_batch(b.state.journals, &j, &item, &cut), 0));
+		cr_expect(zero(u64, cut));
+		cr_expect(ge(uint, n_syncs, 1), "not durable");
+		whole.data[end + FRAME_HEADER_SIZE] ^= 1;
+		builder_store(b.path, tail, whole.data, whole.len);
+	}
+	surgery_done(&surgery);
+	verified_done(&v);
+	builder_done(&b);
+}
+
+Test(recover, of_what_was_torn_a_closed_journal_has_nothing)
+{
+	struct verified v = { 0 };
+	_cleanup_buf_ struct buf whole = { 0 };
+
+	make();
+	builder_load(b.path, tail, &whole);
+	whole.data[sealed_end + FRAME_HEADER_SIZE] ^= 1;
+	builder_store(b.path, tail, whole.data, whole.len);
+	builder_crash(&b);
+	builder_restart(&b, true);
+	builder_verify(b.path, &pin, &v);
+	cr_expect(eq(int, v.report.verdict, VERDICT_OK), "%s", (char *) v.findings.data);
+	cr_expect(eq(u64, v.report.unsealed_entries, 0));
+	/* What comes there now was put there. */
+	builder_store(b.path, tail, whole.data, whole.len);
+	builder_verify(b.path, &pin, &v);
+	cr_expect(eq(int, v.report.verdict, VERDICT_TAMPERED));
+	cr_expect(verified_says(&v, VERDICT_TAMPERED, "entries were added behind a damaged frame"),
+		  "%s", (char *) v.findings.data);
+	verified_done(&v);
 	builder_done(&b);
 }
 
@@ -217,17 +290,18 @@ Test(recover, another_journals_tail_is_refused)
 	struct ledger_journal j;
 	struct batch_item item;
 	struct id stranger = { "a stranger" };
+	uint64_t cut;
 
 	make();
 	j = sealed();
 	j.identity.b[3] ^= 1;
-	cr_expect(eq(int, recover_batch(b.state.journals, &j, &item), BULLA_ECORRUPT));
+	cr_expect(eq(int, recover_batch(b.state.journals, &j, &item, &cut), BULLA_ECORRUPT));
 	j = sealed();
 	j.entries -= 1;
-	cr_expect(eq(int, recover_batch(b.state.journals, &j, &item), BULLA_ECORRUPT));
+	cr_expect(eq(int, recover_batch(b.state.journals, &j, &item, &cut), BULLA_ECORRUPT));
 	j = sealed();
 	j.id = stranger;
-	cr_expect(eq(int, recover_batch(b.state.journals, &j, &item), -ENOENT));
+	cr_expect(eq(int, recover_batch(b.state.journals, &j, &item, &cut), -ENOENT));
 	/* The header says whose it is. */
 	surgery_open(&surgery, b.path, tail);
 	surgery.piece[0].payload.data[16] ^= 1;

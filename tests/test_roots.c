@@ -4,13 +4,16 @@
 
 #include "tests/harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/frame.h"
+#include "bulla/error.h"
 #include "forwarder/pack.h"
 #include "seal/ledger.h"
 #include "seal/packed.h"
@@ -18,6 +21,21 @@
 #include "store/segment/roots.h"
 #include "tests/builder.h"
 #include "tests/packing.h"
+
+/* A disk that fails: with the content of files, or with names. */
+static bool content_fails, names_fail;
+
+int fdatasync(int fd)
+{
+	errno = EIO;
+	return content_fails ? -1 : (int) syscall(SYS_fdatasync, fd);
+}
+
+int fsync(int fd)
+{
+	errno = EIO;
+	return names_fail ? -1 : (int) syscall(SYS_fsync, fd);
+}
 
 TestSuite(roots, .fini = harness_teardown, .timeout = 300);
 
@@ -167,6 +185,46 @@ Test(roots, those_of_what_is_pruned_come_back)
 	prune(&b, 1, 10, true);
 	cr_assert(eq(int, verdict_of(&b), VERDICT_OK), "%s", (char *) verdict.findings.data);
 	cr_expect(eq(u64, verdict.report.pruned_batches, 43));
+	done(&b);
+}
+
+/* @return how many segments have roots that could not be kept. */
+static unsigned count_failures(const struct builder *b)
+{
+	struct segment_set set;
+	unsigned n = 0;
+
+	cr_assert(eq(int, segment_set_open(&set, &b->state), 0));
+	for (uint32_t i = 0; i < set.n; i++) {
+		int r = roots_keep(&b->state, &set.files[i].segment, origin_history(b->origin));
+
+		cr_expect(r == 0 || r == -EIO, "%s", bulla_strerror(r));
+		n += r < 0;
+	}
+	segment_set_close(&set);
+	return n;
+}
+
+/* Or they would be taken out of the segment, and be nowhere. */
+Test(roots, those_that_could_not_be_kept_are_told)
+{
+	struct builder b;
+
+	make_host(&b);
+	pack_segments(&b, 50, true);
+	cr_assert(gt(u64, pack_ledger(&b).files, 1));
+	builder_prune(&b, 0, 33);
+	content_fails = true;
+	cr_expect(gt(u32, count_failures(&b), 0));
+	content_fails = false;
+	names_fail = true;
+	cr_expect(gt(u32, count_failures(&b), 0));
+	/* By now each file has its roots, under a name that may be on no disk. */
+	cr_expect(gt(u32, count_failures(&b), 0));
+	names_fail = false;
+	cr_expect(eq(u32, count_failures(&b), 0));
+	prune(&b, 1, 10, true);
+	cr_assert(eq(int, verdict_of(&b), VERDICT_OK), "%s", (char *) verdict.findings.data);
 	done(&b);
 }
 

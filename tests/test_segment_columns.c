@@ -182,7 +182,7 @@ Test(segment_columns, strings_come_back)
 		noise[i] = (uint8_t) random_u64(&seed);
 	for (unsigned distinct = 1; distinct <= N_MAX; distinct *= 5) {
 		for (size_t n = 0; n <= N_MAX; n = n < 20 ? n + 1 : 5 * n) {
-			struct ints_scratch s = { 0 };
+			struct strings_scratch s = { 0 };
 			struct buf b = { 0 };
 			struct rd r;
 
@@ -200,7 +200,7 @@ Test(segment_columns, strings_come_back)
 				cr_assert(eq(u32, got[i].len, v[i].len));
 				cr_assert(eq(int, memcmp(got[i].p, v[i].p, v[i].len), 0));
 			}
-			ints_scratch_done(&s);
+			strings_scratch_done(&s);
 			buf_done(&b);
 		}
 	}

@@ -44,6 +44,12 @@ static void make_messages(uint64_t *seed, const char *alphabet)
 	}
 }
 
+static void add_ids(struct tokens *t, const uint8_t *p, size_t n)
+{
+	tokens_add_digits(t, p, n);
+	tokens_add_uuids(t, p, n);
+}
+
 static void encode(struct buf *block)
 {
 	struct tokens t = { 0 };
@@ -52,7 +58,7 @@ static void encode(struct buf *block)
 	for (size_t i = 0; i < MESSAGES; i++) {
 		const struct message *m = &messages[i];
 
-		tokens_add_ids(&t, m->p, m->n);
+		add_ids(&t, m->p, m->n);
 		if (m->whole) {
 			tokens_add(&t, TOKENS_WHOLE, m->p, m->n);
 			continue;
@@ -147,8 +153,8 @@ static struct buf encode_one(const char *text, const char *value, const char *wh
 	cr_assert(eq(int, tokens_begin(&t), 0));
 	tokens_add(&t, TOKENS_TEXTS, (const uint8_t *) text, strlen(text));
 	tokens_add_value(&t, (const uint8_t *) message, n, strlen(text), n);
-	tokens_add_ids(&t, (const uint8_t *) message, n);
-	tokens_add_ids(&t, (const uint8_t *) whole, strlen(whole));
+	add_ids(&t, (const uint8_t *) message, n);
+	add_ids(&t, (const uint8_t *) whole, strlen(whole));
 	tokens_add(&t, TOKENS_WHOLE, (const uint8_t *) whole, strlen(whole));
 	tokens_encode(&t, &block);
 	cr_assert(not(block.bad));
@@ -222,9 +228,12 @@ Test(segment_tokens, a_filter_has_a_greatest_size)
 
 	cr_assert(eq(int, tokens_begin(&t), 0));
 	for (int i = 0; i < 1500000; i++) {
-		uint64_t hash = random_u64(&seed);
+		char digits[TOKENS_ID_MIN + 1];
 
-		buf_append(&t.ids, &hash, sizeof hash);
+		snprintf(digits, sizeof digits, "%016llx%016llx",
+			 (unsigned long long) random_u64(&seed),
+			 (unsigned long long) random_u64(&seed));
+		tokens_add_digits(&t, (const uint8_t *) digits, TOKENS_ID_MIN);
 	}
 	tokens_encode(&t, &block);
 	cr_expect(eq(sz, block.len, 2 + 32 * (size_t) TOKENS_BLOCKS_MAX));

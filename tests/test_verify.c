@@ -820,6 +820,11 @@ static void append_behind_torn_to_open(void)
 
 static void repeat_behind_torn(void)
 {
+	append_behind_torn(bed.db_tail, 0);
+}
+
+static void repeat_behind_torn_to_closed(void)
+{
 	append_behind_torn(bed.web_tail, 0);
 }
 
@@ -850,7 +855,7 @@ Test(verify, what_stands_behind_a_torn_frame_is_told)
 
 	make_bed();
 	fresh_copy();
-	append_behind_torn(bed.web_tail, 10000);
+	append_behind_torn(bed.db_tail, 10000);
 	builder_verify_with(bed.work, bed.options, &v);
 	cr_expect(eq(int, v.report.verdict, VERDICT_OK));
 	cr_expect(gt(u64, v.report.unsealed_entries, 0));
@@ -870,10 +875,12 @@ Test(verify, nothing_was_added_unsealed)
 		  "unsealed entries that do not continue" },
 		{ "torn bytes", append_torn_to_open, VERDICT_OK, NULL },
 		{ "behind torn bytes", append_behind_torn_to_open, VERDICT_OK, NULL },
-		{ "behind torn bytes after the close", append_behind_torn_to_closed, VERDICT_OK,
-		  NULL },
+		{ "behind torn bytes after the close", append_behind_torn_to_closed,
+		  VERDICT_TAMPERED, "entries were added behind a damaged frame" },
 		/* That no reader shows: mutations/what_is_repeated_behind_a_torn_frame_is_not_shown. */
 		{ "repeated behind torn bytes", repeat_behind_torn, VERDICT_OK, NULL },
+		{ "repeated behind torn bytes after the close", repeat_behind_torn_to_closed,
+		  VERDICT_TAMPERED, "entries were added behind a damaged frame" },
 		{ "nonsense", append_nonsense, VERDICT_UNSEALED, "a frame says what none may" },
 		{ "a record alone", append_record, VERDICT_UNSEALED,
 		  "a batch record without a batch" },

@@ -14,72 +14,7 @@
 
 /* What searchers are told. */
 
-/*
- * The tokens of a row with a template, and whether its variables are as long as is said.  None is empty: no writer makes such,
- * and a run of letters that goes through one would be among nobody's tokens.
- */
-static int gather_row(struct segment_group *g, uint32_t row, struct buf *message, struct tokens *t)
-{
-	struct group_template *of = &g->templates[g->template_of[row] - 1];
-	size_t from[VARIABLES_MAX], to[VARIABLES_MAX];
-	int r = 0;
-
-	buf_clear(message);
-	for (unsigned i = 0; r >= 0 && i < of->template->n; i++) {
-		const struct slot *slot = &of->template->slots[i];
-		const struct variable_column *c = &of->columns[i];
-
-		r = group_need_column(g, of, i);
-		buf_append(message, slot->before.p, slot->before.len);
-		from[i] = message->len;
-		if (r >= 0)
-			r = group_variable(g, of, i, row, message);
-		to[i] = message->len;
-		if (r >= 0 && (to[i] == from[i] || to[i] - from[i] < c->len_min ||
-			       to[i] - from[i] > c->len_max || message->len > ENTRY_SIZE_MAX))
-			r = BULLA_ECORRUPT;
-	}
-	buf_append(message, of->template->rest.p, of->template->rest.len);
-	if (r < 0 || message->bad)
-		return r < 0 ? r : -ENOMEM;
-	for (unsigned i = 0; i < of->template->n; i++)
-		if (of->template->kinds[i] != VARIABLE_DIGITS)
-			tokens_add_value(t, message->data, message->len, from[i], to[i]);
-	tokens_add_ids(t, message->data, message->len);
-	return 0;
-}
-
-static int gather_rows(struct segment_group *g, struct tokens *t)
-{
-	_cleanup_buf_ struct buf message = { 0 };
-	int r = group_need_whole(g);
-
-	for (uint32_t row = 0; r >= 0 && row < g->rows; row++) {
-		const struct text *whole;
-
-		if (g->template_of[row] > 0) {
-			r = gather_row(g, row, &message, t);
-			continue;
-		}
-		whole = &g->whole[g->ordinal[row]];
-		tokens_add(t, TOKENS_WHOLE, whole->p, whole->len);
-		tokens_add_ids(t, whole->p, whole->len);
-	}
-	return r;
-}
-
-static void gather_texts(const struct segment_group *g, struct tokens *t)
-{
-	for (uint32_t i = 0; i < g->n_templates; i++) {
-		const struct template *of = g->templates[i].template;
-
-		for (unsigned k = 0; k < of->n; k++)
-			tokens_add(t, TOKENS_TEXTS, of->slots[k].before.p, of->slots[k].before.len);
-		tokens_add(t, TOKENS_TEXTS, of->rest.p, of->rest.len);
-	}
-}
-
-int group_check_index(struct segment_group *g)
+int group_check_index(struct segment_group *g, bool *ret_lies)
 {
 	_cleanup_(tokens_done) struct tokens t = { 0 };
 	_cleanup_free_ uint8_t *raw = NULL;
@@ -88,14 +23,29 @@ int group_check_index(struct segment_group *g)
 
 	r = tokens_begin(&t);
 	if (r >= 0)
-		r = gather_rows(g, &t);
-	if (r >= 0 && t.ids.bad)
-		r = -ENOMEM;
+		r = group_make_messages(g, NULL, &t, ret_lies);
 	if (r < 0)
 		return r;
-	gather_texts(g, &t);
 	has = group_tokens(g, &raw, &bytes);
-	return has <= 0 ? has : tokens_check(&t, bytes.p, bytes.left);
+	if (has > 0)
+		*ret_lies |= tokens_check(&t, bytes.p, bytes.left) < 0;
+	return MIN_OF(has, 0);
+}
+
+/* All of a group, and what searchers are told of it. */
+static int read_group(struct segment_group *g, const struct segment *s, uint32_t number,
+		      struct buf *memory)
+{
+	bool lies = false;
+	int r = group_open(g, s, number);
+
+	if (r >= 0) {
+		group_lend(g, memory);
+		r = group_need_all(g);
+	}
+	if (r >= 0)
+		r = group_check_index(g, &lies);
+	return r >= 0 && lies ? BULLA_ECORRUPT : r;
 }
 
 /* Where the leaves of a journal's batches begin, by its number. */
@@ -167,15 +117,12 @@ static int check_batch(struct expected *e, struct segment_group *g, uint32_t i)
 	return hash_same(&leaf, &e->leaf[e->first[j] + k]) ? 0 : BULLA_ECORRUPT;
 }
 
-static int check_group(struct expected *e, const struct segment *s, uint32_t number)
+static int check_group(struct expected *e, const struct segment *s, uint32_t number,
+		       struct buf *memory)
 {
 	_cleanup_(group_close) struct segment_group g = { 0 };
-	int r = group_open(&g, s, number);
+	int r = read_group(&g, s, number, memory);
 
-	if (r >= 0)
-		r = group_need_all(&g);
-	if (r >= 0)
-		r = group_check_index(&g);
 	for (uint32_t i = 0; r >= 0 && i < g.ref->batches; i++)
 		r = check_batch(e, &g, i);
 	return r;
@@ -185,13 +132,14 @@ int segment_check(int dirfd, const char *name, const struct sealed_batch *sealed
 {
 	_cleanup_(expected_done) struct expected e = { 0 };
 	_cleanup_(segment_close) struct segment s = { .fd = -1 };
+	_cleanup_buf_ struct buf memory = { 0 };
 	int fd = io_open_regular(dirfd, name, O_RDONLY);
 	int r = fd < 0 ? fd : segment_open(&s, fd);
 
 	if (r >= 0)
 		r = expect(&e, &s, sealed, n);
 	for (uint32_t i = 0; r >= 0 && i < s.n_groups; i++)
-		r = check_group(&e, &s, i);
+		r = check_group(&e, &s, i, &memory);
 	/* A batch that came twice leaves another one out. */
 	return r >= 0 && e.seen != n ? BULLA_ECORRUPT : r;
 }
@@ -222,17 +170,14 @@ int segment_check_blocks(const struct segment *s, uint64_t *ret_at)
 
 int segment_check_content(const struct segment *s, uint64_t *ret_at)
 {
+	_cleanup_buf_ struct buf memory = { 0 };
 	int r = segment_check_blocks(s, ret_at);
 
 	for (uint32_t i = 0; r >= 0 && i < s->n_groups; i++) {
 		_cleanup_(group_close) struct segment_group g = { 0 };
 		struct batch batch;
 
-		r = group_open(&g, s, i);
-		if (r >= 0)
-			r = group_need_all(&g);
-		if (r >= 0)
-			r = group_check_index(&g);
+		r = read_group(&g, s, i, &memory);
 		for (uint32_t k = 0; r >= 0 && k < g.ref->batches; k++)
 			r = group_batch(&g, k, &batch);
 		*ret_at = group_where(&g);

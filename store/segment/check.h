@@ -6,6 +6,7 @@
  * Reading a segment back before anything relies on it: tails go because a segment has what they had.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,11 +18,11 @@ struct segment_group;
 
 /**
  * What tells a searcher where not to look must allow all that a group has, for no seal covers it: the lengths of variables in
- * its directory, and its tokens.  Needs all parts of the group.
+ * its directory, and its tokens.  Needs all parts of the group, and makes its messages.
  *
- * @return 0; BULLA_ECORRUPT where an entry would not be found; an error of reading it.
+ * @return 0, and whether an entry would not be found; an error of reading it.
  */
-_must_check_ int group_check_index(struct segment_group *g);
+_must_check_ int group_check_index(struct segment_group *g, bool *ret_lies);
 
 /** A batch as it was sealed. */
 struct sealed_batch {

@@ -98,16 +98,11 @@ static size_t is_mark(const char *name)
 static int sweep(int dirfd)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
-	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *e;
+	int r = io_list_dir(dirfd, ".", &dir);
 
-	if (copy < 0)
-		return -errno;
-	dir = fdopendir(copy);
-	if (!dir) {
-		close(copy);
-		return -ENOMEM;
-	}
+	if (r < 0)
+		return r;
 	while (errno = 0, (e = readdir(dir)) != NULL) {
 		char segment[MARK_NAME_SIZE];
 		size_t n = is_mark(e->d_name);

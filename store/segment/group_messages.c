@@ -42,6 +42,11 @@ void group_messages_close(struct segment_group *g)
 	close_directory(g);
 	free(g->whole);
 	free(g->whole_data);
+	free(g->made);
+	if (g->lent)
+		*g->lent = g->made_text;
+	else
+		buf_done(&g->made_text);
 }
 
 /* The directory. */

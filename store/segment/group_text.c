@@ -206,8 +206,8 @@ static int make_room(struct buf *to, uint8_t **at, size_t n, size_t from)
 	return *at ? 0 : -ENOMEM;
 }
 
-static int put_message(const struct segment_group *g, const struct group_template *t, uint32_t row,
-		       struct buf *to)
+int group_put_message(const struct segment_group *g, const struct group_template *t, uint32_t row,
+		      struct buf *to, struct stretch *ret_at)
 {
 	const struct template *of = t->template;
 	uint32_t ordinal = g->ordinal[row];
@@ -223,9 +223,11 @@ static int put_message(const struct segment_group *g, const struct group_templat
 		if (r < 0)
 			return r;
 		at = put_bytes(at, slot->before.p, slot->before.len);
+		ret_at[i].from = (uint32_t) ((size_t) (at - to->data) - from);
 		at = put_variable(g, slot, &t->columns[i], ordinal, row, at);
 		if (!at)
 			return BULLA_ECORRUPT;
+		ret_at[i].to = (uint32_t) ((size_t) (at - to->data) - from);
 	}
 	if (at)
 		to->len = (size_t) (at - to->data);
@@ -233,18 +235,34 @@ static int put_message(const struct segment_group *g, const struct group_templat
 	return to->len - from > ENTRY_SIZE_MAX ? BULLA_ECORRUPT : 0;
 }
 
-int group_message(struct segment_group *g, uint32_t row, struct buf *to)
+/* One by one. */
+static int message_of(struct segment_group *g, uint32_t row, struct buf *to)
 {
-	struct group_template *t;
+	struct group_template *t = &g->templates[g->template_of[row] - 1];
+	_uninitialized_ struct stretch at[VARIABLES_MAX];
+	int r = t->ready ? 0 : need_columns(g, t);
+
+	return r < 0 ? r : group_put_message(g, t, row, to, at);
+}
+
+int group_message(struct segment_group *g, uint32_t row, struct buf *scratch, struct text *ret)
+{
 	int r;
 
 	if (g->template_of[row] == 0) {
 		r = group_need_whole(g);
 		if (r >= 0)
-			buf_append(to, g->whole[g->ordinal[row]].p, g->whole[g->ordinal[row]].len);
+			*ret = g->whole[g->ordinal[row]];
 		return r;
 	}
-	t = &g->templates[g->template_of[row] - 1];
-	r = t->ready ? 0 : need_columns(g, t);
-	return r < 0 ? r : put_message(g, t, row, to);
+	if (g->made && g->made[row].at != NOT_MADE) {
+		*ret = (struct text){ g->made_text.data + g->made[row].at, g->made[row].len };
+		return 0;
+	}
+	buf_clear(scratch);
+	r = message_of(g, row, scratch);
+	if (r >= 0 && scratch->bad)
+		r = -ENOMEM;
+	*ret = (struct text){ scratch->data, (uint32_t) scratch->len };
+	return r;
 }

@@ -4,7 +4,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -124,16 +123,11 @@ static bool is_unfinished(const char *name)
 int hands_sweep(int dirfd)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
-	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *e;
+	int r = io_list_dir(dirfd, ".", &dir);
 
-	if (copy < 0)
-		return -errno;
-	dir = fdopendir(copy);
-	if (!dir) {
-		close(copy);
-		return -ENOMEM;
-	}
+	if (r < 0)
+		return r;
 	while (errno = 0, (e = readdir(dir)) != NULL)
 		if (is_unfinished(e->d_name) && unlinkat(dirfd, e->d_name, 0) < 0)
 			return -errno;

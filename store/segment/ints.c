@@ -17,8 +17,10 @@
 
 enum {
 	DICT_SLOTS = 1024,
-	FEW = 32,     /* numbers: of so few entropy tells nothing, and their bytes are counted */
-	SPARSE = 128, /* fewer bytes than this are counted by going over them again */
+	FEW = 32, /* numbers: of so few entropy tells nothing, and their bytes are counted */
+	STRETCH = 128,
+	STRETCHES = 16, /* of longer columns no more is weighed than so many stretches */
+	SPARSE = 128,	/* fewer bytes than this are counted by going over them again */
 };
 
 void ints_scratch_done(struct ints_scratch *s)
@@ -168,8 +170,8 @@ static float weigh_varints(struct ints_scratch *s, const uint64_t *v, size_t n)
 struct facts {
 	uint64_t min, max, delta_max;
 	size_t runs;
-	unsigned distinct; /* DICT_MAX + 1: more; 0: nobody counted */
-	uint64_t value[DICT_MAX];
+	unsigned distinct;	  /* DICT_MAX + 1: more; 0: nobody counted */
+	uint64_t value[DICT_MAX]; /* in order of their coming */
 };
 
 static int compare_u64(const void *a, const void *b)
@@ -177,6 +179,16 @@ static int compare_u64(const void *a, const void *b)
 	uint64_t x = *(const uint64_t *) a, y = *(const uint64_t *) b;
 
 	return (x > y) - (x < y);
+}
+
+/* @return the place of the slot that has the value or is free. */
+static unsigned slot_of(const struct facts *f, const uint16_t *slot, uint64_t v)
+{
+	unsigned at = (unsigned) ((v * 0x9e3779b97f4a7c15ull) >> 54);
+
+	while (slot[at] != 0 && f->value[slot[at] - 1] != v)
+		at = (at + 1) % DICT_SLOTS;
+	return at;
 }
 
 static void count_distinct(struct facts *f, const uint64_t *v, size_t n)
@@ -190,34 +202,31 @@ static void count_distinct(struct facts *f, const uint64_t *v, size_t n)
 		if (v[i] == last)
 			continue;
 		last = v[i];
-		at = (unsigned) ((v[i] * 0x9e3779b97f4a7c15ull) >> 54);
-		while (slot[at] != 0 && f->value[slot[at] - 1] != v[i])
-			at = (at + 1) % DICT_SLOTS;
+		at = slot_of(f, slot, last);
 		if (slot[at] != 0)
 			continue;
 		if (f->distinct == DICT_MAX) {
 			f->distinct = DICT_MAX + 1;
 			return;
 		}
-		f->value[f->distinct++] = v[i];
+		f->value[f->distinct++] = last;
 		slot[at] = (uint16_t) f->distinct;
 	}
-	qsort(f->value, f->distinct, sizeof *f->value, compare_u64);
 }
 
-/* The places of a column's numbers among the distinct ones. */
+/* The places of a column's numbers among the distinct ones, of which each is one. */
 static void get_places(const struct facts *f, const uint64_t *v, size_t n, uint8_t *to)
 {
+	uint16_t slot[DICT_SLOTS] = { 0 };
 	uint64_t last = ~v[0];
 	uint8_t place = 0;
 
+	for (unsigned k = 0; k < f->distinct; k++)
+		slot[slot_of(f, slot, f->value[k])] = (uint16_t) (k + 1);
 	for (size_t i = 0; i < n; i++) {
 		if (v[i] != last) {
-			const uint64_t *at = bsearch(&v[i], f->value, f->distinct, sizeof *f->value,
-						     compare_u64);
-
 			last = v[i];
-			place = (uint8_t) (at - f->value);
+			place = (uint8_t) (slot[slot_of(f, slot, last)] - 1);
 		}
 		to[i] = place;
 	}
@@ -323,12 +332,12 @@ static void put_varints(const uint64_t *v, size_t n, struct buf *to)
 static void encode(struct ints_scratch *s, const uint64_t *v, size_t n, unsigned depth, bool delta,
 		   struct buf *to);
 
-static void put_dict(const struct facts *f, const uint64_t *v, size_t n, unsigned depth,
-		     struct buf *to)
+static void put_dict(struct facts *f, const uint64_t *v, size_t n, unsigned depth, struct buf *to)
 {
 	struct ints_scratch own = { 0 };
 	uint8_t *p;
 
+	qsort(f->value, f->distinct, sizeof *f->value, compare_u64);
 	buf_char(to, FORM_DICT);
 	buf_varint(to, f->distinct);
 	encode(&own, f->value, f->distinct, depth + 1, true, to);
@@ -425,35 +434,62 @@ static float weigh_delta(struct ints_scratch *s, const uint64_t *v, size_t n, ui
 	for (size_t i = 1; i < n; i++)
 		d[i - 1] = zigzag(v[i] - v[i - 1]);
 	planes = weigh_planes(s, d, n - 1, 0, bytes);
-	return 80 + MIN_OF(planes, weigh_varints(s, d, n - 1));
+	return MIN_OF(planes, weigh_varints(s, d, n - 1));
 }
 
+/* Of a few numbers: their bytes. */
+static struct choice choose_for_few(struct ints_scratch *s, const struct facts *f,
+				    const uint64_t *v, size_t n)
+{
+	unsigned bits = bits_of(f->max - f->min);
+	struct choice c = { FORM_VARINTS, 8.0f * (float) get_varints(v, n, s->bytes) };
+
+	consider(&c, FORM_BITS,
+		 8.0f * (float) (1 + (bits_of(f->min | 1) + 6) / 7 + bits_size(n, bits)));
+	return c;
+}
+
+/* Stretches of a long column, which are much like the rest of it. */
+static void take_sample(const uint64_t *v, size_t n, uint64_t *to)
+{
+	for (size_t i = 0; i < STRETCHES; i++)
+		memcpy(to + i * STRETCH, v + i * (n - STRETCH) / (STRETCHES - 1),
+		       STRETCH * sizeof *v);
+}
+
+/* `n` numbers, or some that stand for them; what is told of once weighs as much in either case. */
 static struct choice choose(struct ints_scratch *s, const struct facts *f, const uint64_t *v,
 			    size_t n, unsigned depth, bool delta)
 {
+	_uninitialized_ uint64_t sample[STRETCHES * STRETCH];
 	unsigned bits = bits_of(f->max - f->min), bytes = (bits + 7) / 8;
-	struct choice c = { FORM_VARINTS, 0 };
+	size_t all = n;
+	struct choice c;
+	float each;
 
-	if (n < FEW) {
-		c.bits = 8.0f * (float) get_varints(v, n, s->bytes);
-		consider(&c, FORM_BITS,
-			 8.0f * (float) (1 + (bits_of(f->min | 1) + 6) / 7 + bits_size(n, bits)));
-		return c;
+	if (n < FEW)
+		return choose_for_few(s, f, v, n);
+	if (n > ELEMENTS(sample)) {
+		take_sample(v, n, sample);
+		v = sample;
+		n = ELEMENTS(sample);
 	}
-	c.bits = weigh_varints(s, v, n);
-	consider(&c, FORM_PLANES, 64 + weigh_planes(s, v, n, f->min, bytes));
-	consider(&c, FORM_BITS, 40 + (float) n * (float) bits);
+	each = (float) all / (float) n;
+	c = (struct choice){ FORM_VARINTS, each * weigh_varints(s, v, n) };
+	consider(&c, FORM_PLANES, 64 + each * weigh_planes(s, v, n, f->min, bytes));
+	consider(&c, FORM_BITS, 40 + (float) all * (float) bits);
 	if (depth + 1 >= INTS_DEPTH_MAX)
 		return c;
 	if (delta)
-		consider(&c, FORM_DELTA, weigh_delta(s, v, n, f->delta_max));
+		consider(&c, FORM_DELTA, 80 + each * weigh_delta(s, v, n, f->delta_max));
 	if (f->distinct > 0 && f->distinct <= DICT_MAX) {
 		get_places(f, v, n, s->bytes);
 		consider(&c, FORM_DICT,
-			 8.0f * (float) bytes * (float) f->distinct + weigh_bytes(s, s->bytes, n));
+			 8.0f * (float) bytes * (float) f->distinct +
+				 each * weigh_bytes(s, s->bytes, n));
 	}
 	/* A run costs its value and its length. */
-	if (f->runs * 3 < n)
+	if (f->runs * 3 < all)
 		consider(&c, FORM_RUNS, (float) f->runs * (float) (bits + 6));
 	return c;
 }

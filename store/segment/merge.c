@@ -192,18 +192,21 @@ static int take_batches(struct merge *m, struct segment_group *g)
 
 static int take_groups(struct merge *m, const struct segment *s)
 {
+	_cleanup_buf_ struct buf memory = { 0 };
 	int r = 0;
 
 	for (uint32_t i = 0; r >= 0 && i < s->n_groups; i++) {
-		struct segment_group g;
+		_cleanup_(group_close) struct segment_group g = { 0 };
 
 		r = group_open(&g, s, i);
 		if (r < 0)
 			return r;
+		group_lend(&g, &memory);
 		r = group_need_all(&g);
 		if (r >= 0)
+			r = group_need_messages(&g, NULL);
+		if (r >= 0)
 			r = take_batches(m, &g);
-		group_close(&g);
 	}
 	return r;
 }

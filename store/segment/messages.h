@@ -21,8 +21,8 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
-#include "store/segment/ints.h"
 #include "store/segment/template.h"
+#include "store/segment/template_set.h"
 #include "store/segment/tokens.h"
 
 enum stream { STREAM_NUMBERS, STREAM_PACKED, STREAM_WORDS, STREAMS };
@@ -54,21 +54,6 @@ enum digits_form { DIGITS_PLAIN, DIGITS_WIDTH, DIGITS_PREFIXED };
 enum time_form { TIME_TO_ENTRY, TIME_ALONE };
 enum packed_form { PACKED_HALVES, PACKED_TEXT };
 
-/** The distinct templates of a segment that is being written. */
-struct templates {
-	struct buf keys;
-	uint32_t *end;	/* owned: of each key */
-	uint32_t *hash; /* owned */
-	uint32_t n, cap;
-	uint32_t *slot; /* owned: numbers + 1 */
-	uint32_t n_slots;
-};
-
-void templates_done(struct templates *t);
-/** @return the number of a template, new or not; or -ENOMEM. */
-_must_check_ int64_t templates_number(struct templates *t, const uint8_t *key, size_t n);
-struct text templates_get(const struct templates *t, uint32_t number);
-
 /** The streams and blocks of one group, raw. */
 struct message_blocks {
 	struct buf templates, variables, whole, tokens;
@@ -92,7 +77,7 @@ struct messages {
 	struct timetext_base base;
 	struct tokens tokens;
 	struct taken taken; /* scratch */
-	struct ints_scratch scratch;
+	struct strings_scratch scratch;
 };
 
 void messages_done(struct messages *m);

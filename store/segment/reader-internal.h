@@ -28,6 +28,21 @@ void group_put_digits(const struct variable_column *c, uint64_t v, struct buf *t
 _must_check_ int group_put_packed(uint8_t kind, const struct text *t, struct buf *to);
 /** Whether a value is as long as its kind is. */
 bool group_has_size(uint8_t kind, const struct text *t);
+/** Where a value stands in a message. */
+struct stretch {
+	uint32_t from, to;
+};
+/** Append the message of a row, which has template `t`, whose columns are there.  @return 0, BULLA_ECORRUPT, -ENOMEM; `to->bad`. */
+_must_check_ int group_put_message(const struct segment_group *g, const struct group_template *t,
+				   uint32_t row, struct buf *to, struct stretch *ret_at);
+/**
+ * group_need_messages(), which gathers their tokens if somebody wants them (then `t` was begun).  Messages that take very much memory are
+ * not kept: who asks for one has it made again.
+ *
+ * @return 0; an error of reading a part of the group; `*ret_lies` whether a value is longer or shorter than searchers are told.
+ */
+_must_check_ int group_make_messages(struct segment_group *g, const uint64_t *rows,
+				     struct tokens *t, bool *ret_lies);
 void group_messages_close(struct segment_group *g);
 
 #endif

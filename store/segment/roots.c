@@ -488,18 +488,16 @@ static int put_record(const struct keeping *k, const struct frame *f, const stru
 	return r < 0 ? r : more;
 }
 
-static int keep_in_file(const struct state *s, const struct keeping *k, uint64_t first,
-			const struct history *h)
+/* A file anew, with those roots.  @return 1 when it has any more of them, 0, an error. */
+static int put_file(const struct state *s, const struct keeping *k, const char *name,
+		    const struct history *h, struct buf *to)
 {
-	_cleanup_buf_ struct buf file = { 0 }, to = { 0 };
-	char name[LEDGER_NAME_SIZE];
+	_cleanup_buf_ struct buf file = { 0 };
 	struct frame f;
 	ssize_t space = 0;
 	bool more = false;
-	int r;
+	int r = io_read_file(s->ledger, name, FILE_SIZE_MAX, &file);
 
-	ledger_name(first, name);
-	r = io_read_file(s->ledger, name, FILE_SIZE_MAX, &file);
 	for (size_t at = 0; r >= 0; at += (size_t) space) {
 		space = frame_parse(file.data + at, file.len - at, LEDGER_RECORD_MAX, &f);
 		if (space <= 0)
@@ -507,18 +505,33 @@ static int keep_in_file(const struct state *s, const struct keeping *k, uint64_t
 		/* Where commits are as they were sealed, nothing was left out. */
 		if (f.type == LEDGER_COMMIT)
 			return 0;
-		r = f.type == LEDGER_PACKED ? put_record(k, &f, h, &to)
-					    : put_frame(&to, f.type, f.payload, f.size);
+		r = f.type == LEDGER_PACKED ? put_record(k, &f, h, to)
+					    : put_frame(to, f.type, f.payload, f.size);
 		more |= r > 0;
 	}
 	if (r >= 0 && space < 0)
 		r = (int) space;
-	return r < 0 || !more ? r : replace_file(s, name, &to);
+	return r < 0 ? r : more;
 }
 
 static bool is_damage(int r)
 {
 	return r <= BULLA_ETRUNCATED || r == -EIO || r == -EFBIG;
+}
+
+/* A file that cannot be read has lost its roots already; one that cannot be written has not. */
+static int keep_in_file(const struct state *s, const struct keeping *k, uint64_t first,
+			const struct history *h)
+{
+	_cleanup_buf_ struct buf to = { 0 };
+	char name[LEDGER_NAME_SIZE];
+	int r;
+
+	ledger_name(first, name);
+	r = put_file(s, k, name, h, &to);
+	if (r <= 0)
+		return is_damage(r) ? 0 : r;
+	return replace_file(s, name, &to);
 }
 
 int roots_keep(const struct state *s, const struct segment *segment, const struct history *h)
@@ -543,8 +556,10 @@ int roots_keep(const struct state *s, const struct segment *segment, const struc
 		if (before || firsts[i] > k.kept[k.n - 1].commit)
 			continue;
 		r = keep_in_file(s, &k, firsts[i], h);
-		r = is_damage(r) ? 0 : r;
 	}
+	/* A file that was replaced may have its name in memory alone, when an earlier sync has failed. */
+	if (r >= 0 && k.n > 0)
+		r = io_sync_dir(s->ledger);
 	free(k.kept);
 	return r < 0 ? r : damaged;
 }

@@ -38,7 +38,7 @@ _must_check_ int roots_pack(struct roots_packer *p, struct segment_set *set,
 /**
  * Write back the roots of what is pruned and a segment still has, where the ledger has left them out.
  *
- * @return 0; 1 where some of the segment cannot be read; -ENOMEM; a negated errno.
+ * @return 0, and they are durable; 1 where some of the segment cannot be read; -ENOMEM; a negated errno.
  */
 _must_check_ int roots_keep(const struct state *s, const struct segment *segment,
 			    const struct history *h);

@@ -312,13 +312,10 @@ static int search_templates(struct search *s)
 /* @return whether the message has the needle, or an error. */
 static int look_at_message(struct search *s, uint32_t row)
 {
-	int r;
+	struct text message;
+	int r = group_message(s->group, row, &s->text, &message);
 
-	buf_clear(&s->text);
-	r = group_message(s->group, row, &s->text);
-	if (r >= 0 && s->text.bad)
-		r = -ENOMEM;
-	return r < 0 ? r : finder_find(&s->plan->finder, s->text.data, s->text.len) != NULL;
+	return r < 0 ? r : finder_find(&s->plan->finder, message.p, message.len) != NULL;
 }
 
 static int look_at_times(struct search *s, uint32_t row)

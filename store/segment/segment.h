@@ -144,6 +144,12 @@ struct block_scratch {
 	uint64_t at; /* in the file: the block that was read last */
 };
 
+/** Where a message was made, or NOT_MADE. */
+struct made_message {
+	uint32_t at, len;
+};
+enum { NOT_MADE = UINT32_MAX };
+
 /** A row group being read. */
 struct segment_group {
 	const struct segment *segment;
@@ -167,6 +173,10 @@ struct segment_group {
 	uint32_t n_templates, n_columns, n_whole;
 	struct part *parts[STREAMS];
 	uint32_t n_parts[STREAMS];
+	struct made_message
+		*made; /* messages with a template that were made at once; NULL before */
+	struct buf made_text;
+	struct buf *lent; /* borrowed: where the memory of that comes from and goes to; or NULL */
 	struct text *whole;
 	uint8_t *whole_data;
 	int whole_error; /* if they are damaged */
@@ -174,6 +184,8 @@ struct segment_group {
 
 _must_check_ int group_open(struct segment_group *g, const struct segment *s, uint32_t number);
 void group_close(struct segment_group *g);
+/** Lend a group that was just opened the memory for its messages; closing it gives that back. */
+void group_lend(struct segment_group *g, struct buf *memory);
 
 /** Where the block lies that was read last: after an error of one of the following, the one that is damaged. */
 static inline uint64_t group_where(const struct segment_group *g)
@@ -195,10 +207,16 @@ _must_check_ int group_need_directory(struct segment_group *g);
 
 /** The fields that a row has of its own, FIELDS_MAX at most; they point into the group.  @return how many. */
 uint32_t group_fields(const struct segment_group *g, uint32_t row, struct field *ret);
-/** Append the message of a row.  Needs times and templates.  @return 0 or an error; `to->bad` without memory. */
-_must_check_ int group_message(struct segment_group *g, uint32_t row, struct buf *to);
+/** The message of a row, in the group's memory or written to `scratch` (cleared first).  Needs times and templates. */
+_must_check_ int group_message(struct segment_group *g, uint32_t row, struct buf *scratch,
+			       struct text *ret);
 /**
- * A whole entry, needing all parts; the message is written to `message` (cleared first), `fields` has room for FIELDS_MAX.
+ * Make messages at once, which takes less than one by one: all, or those of rows with a bit set in `rows`.  Once it was done it is
+ * not done again; the others, and all of them after an error, can still be asked for.
+ */
+_must_check_ int group_need_messages(struct segment_group *g, const uint64_t *rows);
+/**
+ * A whole entry, needing all parts; its message is in the group's memory or written to `message`, `fields` has room for FIELDS_MAX.
  * Its context's hash is not filled in.
  */
 _must_check_ int group_entry(struct segment_group *g, uint32_t row,

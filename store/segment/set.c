@@ -129,19 +129,12 @@ static bool is_unchanged(const struct segment_set *s, const struct state *state)
 static int read_names(struct segment_set *s, int dirfd)
 {
 	_cleanup_closedir_ DIR *dir = NULL;
-	int copy = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *e;
 	uint32_t cap = 0;
-	int r = 0;
+	int r = io_list_dir(dirfd, ".", &dir);
 
-	if (copy < 0)
-		return -errno;
-	dir = fdopendir(copy);
-	if (!dir) {
-		r = -errno;
-		close(copy);
+	if (r < 0)
 		return r;
-	}
 	while (r >= 0 && (errno = 0, (e = readdir(dir)) != NULL))
 		r = add_file(s, &cap, e->d_name);
 	return r < 0 ? r : -errno;

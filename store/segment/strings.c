@@ -31,70 +31,105 @@ bool text_equal(struct text a, struct text b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
-static void put_raw(struct ints_scratch *s, const struct text *v, size_t n, uint64_t *length,
-		    struct buf *to)
+static void put_raw(struct strings_scratch *s, const struct text *v, size_t n, struct buf *to)
 {
-	for (size_t i = 0; i < n; i++)
-		length[i] = v[i].len;
-	ints_encode(s, length, n, to);
-	for (size_t i = 0; i < n; i++)
-		buf_append(to, v[i].p, v[i].len);
+	size_t total = 0;
+	uint8_t *at;
+
+	for (size_t i = 0; i < n; i++) {
+		s->length[i] = v[i].len;
+		total += v[i].len;
+	}
+	ints_encode(&s->ints, s->length, n, to);
+	at = buf_room(to, total);
+	if (!at)
+		return;
+	for (size_t i = 0; i < n; at += v[i++].len)
+		if (v[i].len > 0)
+			memcpy(at, v[i].p, v[i].len);
+	buf_add(to, total);
+}
+
+void strings_scratch_done(struct strings_scratch *s)
+{
+	ints_scratch_done(&s->ints);
+	free(s->distinct);
+	free(s->place);
+	free(s->length);
+	free(s->slot);
+	*s = (struct strings_scratch){ 0 };
+}
+
+static bool scratch_room(struct strings_scratch *s, size_t n)
+{
+	struct text *distinct;
+	uint64_t *place, *length;
+	uint32_t *slot;
+
+	if (n <= s->cap)
+		return true;
+	/* A table has room for twice as many as there are, or more. */
+	for (n = n > 32 ? n : 32; n & (n - 1); n += n & -n)
+		;
+	distinct = reallocarray(s->distinct, n, sizeof *distinct);
+	s->distinct = distinct ? distinct : s->distinct;
+	place = reallocarray(s->place, n, sizeof *place);
+	s->place = place ? place : s->place;
+	length = reallocarray(s->length, n, sizeof *length);
+	s->length = length ? length : s->length;
+	slot = reallocarray(s->slot, n, 2 * sizeof *slot);
+	s->slot = slot ? slot : s->slot;
+	if (distinct && place && length && slot)
+		s->cap = n;
+	return s->cap >= n;
 }
 
 /*
  * The distinct values in order of their coming, and each one's place.  @return how many, or 0 when they are too many to be
  * worth it.
  */
-static size_t find_distinct(const struct text *v, size_t n, struct text *distinct, uint64_t *place)
+static size_t find_distinct(struct strings_scratch *s, const struct text *v, size_t n)
 {
 	size_t n_slots = 16, k = 0, limit = n - n / 4;
-	_cleanup_free_ uint32_t *slot = NULL;
 
 	while (n_slots < 2 * n)
 		n_slots *= 2;
-	slot = calloc(n_slots, sizeof *slot);
-	if (!slot)
-		return 0;
+	memset(s->slot, 0, n_slots * sizeof *s->slot);
 	for (size_t i = 0; i < n; i++) {
 		size_t at = text_hash(v[i]) & (n_slots - 1);
 
-		while (slot[at] != 0 && !text_equal(distinct[slot[at] - 1], v[i]))
+		while (s->slot[at] != 0 && !text_equal(s->distinct[s->slot[at] - 1], v[i]))
 			at = (at + 1) & (n_slots - 1);
-		if (slot[at] == 0) {
+		if (s->slot[at] == 0) {
 			if (k == limit)
 				return 0;
-			distinct[k++] = v[i];
-			slot[at] = (uint32_t) k;
+			s->distinct[k++] = v[i];
+			s->slot[at] = (uint32_t) k;
 		}
-		place[i] = slot[at] - 1;
+		s->place[i] = s->slot[at] - 1;
 	}
 	return k;
 }
 
-void strings_encode(struct ints_scratch *s, const struct text *v, size_t n, struct buf *to)
+void strings_encode(struct strings_scratch *s, const struct text *v, size_t n, struct buf *to)
 {
-	_cleanup_free_ struct text *distinct = NULL;
-	_cleanup_free_ uint64_t *place = NULL;
-	size_t k = 0;
-
+	s->n_distinct = 0;
 	if (n == 0)
 		return;
-	distinct = reallocarray(NULL, n, sizeof *distinct);
-	place = reallocarray(NULL, 2 * n, sizeof *place);
-	if (!distinct || !place) {
+	if (!scratch_room(s, n)) {
 		to->bad = true;
 		return;
 	}
 	if (n > 1)
-		k = find_distinct(v, n, distinct, place);
-	buf_char(to, k > 0 ? FORM_DICT : FORM_RAW);
-	if (k == 0) {
-		put_raw(s, v, n, place, to);
+		s->n_distinct = find_distinct(s, v, n);
+	buf_char(to, s->n_distinct > 0 ? FORM_DICT : FORM_RAW);
+	if (s->n_distinct == 0) {
+		put_raw(s, v, n, to);
 		return;
 	}
-	ints_encode(s, &(uint64_t){ k }, 1, to);
-	put_raw(s, distinct, k, place + n, to);
-	ints_encode(s, place, n, to);
+	ints_encode(&s->ints, &(uint64_t){ s->n_distinct }, 1, to);
+	put_raw(s, s->distinct, s->n_distinct, to);
+	ints_encode(&s->ints, s->place, n, to);
 }
 
 /* Lengths of `n` strings, and their bytes. */

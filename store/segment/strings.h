@@ -28,8 +28,20 @@ struct text {
 uint64_t text_hash(struct text t);
 bool text_equal(struct text a, struct text b);
 
+/** What writing a column needs; reused from column to column. */
+struct strings_scratch {
+	struct ints_scratch ints;
+	struct text *distinct; /* owned */
+	size_t n_distinct; /* of the column written last, in order of their coming; 0 where each row has its own */
+	uint64_t *place, *length; /* owned */
+	uint32_t *slot;		  /* owned: 2 * cap */
+	size_t cap;		  /* a power of two */
+};
+
+void strings_scratch_done(struct strings_scratch *s);
+
 /** Append a column; a failed allocation leaves `to->bad`. */
-void strings_encode(struct ints_scratch *s, const struct text *v, size_t n, struct buf *to);
+void strings_encode(struct strings_scratch *s, const struct text *v, size_t n, struct buf *to);
 /** Read a column of `n` strings that point into the cursor's bytes.  Errors as ints_decode(). */
 _must_check_ int strings_decode(struct rd *r, size_t n, struct text *to);
 

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/letters.h"
 #include "bulla/error.h"
 
 enum {
@@ -32,12 +33,14 @@ enum class {
 	HEX_UPPER = 8,
 	JOINT = 16,
 	PATH = 32,
-	NAME = 64,   /* in names, besides letters and dots */
-	EVENT = 128, /* where a variable may be found */
+	NAME = 64, /* in names, besides letters and dots */
 };
 
+/* Where a variable may be found: a digit, a slash or a dot, which stand beside each other. */
+enum { EVENT_FIRST = '.', EVENT_LAST = '9' };
+
 static const uint8_t class_of[256] = {
-	['0' ... '9'] = DIGIT | HEX_LOWER | HEX_UPPER | EVENT,
+	['0' ... '9'] = DIGIT | HEX_LOWER | HEX_UPPER,
 	['a' ... 'f'] = LETTER | HEX_LOWER,
 	['g' ... 'z'] = LETTER,
 	['A' ... 'F'] = LETTER | HEX_UPPER,
@@ -45,8 +48,8 @@ static const uint8_t class_of[256] = {
 	['-'] = JOINT | PATH,
 	['_'] = JOINT | PATH | NAME,
 	['$'] = NAME,
-	['/'] = PATH | EVENT,
-	['.'] = PATH | EVENT,
+	['/'] = PATH,
+	['.'] = PATH,
 	['?'] = PATH,
 	['='] = PATH,
 	['&'] = PATH,
@@ -369,8 +372,7 @@ bool template_take(struct taken *t, const uint8_t *p, size_t n, const struct tim
 	if (n > TEMPLATE_MESSAGE_MAX || (n > 0 && memchr(p, MARKER, n)))
 		return false;
 	for (;;) {
-		while (at < n && !(class_of[p[at]] & EVENT))
-			at++;
+		at += first_between(p + at, n - at, EVENT_FIRST, EVENT_LAST);
 		if (at == n)
 			return put_text(&s, n);
 		if (is_digit(p[at]))

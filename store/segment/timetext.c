@@ -128,6 +128,11 @@ static bool may_stand(char place, uint8_t c, bool any_case)
 	return place == 'e' || place == c || place == other;
 }
 
+bool timetext_begins_with_letter(const struct timetext_form *form)
+{
+	return formats[form->format][0] == 'b';
+}
+
 bool timetext_may_have(const struct timetext_form *form, const uint8_t *p, size_t n, bool any_case)
 {
 	char places[TIMETEXT_SIZE_MAX];

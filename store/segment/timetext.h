@@ -46,6 +46,8 @@ _must_check_ size_t timetext_write(const struct timetext_form *form, uint64_t un
 _must_check_ bool timetext_form_is_known(const struct timetext_form *form);
 /** Whether some time of a form has these bytes in its text; where in doubt it is said to. */
 bool timetext_may_have(const struct timetext_form *form, const uint8_t *p, size_t n, bool any_case);
+/** Whether texts of a form begin with a month's name. */
+bool timetext_begins_with_letter(const struct timetext_form *form);
 /** Units of a form in a second. */
 uint64_t timetext_per_second(const struct timetext_form *form);
 

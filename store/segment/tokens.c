@@ -19,29 +19,20 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/letters.h"
 #include "bulla/error.h"
 
 enum {
 	LETTER_BITS = 5,
 	GRAMS = 1 << (LETTER_BITS * TOKENS_GRAM),
+	WINDOW = 64,
+	IDS_MIN = 1024,
 	PIECE = 8, /* hexadecimal digits */
 	PIECES = TOKENS_ID_MIN - PIECE + 1,
 	UUID_MIDDLE = 16, /* -hhhh-hhhh-hhhh- */
 	BLOCK_WORDS = 4,
 	BLOCK_BYTES = 8 * BLOCK_WORDS,
 };
-
-static inline unsigned letter_of(uint8_t c)
-{
-	unsigned letter = (c | 0x20u) - 'a';
-
-	return letter < 26 ? letter + 1 : 0;
-}
-
-static inline bool is_hex(uint8_t c)
-{
-	return (uint8_t) (c - '0') < 10 || (uint8_t) ((c | 0x20) - 'a') < 6;
-}
 
 static uint64_t mix(uint64_t v)
 {
@@ -64,50 +55,59 @@ static inline uint64_t piece_of(const uint8_t *p)
 
 typedef void (*take_fn)(void *arg, uint64_t hash);
 
+/* The least of 25 neighbouring pieces, and where it is: the last of equal ones. */
+static uint64_t least_piece(const uint8_t *p, size_t *ret_at)
+{
+	uint64_t hash[PIECES], least = UINT64_MAX;
+	size_t at = PIECES - 1;
+
+	for (size_t i = 0; i < PIECES; i++) {
+		hash[i] = piece_of(p + i);
+		least = MIN_OF(least, hash[i]);
+	}
+	while (hash[at] != least)
+		at--;
+	*ret_at = at;
+	return least;
+}
+
 /* The least of each 25 neighbouring pieces. */
 static void take_digits(const uint8_t *p, size_t n, take_fn take, void *arg)
 {
-	size_t pieces = n - PIECE + 1, least = 0;
-	uint64_t hash = piece_of(p);
+	size_t least;
+	uint64_t hash = least_piece(p, &least);
 
-	for (size_t i = 1; i < pieces; i++) {
+	take(arg, hash);
+	for (size_t i = PIECES; i < n - PIECE + 1; i++) {
 		uint64_t h = piece_of(p + i);
 
-		/* The least has fallen behind: the next is sought among those after it. */
 		if (i - least == PIECES) {
-			least++;
-			hash = piece_of(p + least);
-			for (size_t k = least + 1; k <= i; k++) {
-				uint64_t other = piece_of(p + k);
+			/* The least has fallen behind: the next is sought among those after it. */
+			size_t from = least + 1;
 
-				if (other <= hash) {
-					hash = other;
-					least = k;
-				}
-			}
+			hash = least_piece(p + from, &least);
+			least += from;
 		} else if (h <= hash) {
 			hash = h;
 			least = i;
-		} else if (i + 1 > PIECES) {
+		} else {
 			continue;
 		}
-		if (i + 1 >= PIECES)
-			take(arg, hash);
+		take(arg, hash);
 	}
 }
 
 static void take_long_digits(const uint8_t *p, size_t n, take_fn take, void *arg)
 {
+	const uint64_t all = (UINT64_C(1) << TOKENS_ID_MIN) - 1;
 	size_t at = 0, end;
 
-	/* From behind: most stretches have no digit at their end, and are passed over whole. */
+	/* What stands before the last byte that is none in a stretch is passed over with it. */
 	while (at + TOKENS_ID_MIN <= n) {
-		size_t from = at + TOKENS_ID_MIN;
+		uint64_t others = ~hexes_of(p + at, TOKENS_ID_MIN) & all;
 
-		while (from > at && is_hex(p[from - 1]))
-			from--;
-		if (from > at) {
-			at = from;
+		if (others != 0) {
+			at += 64 - (size_t) __builtin_clzll(others);
 			continue;
 		}
 		for (end = at + TOKENS_ID_MIN; end < n && is_hex(p[end]); end++)
@@ -139,13 +139,16 @@ void tokens_done(struct tokens *t)
 {
 	for (int i = 0; i < TOKENS_PLACES; i++)
 		free(t->grams[i]);
-	buf_done(&t->ids);
+	free(t->ids);
 	*t = (struct tokens){ 0 };
 }
 
 int tokens_begin(struct tokens *t)
 {
-	buf_clear(&t->ids);
+	t->n_ids = 0;
+	t->bad = false;
+	if (t->ids)
+		memset(t->ids, 0, t->ids_cap * sizeof *t->ids);
 	for (int i = 0; i < TOKENS_PLACES; i++) {
 		if (!t->grams[i])
 			t->grams[i] = malloc(GRAMS / 8);
@@ -156,18 +159,29 @@ int tokens_begin(struct tokens *t)
 	return 0;
 }
 
+/* Four letters, whatever their case. */
+static inline uint32_t gram_of(const uint8_t *p)
+{
+	uint32_t v = (uint32_t) p[0] << 24 | (uint32_t) p[1] << 16 | (uint32_t) p[2] << 8 | p[3];
+
+	/* Five bits of each byte: together in pairs, then the pairs. */
+	v = (v & 0x1f001f00) >> 3 | (v & 0x001f001f);
+	return v >> 16 << 2 * LETTER_BITS | (v & 0x3ff);
+}
+
 static void add_grams(uint64_t *grams, const uint8_t *p, size_t n)
 {
-	uint32_t gram = 0;
-	unsigned run = 0;
+	/* A window sees the grams that begin in it, but for those that go beyond it. */
+	for (size_t at = 0; at + TOKENS_GRAM <= n; at += WINDOW - TOKENS_GRAM + 1) {
+		uint64_t letters = letters_of(p + at, MIN_OF(n - at, (size_t) WINDOW));
 
-	for (size_t i = 0; i < n; i++) {
-		unsigned letter = letter_of(p[i]);
+		letters &= letters >> 1;
+		letters &= letters >> 2;
+		for (; letters != 0; letters &= letters - 1) {
+			uint32_t gram = gram_of(p + at + __builtin_ctzll(letters));
 
-		run = letter != 0 ? run + 1 : 0;
-		gram = (gram << LETTER_BITS | letter) % GRAMS;
-		if (run >= TOKENS_GRAM)
 			grams[gram / 64] |= UINT64_C(1) << gram % 64;
+		}
 	}
 }
 
@@ -187,23 +201,50 @@ void tokens_add_value(struct tokens *t, const uint8_t *p, size_t n, size_t from,
 	add_grams(t->grams[TOKENS_VALUES], p + from, to - from);
 }
 
+static void insert_id(struct tokens *t, uint64_t hash)
+{
+	size_t at = hash & (t->ids_cap - 1);
+
+	while (t->ids[at] != 0 && t->ids[at] != hash)
+		at = (at + 1) & (t->ids_cap - 1);
+	t->n_ids += t->ids[at] == 0;
+	t->ids[at] = hash;
+}
+
+static int grow_ids(struct tokens *t)
+{
+	struct tokens larger = { .ids_cap = t->ids_cap ? 2 * t->ids_cap : IDS_MIN };
+
+	larger.ids = calloc(larger.ids_cap, sizeof *larger.ids);
+	if (!larger.ids)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->ids_cap; i++)
+		if (t->ids[i] != 0)
+			insert_id(&larger, t->ids[i]);
+	free(t->ids);
+	t->ids = larger.ids;
+	t->ids_cap = larger.ids_cap;
+	return 0;
+}
+
+/* A hash of 0 is left out, and not asked for. */
 static void add_id(void *arg, uint64_t hash)
 {
 	struct tokens *t = arg;
-	uint64_t last;
 
-	/* Neighbours often have the same least piece. */
-	if (t->ids.len >= sizeof last) {
-		memcpy(&last, t->ids.data + t->ids.len - sizeof last, sizeof last);
-		if (last == hash)
-			return;
-	}
-	buf_append(&t->ids, &hash, sizeof hash);
+	if (2 * (t->n_ids + 1) > t->ids_cap && grow_ids(t) < 0)
+		t->bad = true;
+	else if (hash != 0)
+		insert_id(t, hash);
 }
 
-void tokens_add_ids(struct tokens *t, const uint8_t *p, size_t n)
+void tokens_add_digits(struct tokens *t, const uint8_t *p, size_t n)
 {
 	take_long_digits(p, n, add_id, t);
+}
+
+void tokens_add_uuids(struct tokens *t, const uint8_t *p, size_t n)
+{
 	take_uuids(p, n, add_id, t);
 }
 
@@ -270,37 +311,13 @@ static void put_grams(const uint64_t *grams, uint8_t *filter, size_t n_blocks)
 				   mix(64 * i + (uint32_t) __builtin_ctzll(bits)));
 }
 
-static int compare_hashes(const void *a, const void *b)
-{
-	uint64_t x, y;
-
-	memcpy(&x, a, sizeof x);
-	memcpy(&y, b, sizeof y);
-	return (x > y) - (x < y);
-}
-
-/* @return how many there are, each once, at the beginning. */
-static size_t sort_ids(struct buf *ids)
-{
-	size_t n = ids->len / sizeof(uint64_t), k = 0;
-	uint64_t *at = (uint64_t *) (void *) ids->data;
-
-	if (n > 0)
-		qsort(at, n, sizeof *at, compare_hashes);
-	for (size_t i = 0; i < n; i++)
-		if (k == 0 || at[k - 1] != at[i])
-			at[k++] = at[i];
-	return k;
-}
-
 void tokens_encode(struct tokens *t, struct buf *to)
 {
-	size_t n_ids = sort_ids(&t->ids), blocks[TOKENS_PLACES];
-	const uint64_t *ids = (const uint64_t *) (const void *) t->ids.data;
+	size_t blocks[TOKENS_PLACES];
 
-	to->bad |= t->ids.bad;
+	to->bad |= t->bad;
 	for (int i = 0; i < TOKENS_PLACES; i++) {
-		size_t n = count_grams(t->grams[i]) + (i == TOKENS_WHOLE ? n_ids : 0);
+		size_t n = count_grams(t->grams[i]) + (i == TOKENS_WHOLE ? t->n_ids : 0);
 
 		blocks[i] = blocks_for(n);
 		if (i != TOKENS_WHOLE)
@@ -312,8 +329,9 @@ void tokens_encode(struct tokens *t, struct buf *to)
 		if (to->bad)
 			return;
 		put_grams(t->grams[i], filter, blocks[i]);
-		for (size_t k = 0; i == TOKENS_WHOLE && k < n_ids; k++)
-			filter_add(filter, blocks[i], ids[k]);
+		for (size_t k = 0; i == TOKENS_WHOLE && k < t->ids_cap; k++)
+			if (t->ids[k] != 0)
+				filter_add(filter, blocks[i], t->ids[k]);
 	}
 }
 
@@ -323,7 +341,7 @@ static void ask_id(void *arg, uint64_t hash)
 {
 	struct tokens_asked *a = arg;
 
-	if (a->n < TOKENS_ASKED_MAX)
+	if (hash != 0 && a->n < TOKENS_ASKED_MAX)
 		a->at[a->n++] = (struct token){ hash, 0 };
 }
 
@@ -426,12 +444,9 @@ int tokens_check(const struct tokens *t, const uint8_t *block, size_t n)
 	for (int k = 0; k < TOKENS_PLACES; k++)
 		if (!has_grams(&filters[k], t->grams[k]))
 			return BULLA_ECORRUPT;
-	for (size_t at = 0; at < t->ids.len; at += sizeof(uint64_t)) {
-		uint64_t hash;
-
-		memcpy(&hash, t->ids.data + at, sizeof hash);
-		if (!filter_has(filters[TOKENS_WHOLE].p, filters[TOKENS_WHOLE].n, hash))
+	for (size_t i = 0; i < t->ids_cap; i++)
+		if (t->ids[i] != 0 &&
+		    !filter_has(filters[TOKENS_WHOLE].p, filters[TOKENS_WHOLE].n, t->ids[i]))
 			return BULLA_ECORRUPT;
-	}
 	return 0;
 }

@@ -35,10 +35,13 @@ enum {
 /** Where in a group letters stand. */
 enum tokens_place { TOKENS_TEXTS, TOKENS_VALUES, TOKENS_WHOLE, TOKENS_PLACES };
 
-/** The tokens of a group being gathered.  A failed allocation leaves `ids.bad`. */
+/** The tokens of a group being gathered. */
 struct tokens {
 	uint64_t *grams[TOKENS_PLACES]; /* owned: a bit for each gram */
-	struct buf ids;			/* their hashes */
+	uint64_t *
+		ids; /* owned: the hashes of identifiers, each where it or the next free place is; 0 is none */
+	size_t n_ids, ids_cap; /* a power of two */
+	bool bad;	       /* an allocation failed */
 };
 
 void tokens_done(struct tokens *t);
@@ -48,8 +51,9 @@ _must_check_ int tokens_begin(struct tokens *t);
 void tokens_add(struct tokens *t, enum tokens_place place, const uint8_t *p, size_t n);
 /** Take a variable: `from` to `to` of a message. */
 void tokens_add_value(struct tokens *t, const uint8_t *p, size_t n, size_t from, size_t to);
-/** Take the identifiers of a message. */
-void tokens_add_ids(struct tokens *t, const uint8_t *p, size_t n);
+/** Take the identifiers of a message: those of digits in a row, and uuids. */
+void tokens_add_digits(struct tokens *t, const uint8_t *p, size_t n);
+void tokens_add_uuids(struct tokens *t, const uint8_t *p, size_t n);
 /** Append the filters of the group; a failed allocation leaves `to->bad`. */
 void tokens_encode(struct tokens *t, struct buf *to);
 

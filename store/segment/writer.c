@@ -37,7 +37,7 @@ void segment_writer_relax(struct segment_writer *w)
 	w->zstd = NULL;
 	messages_done(&w->messages);
 	message_blocks_done(&w->blocks);
-	ints_scratch_done(&w->scratch);
+	strings_scratch_done(&w->scratch);
 	buf_done(&w->raw);
 	buf_done(&w->stored);
 }
@@ -219,7 +219,7 @@ static void put_batches(struct segment_writer *w, uint64_t *column, struct buf *
 				    : k == 3 ? b->flags
 					     : zigzag((uint64_t) b->mono_offset);
 		}
-		ints_encode(&w->scratch, column, w->rows.n_batches, to);
+		ints_encode(&w->scratch.ints, column, w->rows.n_batches, to);
 	}
 	/* From there on they count themselves. */
 	for (int k = 0; k < 2; k++) {
@@ -231,7 +231,7 @@ static void put_batches(struct segment_writer *w, uint64_t *column, struct buf *
 			if (i == 0 || b->journal != w->rows.batches[i - 1].journal)
 				column[runs++] = k == 0 ? b->batch_no : b->first_seq;
 		}
-		ints_encode(&w->scratch, column, runs, to);
+		ints_encode(&w->scratch.ints, column, runs, to);
 	}
 }
 
@@ -243,7 +243,7 @@ static void put_rows(struct segment_writer *w, uint64_t *column, struct buf *to)
 
 			column[i] = k == 0 ? row->context : k == 1 ? row->priority : row->flags;
 		}
-		ints_encode(&w->scratch, column, w->rows.n_rows, to);
+		ints_encode(&w->scratch.ints, column, w->rows.n_rows, to);
 	}
 }
 
@@ -254,10 +254,10 @@ static void put_times(struct segment_writer *w, uint64_t *column, struct buf *to
 
 	for (size_t i = 0; i < w->rows.n_rows; i++)
 		column[i] = zigzag(w->rows.rows[i].received_ns - w->rows.rows[i].time_ns);
-	ints_encode(&w->scratch, column, w->rows.n_rows, &received);
+	ints_encode(&w->scratch.ints, column, w->rows.n_rows, &received);
 	for (size_t i = 0; i < w->rows.n_rows; i++)
 		column[i] = w->rows.rows[i].time_ns;
-	ints_encode(&w->scratch, column, w->rows.n_rows, to);
+	ints_encode(&w->scratch.ints, column, w->rows.n_rows, to);
 	buf_append(to, received.data, received.len);
 	to->bad |= received.bad;
 	buf_done(&received);
@@ -290,7 +290,7 @@ static int put_fields(struct segment_writer *w, uint64_t *column, struct buf *to
 			p += 4 + texts[n + k].len;
 		}
 	}
-	ints_encode(&w->scratch, column, w->rows.n_rows, to);
+	ints_encode(&w->scratch.ints, column, w->rows.n_rows, to);
 	strings_encode(&w->scratch, texts, n, to);
 	strings_encode(&w->scratch, texts + n, n, to);
 	return 0;

@@ -54,7 +54,7 @@ struct segment_writer {
 	struct staging rows;
 	struct messages messages;
 	struct message_blocks blocks;
-	struct ints_scratch scratch;
+	struct strings_scratch scratch;
 	struct buf raw, stored;
 	uint64_t size_of[BLOCK_KINDS]; /* stored, for those who ask where the bytes go */
 };

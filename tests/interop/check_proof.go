@@ -100,6 +100,41 @@ func checkNote(text string) (size int64, root tlog.Hash) {
 	return size, hash(decode(lines[2]))
 }
 
+// checkSuccession checks that the commit in which a key named the next is the last of a tree; which tree that is, its seal says.
+func checkSuccession(r *reader) {
+	commit, path := r.sized(), r.path()
+	r.varint()
+	r.sized()
+	demand(bytes.HasPrefix(commit, []byte("T\x01")), "a succession without a commit")
+	index := int64(binary.LittleEndian.Uint64(commit[2:]))
+	root := tlog.RecordHash(commit)
+	for _, h := range path {
+		root = tlog.NodeHash(h, root)
+	}
+	must(tlog.CheckRecord(path, index+1, root, index, tlog.RecordHash(commit)), "commit of a succession")
+}
+
+// headOf reads a file of a head: what goes on from an older one, if anything, and the note.
+func headOf(path string) (growth []string, size int64, root tlog.Hash) {
+	data, err := os.ReadFile(path)
+	must(err, path)
+	text := string(data)
+	for strings.HasPrefix(text, "succession ") {
+		lines := strings.SplitN(text, "\n", 2)
+		r := &reader{decode(lines[0][len("succession "):])}
+		checkSuccession(r)
+		demand(len(r.left) == 0 && len(lines) == 2, "bytes left over")
+		text = lines[1]
+	}
+	if strings.HasPrefix(text, "old ") {
+		parts := strings.SplitN(text, "\n\n", 2)
+		demand(len(parts) == 2, "no head")
+		growth, text = strings.Split(parts[0], "\n"), parts[1]
+	}
+	size, root = checkNote(text)
+	return growth, size, root
+}
+
 func check(path string) {
 	data, err := os.ReadFile(path)
 	must(err, path)
@@ -118,7 +153,9 @@ func check(path string) {
 	r := &reader{decode(head[1][6:])}
 	demand(r.take(1)[0] == 1, "a newer format")
 	extent := r.take(1)[0]
-	demand(r.varint() == 0, "a later key: not checked here")
+	for n := r.varint(); n > 0; n-- {
+		checkSuccession(r)
+	}
 	commit, place := r.sized(), int64(r.varint())
 	inCommit, batch := r.path(), r.sized()
 	must(tlog.CheckRecord(inTree, size, root, index, tlog.RecordHash(commit)), "commit in the tree")
@@ -154,20 +191,13 @@ func check(path string) {
 
 // checkGrowth checks that the newer head goes on from the older.
 func checkGrowth(newer, older string) {
-	data, err := os.ReadFile(older)
-	must(err, older)
-	oldSize, oldRoot := checkNote(string(data))
-	data, err = os.ReadFile(newer)
-	must(err, newer)
-	parts := strings.SplitN(string(data), "\n\n", 2)
-	demand(len(parts) == 2, "no head")
-	lines := strings.Split(parts[0], "\n")
-	demand(lines[0] == fmt.Sprintf("old %d", oldSize), "goes on from another head")
+	_, oldSize, oldRoot := headOf(older)
+	lines, size, root := headOf(newer)
+	demand(len(lines) > 0 && lines[0] == fmt.Sprintf("old %d", oldSize), "goes on from another head")
 	var proof tlog.TreeProof
 	for _, line := range lines[1:] {
 		proof = append(proof, hash(decode(line)))
 	}
-	size, root := checkNote(parts[1])
 	must(tlog.CheckTree(proof, size, root, oldSize, oldRoot), "growth")
 }
 

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+
+#include "store/segment/message_column.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+
+enum {
+	DIGITS_MAX = 18,
+	AHEAD = 8, /* rows whose variables are fetched before they are looked at */
+};
+
+static const uint64_t power_of_ten[DIGITS_MAX + 1] = {
+	1,
+	10,
+	100,
+	1000,
+	10000,
+	100000,
+	1000000,
+	10000000,
+	100000000,
+	1000000000,
+	10000000000,
+	100000000000,
+	1000000000000,
+	10000000000000,
+	100000000000000,
+	1000000000000000,
+	10000000000000000,
+	100000000000000000,
+	1000000000000000000,
+};
+
+void message_column_done(struct message_column *c)
+{
+	free(c->variables);
+	free(c->numbers);
+	free(c->others);
+	free(c->texts);
+	buf_done(&c->packed);
+}
+
+int message_column_room(struct message_column *c, size_t rows)
+{
+	c->variables = reallocarray(NULL, rows, sizeof *c->variables);
+	c->numbers = reallocarray(NULL, rows, sizeof *c->numbers);
+	c->others = reallocarray(NULL, rows, sizeof *c->others);
+	c->texts = reallocarray(NULL, rows, sizeof *c->texts);
+	return c->variables && c->numbers && c->others && c->texts ? 0 : -ENOMEM;
+}
+
+static const struct variable *variables_of(const struct message_column *c, const struct messages *m,
+					   size_t i)
+{
+	return m->variables + m->first[c->rows[i]];
+}
+
+void message_column_begin(struct message_column *c, struct messages *m, const struct template *t,
+			  struct gathering *ret)
+{
+	uint32_t longest[VARIABLES_MAX] = { 0 };
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct variable *v = variables_of(c, m, i);
+
+		__builtin_prefetch(variables_of(c, m, MIN_OF(i + AHEAD, c->n - 1)));
+		for (unsigned slot = 0; slot < t->n; slot++)
+			longest[slot] = MAX_OF(longest[slot], v[slot].len);
+	}
+	gathering_begin(ret, &m->tokens, t, longest);
+}
+
+static void load(struct message_column *c, const struct messages *m, unsigned slot)
+{
+	uint32_t least = UINT32_MAX, greatest = 0;
+
+	for (size_t i = 0; i < c->n; i++) {
+		c->variables[i] = variables_of(c, m, i)[slot];
+		__builtin_prefetch(c->variables[i].p);
+		least = MIN_OF(least, c->variables[i].len);
+		greatest = MAX_OF(greatest, c->variables[i].len);
+	}
+	c->len_min = least;
+	c->len_max = greatest;
+}
+
+/* Numbers. */
+
+static void put_digits(const struct message_column *c, struct ints_scratch *scratch, struct buf *to)
+{
+	bool plain = true, fixed = c->len_min == c->len_max;
+
+	for (size_t i = 0; i < c->n; i++) {
+		const struct variable *v = &c->variables[i];
+
+		c->numbers[i] = v->units;
+		plain &= v->len == 1 || v->units >= power_of_ten[v->len - 1];
+	}
+	for (size_t i = 0; !plain && !fixed && i < c->n; i++)
+		c->numbers[i] += power_of_ten[c->variables[i].len];
+	buf_char(to, plain ? DIGITS_PLAIN : fixed ? DIGITS_WIDTH : DIGITS_PREFIXED);
+	if (!plain && fixed)
+		buf_char(to, (char) c->len_min);
+	ints_encode(scratch, c->numbers, c->n, to);
+}
+
+static void put_times(const struct message_column *c, struct ints_scratch *scratch, struct buf *to)
+{
+	uint64_t unit = NS_PER_S / timetext_per_second(&c->variables[0].form);
+	bool alone;
+
+	for (size_t i = 0; i < c->n; i++) {
+		c->others[i] = c->variables[i].units;
+		c->numbers[i] = zigzag(c->times[c->rows[i]] / unit - c->others[i]);
+	}
+	alone = ints_weigh(scratch, c->others, c->n) < ints_weigh(scratch, c->numbers, c->n);
+	buf_char(to, alone ? TIME_ALONE : TIME_TO_ENTRY);
+	ints_encode(scratch, alone ? c->others : c->numbers, c->n, to);
+}
+
+/* Strings. */
+
+static uint8_t nibble(uint8_t c)
+{
+	return (uint8_t) ((c & 15) + 9 * (c >> 6));
+}
+
+static uint8_t *pack_digits(uint8_t *to, const uint8_t *p, unsigned bytes)
+{
+	for (unsigned i = 0; i < bytes; i++)
+		to[i] = (uint8_t) (nibble(p[2 * i]) << 4 | nibble(p[2 * i + 1]));
+	return to + bytes;
+}
+
+static uint8_t *pack_address(uint8_t *to, const uint8_t *p, const uint8_t *end)
+{
+	for (unsigned n = 0; n < 4; n++, p++)
+		for (to[n] = 0; p < end && *p != '.'; p++)
+			to[n] = (uint8_t) (10 * to[n] + (*p - '0'));
+	return to + 4;
+}
+
+/* Bytes of a variable, packed; dashes of a uuid go without saying. */
+static uint8_t *pack(uint8_t *to, const struct variable *v)
+{
+	const uint8_t *p = v->p;
+
+	if (v->kind == VARIABLE_IPV4)
+		return pack_address(to, p, p + v->len);
+	if (v->kind != VARIABLE_UUID)
+		return pack_digits(to, p, v->len / 2);
+	to = pack_digits(to, p, 4);
+	to = pack_digits(to, p + 9, 2);
+	to = pack_digits(to, p + 14, 2);
+	to = pack_digits(to, p + 19, 2);
+	return pack_digits(to, p + 24, 6);
+}
+
+static void put_words(struct message_column *c, struct strings_scratch *scratch, struct buf *to)
+{
+	for (size_t i = 0; i < c->n; i++)
+		c->texts[i] = (struct text){ c->variables[i].p, c->variables[i].len };
+	strings_encode(scratch, c->texts, c->n, to);
+}
+
+static void put_packed(struct message_column *c, struct strings_scratch *scratch, struct buf *to)
+{
+	uint8_t *at;
+
+	buf_clear(&c->packed);
+	at = buf_room(&c->packed, c->n * c->len_max);
+	if (!at) {
+		to->bad = true;
+		return;
+	}
+	for (size_t i = 0; i < c->n; i++) {
+		c->texts[i].p = at;
+		at = pack(at, &c->variables[i]);
+		c->texts[i].len = (uint32_t) (at - c->texts[i].p);
+	}
+	strings_encode(scratch, c->texts, c->n, to);
+}
+
+static void put_hex(struct message_column *c, struct strings_scratch *scratch, struct buf *to)
+{
+	bool even = true;
+
+	for (size_t i = 0; i < c->n; i++)
+		even &= c->variables[i].len % 2 == 0;
+	buf_char(to, even ? PACKED_HALVES : PACKED_TEXT);
+	if (even)
+		put_packed(c, scratch, to);
+	else
+		put_words(c, scratch, to);
+}
+
+static void put(struct message_column *c, struct messages *m, uint8_t kind, struct buf *to)
+{
+	switch (kind) {
+	case VARIABLE_DIGITS:
+		put_digits(c, &m->scratch.ints, to);
+		break;
+	case VARIABLE_TIME:
+		put_times(c, &m->scratch.ints, to);
+		break;
+	case VARIABLE_HEX:
+	case VARIABLE_HEX_UPPER:
+		put_hex(c, &m->scratch, to);
+		break;
+	case VARIABLE_IPV4:
+	case VARIABLE_UUID:
+		put_packed(c, &m->scratch, to);
+		break;
+	default:
+		put_words(c, &m->scratch, to);
+	}
+}
+
+/* Tokens. */
+
+/* The distinct values of a column of words were just found. */
+static void gather_distinct(const struct messages *m, unsigned slot, const struct gathering *g)
+{
+	for (size_t i = 0; i < m->scratch.n_distinct; i++) {
+		struct text v = m->scratch.distinct[i];
+
+		gathering_value(g, slot, v.p, v.p + v.len, v.p + v.len);
+	}
+}
+
+static void gather(const struct message_column *c, const struct messages *m, unsigned slot,
+		   const struct gathering *g)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		const struct variable *v = &c->variables[i];
+		const struct variable *last =
+			g->apart >> slot & 1 ? v : &variables_of(c, m, i)[g->last[slot]];
+
+		gathering_value(g, slot, v->p, v->p + v->len, last->p + last->len);
+	}
+}
+
+void message_column_put(struct message_column *c, struct messages *m, unsigned slot, uint8_t kind,
+			const struct gathering *gathering, struct buf *to)
+{
+	load(c, m, slot);
+	put(c, m, kind, to);
+	if (!(gathering->asked >> slot & 1))
+		return;
+	if (stream_of(kind) == STREAM_WORDS && gathering->apart >> slot & 1 &&
+	    m->scratch.n_distinct > 0)
+		gather_distinct(m, slot, gathering);
+	else
+		gather(c, m, slot, gathering);
+}

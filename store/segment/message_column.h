@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#ifndef BULLA_STORE_SEGMENT_MESSAGE_COLUMN_H
+#define BULLA_STORE_SEGMENT_MESSAGE_COLUMN_H
+
+/**
+ * The columns of one template being written, slot by slot.
+ *
+ * The variables of a row lie beside each other, and its neighbours of the same template somewhere else.  So those of a slot are
+ * brought together first, and then gone over as often as need be.
+ */
+
+#include "store/segment/gather.h"
+#include "store/segment/messages.h"
+
+struct message_column {
+	const uint64_t *times; /* of the group's rows; borrowed */
+	const uint32_t *rows;  /* of this template, rising; borrowed */
+	size_t n;
+	uint32_t len_min, len_max; /* of the slot that was put last */
+	/* Of as many rows as there is room for. */
+	struct variable *variables; /* owned, like the following: of the slot at hand */
+	uint64_t *numbers, *others;
+	struct text *texts;
+	struct buf packed;
+};
+
+void message_column_done(struct message_column *c);
+/** Make room for templates of so many rows.  @return 0 or -ENOMEM. */
+_must_check_ int message_column_room(struct message_column *c, size_t rows);
+/** Begin the columns of a template, and the gathering of its tokens. */
+void message_column_begin(struct message_column *c, struct messages *m, const struct template *t,
+			  struct gathering *ret);
+/** Append the column of a slot, and gather the tokens of its values; a failed allocation leaves `to->bad`. */
+void message_column_put(struct message_column *c, struct messages *m, unsigned slot, uint8_t kind,
+			const struct gathering *gathering, struct buf *to);
+
+#endif
