@@ -124,7 +124,17 @@ struct damaged_objects {
 	uint32_t n;
 };
 
+/** A batch that segments have, as its commit in a lane names it. */
+struct packed_batch {
+	uint32_t journal; /* the archive's number */
+	uint64_t batch_no;
+	struct hash leaf;
+};
+
 struct archive {
+	bool audit;		     /* opened to be judged: nothing in it is believed */
+	struct packed_batch *packed; /* owned; to be judged */
+	size_t n_packed, packed_cap;
 	struct objstore store;
 	struct lane lane[LANES];
 	struct cosigner cosigner;
@@ -213,6 +223,11 @@ _must_check_ int archive_publish_segment(struct archive *a, struct held_segment 
 _must_check_ int archive_segment_name(struct archive *a, unsigned lane, uint64_t first,
 				      uint64_t end, char ret[HELD_NAME_SIZE]);
 
+/**
+ * Open a store in order to judge it: what is in the lanes is verified as if it came from the network, and what segments should
+ * have is noted.  Nothing can be sent to it.  As archive_open(), but that it makes no key.
+ */
+_must_check_ int archive_open_to_audit(struct archive **ret, const char *path);
 /** Note that an origin had commits before `end` in its lane.  @return 0 or -ENOMEM. */
 _must_check_ int archive_note_missing(struct archive *a, const struct id *origin, uint64_t end);
 /** Note a segment that cannot be used. */

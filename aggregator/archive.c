@@ -180,7 +180,7 @@ static int load_key(struct archive *a, const char *name)
 	return r;
 }
 
-int archive_open(struct archive **ret, const char *path, const char *name)
+static int open_how(struct archive **ret, const char *path, const char *name, bool to_audit)
 {
 	struct archive *a = calloc(1, sizeof *a);
 	int r;
@@ -194,8 +194,9 @@ int archive_open(struct archive **ret, const char *path, const char *name)
 	a->store.root = -1;
 	for (unsigned i = 0; i < LANES; i++)
 		a->lane[i].fd = a->lane[i].prefix = a->segments[i] = -1;
+	a->audit = to_audit;
 	r = objstore_open(&a->store, path);
-	if (r >= 0)
+	if (r >= 0 && !to_audit)
 		r = load_key(a, name);
 	if (r >= 0)
 		r = archive_load_segments(a);
@@ -208,6 +209,16 @@ int archive_open(struct archive **ret, const char *path, const char *name)
 	archive_reloaded(a);
 	*ret = a;
 	return 0;
+}
+
+int archive_open(struct archive **ret, const char *path, const char *name)
+{
+	return open_how(ret, path, name, false);
+}
+
+int archive_open_to_audit(struct archive **ret, const char *path)
+{
+	return open_how(ret, path, "", true);
 }
 
 struct archive *archive_close(struct archive *a)
@@ -236,6 +247,7 @@ struct archive *archive_close(struct archive *a)
 	free(a->objects);
 	free(a->arrivals);
 	free(a->missing);
+	free(a->packed);
 	buf_done(&a->unusable);
 	pthread_mutex_destroy(&a->lock);
 	pthread_mutex_destroy(&a->founding);

@@ -127,6 +127,17 @@ static int note_batch(struct held_object *o, uint32_t number, const struct recei
 	return 0;
 }
 
+/* In an audit: it is to be looked for in its segment. */
+static int note_packed(struct archive *a, uint32_t number, const struct received_batch *b)
+{
+	if (!a->audit)
+		return 0;
+	if (!room_for(&a->packed, a->n_packed, &a->packed_cap, sizeof *a->packed))
+		return -ENOMEM;
+	a->packed[a->n_packed++] = (struct packed_batch){ number, b->batch_no, b->leaf };
+	return 0;
+}
+
 static int index_batch(struct archive *a, uint32_t object, const struct id *origin,
 		       const struct received *c, const struct received_batch *b, uint64_t offset)
 {
@@ -142,7 +153,7 @@ static int index_batch(struct archive *a, uint32_t object, const struct id *orig
 	j->boot = b->boot;
 	j->next_seq = b->first_seq + b->entries;
 	if (spans_have(&j->packed, b->first_seq, j->next_seq))
-		return 0;
+		return note_packed(a, (uint32_t) number, b);
 	/* It should be in a segment; or is in one that knows it as something else, and must not be shown twice. */
 	if (b->n_rows == 0 || spans_touch(&j->packed, b->first_seq, j->next_seq)) {
 		a->objects[object].lost += b->entries;
@@ -212,9 +223,10 @@ static int reload_origin(struct archive *a, const struct id *id, struct held_ori
 }
 
 /* @return 1: the commit is offered; 0: these frames are not its; -ENOMEM. */
-static int reload_frames(struct held_origin *o, const struct lane_block *b, struct received *c)
+static int reload_frames(const struct archive *a, struct held_origin *o, const struct lane_block *b,
+			 struct received *c)
 {
-	unsigned how = (b->doubtful ? RECEIVE_VERIFY : RECEIVE_OWN) |
+	unsigned how = (b->doubtful || a->audit ? RECEIVE_VERIFY : RECEIVE_OWN) |
 		       (b->rest ? RECEIVE_PACKED : RECEIVE_VERIFY);
 	int r = 0;
 
@@ -283,7 +295,7 @@ int archive_reload_block(void *arg, const struct lane *l, const struct lane_bloc
 	if (r < 0)
 		return r;
 	size = history_size(receiver_history(o->receiver));
-	r = b->commit == size ? reload_frames(o, b, &c) : 0;
+	r = b->commit == size ? reload_frames(a, o, b, &c) : 0;
 	if (r <= 0) {
 		forget_if_empty(a, o);
 		/* One that is here already was sent twice, after damage. */
@@ -301,7 +313,7 @@ int archive_reload_block(void *arg, const struct lane *l, const struct lane_bloc
 
 void archive_reloaded(struct archive *a)
 {
-	for (uint32_t i = 0; i < a->n_origins; i++)
+	for (uint32_t i = 0; i < a->n_origins && !a->audit; i++)
 		sign_receipt(a, a->origins[i]);
 	for (uint32_t i = 0; i < a->n_objects; i++) {
 		const struct held_object *o = &a->objects[i];

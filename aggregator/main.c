@@ -14,8 +14,10 @@
 #include <unistd.h>
 
 #include "aggregator/archive.h"
+#include "aggregator/audit.h"
 #include "aggregator/compactor.h"
 #include "aggregator/http.h"
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/span.h"
@@ -45,6 +47,10 @@ static void usage(FILE *to)
 	      "      --pack-size SIZE    pack what was received when it is so much (default: 64M)\n"
 	      "      --pack-every TIME   and at least this often (default: 1h)\n"
 	      "      --level N           zstd's level, 1 to 19 (default: 9)\n"
+	      "      --verify            judge what is in the store, which no aggregator has open, "
+	      "and end\n"
+	      "      --key KEY           with --verify: the key of a host; repeated for more of "
+	      "them\n"
 	      "  -h, --help              show this\n",
 	      to);
 }
@@ -55,12 +61,15 @@ enum {
 	PACK_EVERY_S = 3600,
 	LEVEL = 9,
 	LEVEL_MAX = 19,
+	KEYS_MAX = 1024,
 };
 
 struct asked {
 	const char *listen, *store, *name;
 	struct compactor_options pack;
-	bool help;
+	bool help, verify;
+	struct vkey keys[KEYS_MAX];
+	size_t n_keys;
 };
 
 static int take_level(struct asked *a)
@@ -88,6 +97,16 @@ static int take_time(struct asked *a)
 	return 0;
 }
 
+static int take_key(struct asked *a)
+{
+	if (a->n_keys == KEYS_MAX)
+		return log_usage("--key %s: too many keys", optarg);
+	if (vkey_parse(optarg, &a->keys[a->n_keys]) < 0)
+		return log_usage("--key %s: not a key as `bulla keys` prints it", optarg);
+	a->n_keys++;
+	return 0;
+}
+
 static int on_option(struct asked *a, int c, char **argv)
 {
 	switch (c) {
@@ -106,6 +125,11 @@ static int on_option(struct asked *a, int c, char **argv)
 		return take_time(a);
 	case 'z':
 		return take_level(a);
+	case 'v':
+		a->verify = true;
+		return 0;
+	case 'k':
+		return take_key(a);
 	case 'h':
 		a->help = true;
 		return 0;
@@ -123,6 +147,8 @@ static int parse(int argc, char **argv, struct asked *a)
 		{ "pack-size", required_argument, NULL, 's' },
 		{ "pack-every", required_argument, NULL, 'e' },
 		{ "level", required_argument, NULL, 'z' },
+		{ "verify", no_argument, NULL, 'v' },
+		{ "key", required_argument, NULL, 'k' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
@@ -133,7 +159,26 @@ static int parse(int argc, char **argv, struct asked *a)
 		r = on_option(a, c, argv);
 	if (r < 0)
 		return r;
+	if (a->n_keys > 0 && !a->verify)
+		return log_usage("--key goes with --verify");
 	return optind == argc ? 0 : log_usage("%s is too much", argv[optind]);
+}
+
+/* @return the exit status. */
+static int verify_store(const struct asked *a)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+	enum verdict verdict;
+	int r = access(a->store, F_OK) < 0 ? -errno : 0;
+
+	if (r >= 0)
+		r = audit(a->store, a->keys, a->n_keys, &text, &verdict);
+	if (r < 0) {
+		log_error_code(r, "cannot read all of %s", a->store);
+		return 2;
+	}
+	fwrite(text.data, 1, text.len, stdout);
+	return verdict_exit_status(verdict);
 }
 
 static int serve(const struct asked *a)
@@ -169,13 +214,14 @@ static int serve(const struct asked *a)
 int main(int argc, char **argv)
 {
 	const char *env = getenv("BULLA_STORE");
-	struct asked a = { .listen = "127.0.0.1:7780",
-			   .store = env && *env ? env : "/var/lib/bulla-aggregator",
-			   .pack = { .age_ns = PACK_EVERY_S * NS_PER_S, .level = LEVEL } };
+	static struct asked a;
 	const struct rlimit no_core = { 0, 0 };
 	struct rlimit files;
 	char host[256] = "";
 
+	a.listen = "127.0.0.1:7780";
+	a.store = env && *env ? env : "/var/lib/bulla-aggregator";
+	a.pack = (struct compactor_options){ .age_ns = PACK_EVERY_S * NS_PER_S, .level = LEVEL };
 	log_setup("bulla serve", LOG_LEVEL_INFO);
 	if (sodium_init() < 0 || parse(argc, argv, &a) < 0)
 		return 2;
@@ -193,6 +239,8 @@ int main(int argc, char **argv)
 		if (setrlimit(RLIMIT_NOFILE, &files) < 0)
 			log_warning("cannot raise the limit of open files");
 	}
+	if (a.verify)
+		return verify_store(&a);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGTERM, on_stop);
 	signal(SIGINT, on_stop);

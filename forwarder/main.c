@@ -53,10 +53,10 @@ struct forwarder {
 	struct pack_options packed_as;
 	uint64_t body_from, body_to; /* commits in `body`; from > to: none */
 	struct hash body_root;	     /* before them */
-	uint64_t forked_at; /* commits over which the aggregator's root is not ours; 0: none */
-	uint64_t
-		acknowledged; /* commits that the destination has said it has, in this run or before */
-	bool lacks_receipt; /* the last one could not be kept */
+	uint64_t forked_at;    /* commits over which the aggregator's root is not ours; 0: none */
+	uint64_t acknowledged; /* commits the destination has said it has */
+	struct cosigner aggregator; /* who has to sign receipts; no name: who it says it is */
+	bool lacks_receipt;	    /* the last one could not be kept */
 	int inotify;
 	struct live *live;
 };
@@ -94,9 +94,10 @@ static int keep_receipt(struct forwarder *f, const struct wire_head *h)
 	uint64_t time_s;
 	int r;
 
-	if (h->durable == 0 || !*h->receipt)
+	if (h->durable == 0 || (!*h->receipt && !*f->aggregator.name))
 		return 0;
-	r = cosigner_parse(h->key, &who);
+	who = f->aggregator;
+	r = *who.name ? 0 : cosigner_parse(h->key, &who);
 	if (r >= 0)
 		r = cosign_check(&who, h->receipt, strlen(h->receipt), &f->origin, h->durable,
 				 &h->root, &time_s);
@@ -477,6 +478,8 @@ static void usage(FILE *to)
 	      "stopped.\n"
 	      "\n"
 	      "      --to URL     the aggregator, as http://127.0.0.1:7780\n"
+	      "      --aggregator KEY\n"
+	      "                   the key that its receipts must be signed with\n"
 	      "      --once       end when all that is sealed now has been acknowledged\n"
 	      "      --state DIR  state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
 	      "  -h, --help       show this\n"
@@ -510,6 +513,7 @@ static int parse(struct forwarder *f, int argc, char **argv, const char **state,
 {
 	static const struct option options[] = {
 		{ "to", required_argument, NULL, 't' },
+		{ "aggregator", required_argument, NULL, 'g' },
 		{ "once", no_argument, NULL, '1' },
 		{ "state", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
@@ -521,13 +525,17 @@ static int parse(struct forwarder *f, int argc, char **argv, const char **state,
 	while ((c = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (c == 't' && set_destination(f, optarg) < 0)
 			return -EINVAL;
+		else if (c == 'g' && cosigner_parse(optarg, &f->aggregator) < 0)
+			return log_usage(
+				"--aggregator %s: not a key as `bulla status --at` prints it",
+				optarg);
 		else if (c == '1')
 			f->sender.once = true;
 		else if (c == 's')
 			*state = optarg;
 		else if (c == 'h')
 			*help = true;
-		else if (c != 't')
+		else if (c != 't' && c != 'g')
 			return log_bad_option(c, argv);
 	}
 	if (*help)

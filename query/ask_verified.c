@@ -41,6 +41,7 @@ int ask_verified(const struct state *s, const char *key, struct answer *a, bool 
 	};
 	struct checking checking = { .state = s, .options = &options };
 	struct verify_report report;
+	enum verdict receipts;
 	struct vkey pin;
 	bool local;
 	int r = local_pin(s, key, &pin, &local);
@@ -49,16 +50,18 @@ int ask_verified(const struct state *s, const char *key, struct answer *a, bool 
 	if (r < 0)
 		return r;
 	options.pin = r > 0 ? &pin : NULL;
-	r = receipts_each(s, seen_receipt, &asking.seen);
-	if (r >= 0 && asking.seen.n_receipts > 0) {
-		options.receipt_size = asking.seen.receipts[0].size;
-		options.receipt_root = &asking.seen.receipts[0].root;
-	}
+	r = local_aggregators(s, NULL, &asking.seen);
+	*ret_said = r < 0;
+	if (r >= 0)
+		r = receipts_each(s, seen_receipt, &asking.seen);
+	seen_hold_to_receipts(&asking.seen, &options);
+	receipts = seen_judge_receipts(&asking.seen, on_finding, &asking);
 	if (r >= 0)
 		r = checked_query(&checking, a, &report);
 	/* Whoever reads has seen enough; by then all was checked. */
 	if (r < 0 && r != -EPIPE)
 		return r;
+	report.verdict = MAX_OF(report.verdict, receipts);
 	if (!quiet && report.verdict > VERDICT_UNPINNED)
 		log_warning("%s: only what checks is shown", verdict_name(report.verdict));
 	return verdict_exit_status(report.verdict);

@@ -23,6 +23,9 @@ static void usage(FILE *to)
 	      "\n"
 	      "      --pin        also keep it in this host's own list, for `bulla verify` "
 	      "without --key\n"
+	      "      --pin-aggregator KEY\n"
+	      "                   keep the key of an aggregator in that list instead, for its "
+	      "receipts\n"
 	      "      --state DIR  state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
 	      "  -h, --help       show this\n",
 	      to);
@@ -41,6 +44,26 @@ static int pin(const struct vkey *k)
 	if (pins_path(path) == 0)
 		log_info("pinned in %s", path);
 	return 0;
+}
+
+static int pin_aggregator(const char *text)
+{
+	struct cosigner key;
+	char path[4096];
+	int r;
+
+	if (cosigner_parse(text, &key) < 0) {
+		log_usage("--pin-aggregator %s: not a key as `bulla status --at` prints it", text);
+		return EXIT_USAGE;
+	}
+	r = pins_add_aggregator(&key);
+	if (r == -EEXIST)
+		log_error_code(r, "an aggregator of this name is pinned with another key");
+	else if (r < 0)
+		log_error_code(r, "cannot pin the key");
+	else if (pins_path(path) == 0)
+		log_info("pinned in %s", path);
+	return r < 0 ? EXIT_USAGE : 0;
 }
 
 static int print_key(const char *option, bool and_pin)
@@ -81,11 +104,12 @@ int command_keys(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "pin", no_argument, NULL, 'p' },
+		{ "pin-aggregator", required_argument, NULL, 'g' },
 		{ "state", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	const char *state = NULL;
+	const char *state = NULL, *aggregator = NULL;
 	bool and_pin = false;
 	int c;
 
@@ -98,6 +122,8 @@ int command_keys(int argc, char **argv)
 		}
 		if (c == 'p')
 			and_pin = true;
+		else if (c == 'g')
+			aggregator = optarg;
 		else if (c == 's')
 			state = optarg;
 		else {
@@ -109,5 +135,5 @@ int command_keys(int argc, char **argv)
 		log_usage("%s is too much", argv[optind]);
 		return EXIT_USAGE;
 	}
-	return print_key(state, and_pin);
+	return aggregator ? pin_aggregator(aggregator) : print_key(state, and_pin);
 }

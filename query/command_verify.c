@@ -20,7 +20,7 @@
 enum { PROGRESS_EVERY_MS = 250 };
 
 struct asked {
-	const char *state, *key;
+	const char *state, *key, *aggregator;
 	uint64_t max_age_ns;
 	bool quiet, json;
 };
@@ -43,6 +43,7 @@ static void usage(FILE *to)
 	      "\n"
 	      "      --key KEY        the key to verify with, as `bulla keys` printed it on that "
 	      "host\n"
+	      "      --aggregator KEY the key of an aggregator that must have signed the receipts\n"
 	      "      --max-age TIME   a last commit older than this (as \"10min\") is STALE\n"
 	      "  -o, --output FORMAT  text, or json: one object with all that was found\n"
 	      "      --state DIR      state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
@@ -140,18 +141,18 @@ static int see(struct run *run, const struct state *state, const struct vkey *pi
 		.arg = run,
 		.running = local_sealer_runs(state),
 	};
+	enum verdict receipts;
 	int r = receipts_each(state, seen_receipt, &run->seen);
 
 	if (r < 0)
 		return r;
 	run->seen.now_ns = options.now_ns;
-	if (run->seen.n_receipts > 0) {
-		options.receipt_size = run->seen.receipts[0].size;
-		options.receipt_root = &run->seen.receipts[0].root;
-	}
+	seen_hold_to_receipts(&run->seen, &options);
 	if (a->json)
 		fputs("{\"findings\":[", stdout);
+	receipts = seen_judge_receipts(&run->seen, on_finding, run);
 	r = verify_state(state, &options, &run->seen.report);
+	run->seen.report.verdict = MAX_OF(run->seen.report.verdict, receipts);
 	hide_progress(run);
 	if (r < 0 && a->json)
 		fputs("],\"verdict\":null}\n", stdout);
@@ -181,6 +182,11 @@ static int verify(const struct asked *a)
 		return EXIT_USAGE;
 	}
 	run.seen.pin = a->key ? SEEN_GIVEN : local ? SEEN_HERE : SEEN_NOWHERE;
+	r = local_aggregators(&state, a->aggregator, &run.seen);
+	if (r < 0) {
+		state_close(&state);
+		return EXIT_USAGE;
+	}
 	if (local && pins_path(pins) == 0)
 		run.seen.pins = pins;
 	r = see(&run, &state, pinned > 0 ? &pin : NULL);
@@ -212,6 +218,7 @@ int command_verify(int argc, char **argv)
 {
 	static const struct option options[] = {
 		{ "key", required_argument, NULL, 'k' },
+		{ "aggregator", required_argument, NULL, 'g' },
 		{ "max-age", required_argument, NULL, 'm' },
 		{ "output", required_argument, NULL, 'o' },
 		{ "state", required_argument, NULL, 's' },
@@ -228,6 +235,9 @@ int command_verify(int argc, char **argv)
 		switch (c) {
 		case 'k':
 			a.key = optarg;
+			break;
+		case 'g':
+			a.aggregator = optarg;
 			break;
 		case 'm':
 			if (parse_age(optarg, &a.max_age_ns) < 0)

@@ -84,3 +84,20 @@ int local_pin(const struct state *s, const char *option, struct vkey *ret, bool 
 	*ret_local = r > 0;
 	return r < 0 ? log_error_code(r, "cannot read the pinned keys") : r;
 }
+
+int local_aggregators(const struct state *s, const char *option, struct seen *seen)
+{
+	struct id origin = { 0 };
+	struct history *h = NULL;
+	int r;
+
+	/* Of a ledger that cannot be read no receipt is one. */
+	if (local_history(s, &h) >= 0)
+		origin = history_vkey(h).origin;
+	history_free(h);
+	r = seen_aggregators(seen, &origin, option);
+	if (r < 0 && option)
+		return log_usage("--aggregator %s: not a key as `bulla status --at` prints it",
+				 option);
+	return r < 0 ? log_error_code(r, "cannot read the pinned keys") : 0;
+}

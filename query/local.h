@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 #include "base/attr.h"
+#include "query/seen.h"
 #include "seal/history.h"
 #include "store/state.h"
 
@@ -21,6 +22,8 @@ _must_check_ int local_history(const struct state *s, struct history **ret);
  */
 _must_check_ int local_pin(const struct state *s, const char *option, struct vkey *ret,
 			   bool *ret_local);
+/** Find out whose receipts count (seen_aggregators()), before they are walked.  @return 0 or an error that was logged. */
+_must_check_ int local_aggregators(const struct state *s, const char *option, struct seen *seen);
 /** The time that an option --since or --until has (when.h).  @return 0, or an error that was logged. */
 _must_check_ int local_time(const char *option, const char *value, uint64_t *ret_ns);
 /** Whether a sealer is at work there. */

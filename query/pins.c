@@ -47,8 +47,23 @@ static char *trim(char *line)
 	return line;
 }
 
-/* `*ret_open` says whether the last line lacks its end. */
-static int find(const struct id *origin, struct vkey *ret, bool *ret_open)
+/* Takes a line of the list; of the two keys one is NULL.  @return 0 to go on, 1 to stop. */
+typedef int (*pin_fn)(void *arg, const struct vkey *origin, const struct cosigner *aggregator);
+
+static int take_line(const char *line, pin_fn each, void *arg)
+{
+	struct cosigner aggregator;
+	struct vkey origin;
+
+	if (vkey_parse(line, &origin) >= 0)
+		return each(arg, &origin, NULL);
+	if (cosigner_parse(line, &aggregator) >= 0)
+		return each(arg, NULL, &aggregator);
+	return BULLA_EPARSE;
+}
+
+/* `*ret_open` says whether the last line lacks its end.  @return 1 where `each` has stopped; 0; an error. */
+static int each_pin(pin_fn each, void *arg, bool *ret_open)
 {
 	_cleanup_buf_ struct buf text = { 0 };
 	char path[4096];
@@ -66,45 +81,79 @@ static int find(const struct id *origin, struct vkey *ret, bool *ret_open)
 	buf_char(&text, '\0');
 	if (text.bad)
 		return -ENOMEM;
-	for (char *save, *line = strtok_r((char *) text.data, "\n", &save); line;
+	for (char *save, *line = strtok_r((char *) text.data, "\n", &save); line && r == 0;
 	     line = strtok_r(NULL, "\n", &save)) {
-		struct vkey k;
-
 		line = trim(line);
-		if (*line == '#' || *line == '\0')
-			continue;
-		if (vkey_parse(line, &k) < 0)
-			return BULLA_EPARSE;
-		if (id_equal(&k.origin, origin)) {
-			*ret = k;
-			return 1;
-		}
+		if (*line != '#' && *line != '\0')
+			r = take_line(line, each, arg);
+	}
+	return r;
+}
+
+struct wanted {
+	const struct id *origin; /* or */
+	const char *name;	 /* of an aggregator */
+	struct vkey key;
+	struct cosigner aggregator;
+};
+
+static int is_wanted(void *arg, const struct vkey *origin, const struct cosigner *aggregator)
+{
+	struct wanted *w = arg;
+
+	if (w->origin && origin && id_equal(&origin->origin, w->origin)) {
+		w->key = *origin;
+		return 1;
+	}
+	if (w->name && aggregator && strcmp(aggregator->name, w->name) == 0) {
+		w->aggregator = *aggregator;
+		return 1;
 	}
 	return 0;
 }
 
 int pins_find(const struct id *origin, struct vkey *ret)
 {
+	struct wanted w = { .origin = origin };
 	bool open;
+	int r = each_pin(is_wanted, &w, &open);
 
-	return find(origin, ret, &open);
+	if (r > 0)
+		*ret = w.key;
+	return r;
 }
 
-int pins_add(const struct vkey *key)
+struct gathering {
+	struct cosigner *to;
+	int n, max;
+};
+
+static int gather(void *arg, const struct vkey *origin, const struct cosigner *aggregator)
+{
+	struct gathering *g = arg;
+
+	(void) origin;
+	if (aggregator && g->n < g->max)
+		g->to[g->n++] = *aggregator;
+	return 0;
+}
+
+int pins_aggregators(struct cosigner *ret, int max)
+{
+	struct gathering g = { .to = ret, .max = max };
+	bool open;
+	int r = each_pin(gather, &g, &open);
+
+	return r < 0 ? r : g.n;
+}
+
+/* Append a line to the list, which is made if it is not there. */
+static int append(const char *text, bool open_line)
 {
 	_cleanup_close_ int fd = -1;
-	char path[4096], text[VKEY_SIZE], line[VKEY_SIZE + 2], *slash;
-	struct vkey have;
-	bool open_line;
+	char path[4096], line[COSIGNER_VKEY_SIZE + 2], *slash;
 	int r;
 
-	r = find(&key->origin, &have, &open_line);
-	if (r < 0)
-		return r;
-	if (r > 0)
-		return memcmp(have.public_key, key->public_key, sizeof have.public_key) == 0
-			       ? 0
-			       : -EEXIST;
 	r = pins_path(path);
 	if (r < 0)
 		return r;
@@ -119,8 +168,41 @@ int pins_add(const struct vkey *key)
 	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return -errno;
-	vkey_write(key, text);
 	snprintf(line, sizeof line, "%s%s\n", open_line ? "\n" : "", text);
 	r = io_write(fd, line, strlen(line));
 	return r < 0 ? r : io_sync(fd);
+}
+
+int pins_add(const struct vkey *key)
+{
+	struct wanted w = { .origin = &key->origin };
+	char text[VKEY_SIZE];
+	bool open_line;
+	int r = each_pin(is_wanted, &w, &open_line);
+
+	if (r < 0)
+		return r;
+	if (r > 0)
+		return memcmp(w.key.public_key, key->public_key, sizeof key->public_key) == 0
+			       ? 0
+			       : -EEXIST;
+	vkey_write(key, text);
+	return append(text, open_line);
+}
+
+int pins_add_aggregator(const struct cosigner *key)
+{
+	struct wanted w = { .name = key->name };
+	char text[COSIGNER_VKEY_SIZE];
+	bool open_line;
+	int r = each_pin(is_wanted, &w, &open_line);
+
+	if (r < 0)
+		return r;
+	if (r > 0)
+		return memcmp(w.aggregator.public_key, key->public_key, sizeof key->public_key) == 0
+			       ? 0
+			       : -EEXIST;
+	cosigner_vkey(key, text);
+	return append(text, open_line);
 }

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "query/pins.h"
 #include "query/seen-internal.h"
 #include "store/segment/set.h"
 
@@ -20,11 +21,33 @@ void seen_finding(struct seen *s, const struct finding *f)
 	snprintf(s->what, sizeof s->what, "%s: %s", f->file, f->what);
 }
 
+/* Its name came out of a directory that anybody may have written, and goes to a terminal. */
+static void note_bad_receipt(struct seen *s, const struct receipt *r)
+{
+	char *name;
+
+	if (s->n_bad_receipts++ >= SEEN_RECEIPTS)
+		return;
+	name = s->bad_receipts[s->n_bad_receipts - 1];
+	snprintf(name, SEEN_FILE, "%.*s", SEEN_FILE - 1, r->file);
+	for (char *p = name; *p; p++)
+		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 127)
+			*p = '?';
+}
+
 int seen_receipt(void *arg, const struct receipt *r)
 {
 	struct seen *s = arg;
 	uint32_t at = s->n_receipts;
+	bool checked = r->checked;
 
+	if (s->n_aggregators > 0) {
+		checked = receipt_check(r, &s->origin, s->aggregators, s->n_aggregators) == 0;
+		if (!checked) {
+			note_bad_receipt(s, r);
+			return 0;
+		}
+	}
 	while (at > 0 && s->receipts[at - 1].size < r->size)
 		at--;
 	if (at == SEEN_RECEIPTS)
@@ -33,11 +56,64 @@ int seen_receipt(void *arg, const struct receipt *r)
 	memmove(&s->receipts[at + 1], &s->receipts[at],
 		(s->n_receipts - at - 1) * sizeof *s->receipts);
 	s->receipts[at] = *r;
+	s->receipts[at].file = s->receipts[at].note = NULL;
+	s->receipts[at].checked = checked;
 	/* It came out of a file that anybody may have written, and goes to a terminal. */
 	for (char *p = s->receipts[at].destination; *p; p++)
 		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 127)
 			*p = '?';
 	return 0;
+}
+
+int seen_aggregators(struct seen *s, const struct id *origin, const char *given)
+{
+	int r;
+
+	s->origin = *origin;
+	s->aggregator_given = given != NULL;
+	r = given ? cosigner_parse(given, &s->aggregators[0])
+		  : pins_aggregators(s->aggregators, SEEN_AGGREGATORS);
+	if (r >= 0)
+		s->n_aggregators = given ? 1 : (uint32_t) r;
+	return MIN_OF(r, 0);
+}
+
+void seen_hold_to_receipts(const struct seen *s, struct verify_options *o)
+{
+	if (s->n_receipts == 0)
+		return;
+	o->receipt_size = s->receipts[0].size;
+	o->receipt_root = &s->receipts[0].root;
+	o->receipt_checked = s->receipts[0].checked;
+}
+
+static void receipt_found(finding_fn found, void *arg, const char *file, const char *what)
+{
+	found(arg, &(struct finding){
+			   .verdict = VERDICT_INCOMPLETE,
+			   .file = file,
+			   .batch = NONE,
+			   .commit = NONE,
+			   .offset = NONE,
+			   .what = what,
+		   });
+}
+
+enum verdict seen_judge_receipts(const struct seen *s, finding_fn found, void *arg)
+{
+	bool lacks = s->aggregator_given && s->n_receipts == 0;
+	char file[16 + SEEN_FILE];
+
+	for (uint32_t i = 0; i < MIN_OF(s->n_bad_receipts, (uint32_t) SEEN_RECEIPTS); i++) {
+		snprintf(file, sizeof file, RECEIPTS_DIR "/%s", s->bad_receipts[i]);
+		receipt_found(found, arg, file,
+			      "no aggregator whose key is known here has signed this receipt for "
+			      "this host: it was changed or made up, and counts for nothing");
+	}
+	if (lacks)
+		receipt_found(found, arg, RECEIPTS_DIR,
+			      "there is no receipt of the aggregator whose key was given");
+	return s->n_bad_receipts > 0 || lacks ? VERDICT_INCOMPLETE : VERDICT_OK;
 }
 
 struct vkey seen_later_key(const struct seen *s, const struct life_key *k)
@@ -231,8 +307,9 @@ static void put_receipts(const struct seen *s, struct buf *to)
 		const struct receipt *r = &s->receipts[i];
 
 		span_text(age(s, r->time_ns), text);
-		buf_printf(to, "receipt   %s has %" PRIu64 " commits, as it said %s ago\n",
-			   r->destination, r->size, text);
+		buf_printf(to, "receipt   %s has %" PRIu64 " commits, as it said %s ago%s\n",
+			   r->destination, r->size, text,
+			   r->checked ? ", signed" : "; its signature was not checked");
 	}
 }
 
@@ -288,6 +365,10 @@ static void weak_receipt(const struct seen *s, char ret[SEEN_WORDS])
 			 " commits are acknowledged by no aggregator: a copy without them would "
 			 "pass as well",
 			 s->report.commits - r->size);
+	else if (!r->checked)
+		snprintf(ret, SEEN_WORDS,
+			 "no key of an aggregator is known here: who owns the host can make its "
+			 "receipts up");
 	else
 		snprintf(ret, SEEN_WORDS,
 			 "what the host writes from now on, until it is sealed a second later");

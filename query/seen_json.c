@@ -164,6 +164,7 @@ static void put_receipts(const struct seen *s, struct buf *to)
 		put_member(to, "commits", r->size);
 		buf_char(to, ',');
 		put_time(to, "received", r->time_ns);
+		buf_printf(to, ",\"checked\":%s", r->checked ? "true" : "false");
 		buf_char(to, '}');
 	}
 	buf_char(to, ']');

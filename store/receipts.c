@@ -83,7 +83,7 @@ static char *next_line(char **p)
 static int parse(char *text, struct receipt *ret)
 {
 	char *p = text, *magic = next_line(&p), *url = next_line(&p), *time = next_line(&p);
-	char *origin = next_line(&p), *size = next_line(&p), *root = next_line(&p);
+	char *note = p, *origin = next_line(&p), *size = next_line(&p), *root = next_line(&p);
 	size_t n;
 
 	if (!root || strncmp(magic, head, sizeof head - 2) != 0 ||
@@ -97,7 +97,21 @@ static int parse(char *text, struct receipt *ret)
 	    n != HASH_SIZE)
 		return BULLA_EPARSE;
 	strcpy(ret->destination, url);
+	ret->note = note;
+	ret->checked = false;
 	return 0;
+}
+
+int receipt_check(const struct receipt *r, const struct id *origin,
+		  const struct cosigner *aggregators, size_t n)
+{
+	int k = BULLA_ESIG;
+	uint64_t time_s;
+
+	for (size_t i = 0; i < n && k == BULLA_ESIG; i++)
+		k = cosign_check(&aggregators[i], r->note, strlen(r->note), origin, r->size,
+				 &r->root, &time_s);
+	return k;
 }
 
 int receipts_each(const struct state *s, receipt_fn each, void *arg)
@@ -109,7 +123,7 @@ int receipts_each(const struct state *s, receipt_fn each, void *arg)
 	if (k < 0)
 		return k == -ENOENT ? 0 : k;
 	while ((e = readdir(dir)) != NULL) {
-		_cleanup_buf_ struct buf text = { 0 };
+		_cleanup_buf_ struct buf text = { 0 }, whole = { 0 };
 		struct receipt receipt;
 		int r;
 
@@ -117,8 +131,12 @@ int receipts_each(const struct state *s, receipt_fn each, void *arg)
 		    io_read_file(dirfd(dir), e->d_name, 2 * RECEIPT_SIZE_MAX, &text) < 0)
 			continue;
 		buf_char(&text, '\0');
-		if (text.bad || parse((char *) text.data, &receipt) < 0)
+		/* Parsing cuts the text into lines. */
+		buf_append(&whole, text.data, text.len);
+		if (text.bad || whole.bad || parse((char *) text.data, &receipt) < 0)
 			continue;
+		receipt.note = (const char *) whole.data + (receipt.note - (char *) text.data);
+		receipt.file = e->d_name;
 		r = each(arg, &receipt);
 		if (r < 0)
 			return r;

@@ -9,9 +9,12 @@
  * Kept beside the logs it shows a cut-off end, unless whoever cut also removed it; the aggregator has the other copy.
  */
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/attr.h"
+#include "seal/cosign.h"
 #include "seal/note.h"
 #include "store/state.h"
 
@@ -25,7 +28,19 @@ struct receipt {
 	uint64_t size;				/* commits held durably */
 	struct hash root;
 	uint64_t time_ns; /* when it was got */
+	bool checked;	  /* for whoever checks it: receipts_each() leaves it false */
+	/* Of one that is walked, valid during the call: */
+	const char *file; /* below the directory */
+	const char *note;
 };
+
+/**
+ * Check that one of the aggregators has signed a receipt, for this origin.
+ *
+ * @return 0; BULLA_ESIG: none of them has; BULLA_EPARSE: it is of another origin, or no note.
+ */
+_must_check_ int receipt_check(const struct receipt *r, const struct id *origin,
+			       const struct cosigner *aggregators, size_t n);
 
 /** Keep a receipt, replacing the destination's last; several may do so at once.  `note` is the cosigned note as it came. */
 _must_check_ int receipts_keep(const struct state *s, const struct receipt *r, const char *note,

@@ -71,6 +71,7 @@ struct verify_options {
 	bool running; /* a sealer is at work: unsealed entries younger than two ticks are a note */
 	uint64_t receipt_size;		 /* commits that an aggregator has; 0: none known */
 	const struct hash *receipt_root; /* of the tree of that size; NULL: not known */
+	bool receipt_checked;		 /* it is known that the aggregator has signed it */
 	finding_fn found;
 	/**
 	 * Given each entry of each batch that is what was sealed, under a seal that verifies, once; in the order of commits, then

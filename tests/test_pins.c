@@ -130,3 +130,35 @@ Test(pins, lie_where_the_environment_says)
 	cr_assert(zero(int, pins_path(got)));
 	cr_expect(eq(str, got, (char *) (geteuid() == 0 ? "/etc/bulla/keys" : "/x/bulla/keys")));
 }
+
+/* Aggregators, in the same list. */
+
+static struct cosigner aggregator(const char *name, uint8_t byte)
+{
+	struct cosigner c = { 0 };
+
+	strcpy(c.name, name);
+	memset(c.public_key, byte, sizeof c.public_key);
+	return c;
+}
+
+Test(pins, aggregators_lie_beside_origins_and_are_never_replaced)
+{
+	struct cosigner far = aggregator("far", 1), near = aggregator("near", 2),
+			other = aggregator("far", 3), found[3];
+	struct vkey k = key(1, 1), found_key;
+
+	cr_expect(eq(int, pins_aggregators(found, 3), 0));
+	cr_assert(eq(int, pins_add_aggregator(&far), 0));
+	cr_assert(eq(int, pins_add(&k), 0));
+	cr_assert(eq(int, pins_add_aggregator(&near), 0));
+	cr_expect(eq(int, pins_add_aggregator(&far), 0));
+	cr_expect(eq(int, pins_add_aggregator(&other), -EEXIST));
+	cr_assert(eq(int, pins_aggregators(found, 3), 2));
+	cr_expect(eq(int, memcmp(&found[0], &far, sizeof far), 0));
+	cr_expect(eq(int, memcmp(&found[1], &near, sizeof near), 0));
+	cr_expect(eq(int, pins_aggregators(found, 1), 1));
+	cr_expect(eq(int, pins_find(&k.origin, &found_key), 1));
+	write_file("far+00000000+BAAA\n");
+	cr_expect(eq(int, pins_aggregators(found, 3), BULLA_EPARSE));
+}

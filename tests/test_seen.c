@@ -35,7 +35,8 @@ static void make_well(void)
 			.life = { .begun = true, .up = true },
 		},
 	};
-	seen_receipt(&seen, &(struct receipt){ .destination = "http://far", .size = 100 });
+	seen_receipt(&seen, &(struct receipt){
+				    .destination = "http://far", .size = 100, .checked = true });
 }
 
 static const char *weakest(void)
