@@ -254,6 +254,7 @@ int group_make_messages(struct segment_group *g, const uint64_t *rows, struct to
 {
 	_cleanup_(maker_done) struct maker m = { .g = g, .rows = rows, .tokens = t };
 	int r = g->made && !t ? 0 : group_need_times(g);
+	size_t room;
 
 	*ret_lies = false;
 	if (r < 0 || (g->made && !t))
@@ -266,8 +267,8 @@ int group_make_messages(struct segment_group *g, const uint64_t *rows, struct to
 		m.text = buf_take(&g->made_text);
 	buf_clear(&m.text);
 	/* What is not written to costs nothing; growing would leave holes. */
-	if (!rows && !buf_room(&m.text, MIN_OF((size_t) g->rows * ROW_BYTES_USUAL,
-					       (size_t) MADE_BYTES_USUAL)))
+	room = MIN_OF((size_t) g->rows * ROW_BYTES_USUAL, (size_t) MADE_BYTES_USUAL);
+	if (!buf_room(&m.text, rows ? ROW_BYTES_USUAL : room))
 		return -ENOMEM;
 	r = make_all(&m);
 	*ret_lies = m.lies;
