@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/attr.h"
+#include "base/heap.h"
 #include "base/role.h"
 
 /* Such a build is for tests: its collectors are not confined (collector/confine.h). */
@@ -81,6 +82,8 @@ int main(int argc, char **argv)
 			fprintf(stderr, "bulla: %s is not installed\n", commands[i].program);
 			return 2;
 		}
+		if (strcmp(commands[i].program, "bulla-query") == 0)
+			heap_large_pages();
 		/* The program sees its command as argv[0]. */
 		execv(path, argv + 1);
 		fprintf(stderr, "bulla: cannot run %s: %s\n", path, strerror(errno));

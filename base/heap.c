@@ -3,9 +3,16 @@
 #include "base/heap.h"
 
 #include <malloc.h>
+#include <stdlib.h>
 
 /* glibc takes no more than the former for what is mapped alone. */
 enum { ALONE_MIN = 32 << 20, KEPT_MAX = 128 << 20 };
+
+void heap_large_pages(void)
+{
+	/* Read before main(), so it is too late for the program itself.  Without it all is as it was. */
+	(void) !setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 0);
+}
 
 void heap_keep(void)
 {

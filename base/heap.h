@@ -7,5 +7,10 @@
  * and free megabytes over and over, whose time would go into page faults.
  */
 void heap_keep(void);
+/**
+ * Have the program that this process becomes next take memory in large pages, where the kernel has some: what is touched for the
+ * first time is a page fault, and a query lives for milliseconds.  A GLIBC_TUNABLES that is there already stays.
+ */
+void heap_large_pages(void);
 
 #endif
