@@ -59,15 +59,30 @@ static int attach(struct sealer *s, struct peer *holder, const struct id *journa
 	return 0;
 }
 
+static bool is_same_open(const struct ledger_journal *j, const struct event_open *open)
+{
+	return hash_same(&j->identity, &open->identity) &&
+	       id_equal(&j->previous, &open->previous) &&
+	       hash_same(&j->seed_commitment, &open->seed_commitment);
+}
+
+/*
+ * Who asks for what is open already has not heard the answer, and may attach.  Under another identity it is somebody else, or somebody
+ * else was here before: nobody's lines go into a journal that says that they are another's.
+ */
 static int on_open(struct sealer *s, struct peer *holder, const struct message *m, int fd)
 {
 	_cleanup_close_ int channel = fd;
 	uint8_t body[EVENT_BODY_MAX];
 	struct wr w = wr_of(body, sizeof body);
+	const struct ledger_journal *j;
 	uint32_t handle;
 	int r;
 
-	if (known(s, &m->open.journal, &handle) || commit_waits(s, EVENT_OPEN, &m->open.journal))
+	j = known(s, &m->open.journal, &handle);
+	if (j)
+		return is_same_open(j, &m->open) ? -EEXIST : -EPERM;
+	if (commit_waits(s, EVENT_OPEN, &m->open.journal))
 		return -EEXIST;
 	event_open_encode(&m->open, &w);
 	r = commit_add_event(s, EVENT_OPEN, &w, &m->open.journal, holder);
