@@ -22,6 +22,7 @@
 #include "base/find.h"
 
 #include "base/find-internal.h"
+#include "base/letters.h"
 
 /* How common bytes are in logs, on a logarithmic scale; what is not listed is rarer. */
 static const uint8_t common[256] = {
@@ -127,16 +128,11 @@ static const uint8_t common[256] = {
 	112,
 };
 
-static bool is_letter(uint8_t c)
-{
-	return (uint8_t) ((c | 0x20) - 'a') < 26;
-}
-
 static unsigned weight(const struct finder *f, size_t i)
 {
 	uint8_t c = f->needle[i];
 
-	return f->any_case && is_letter(c) ? MAX_OF(common[c], common[c ^ 0x20]) : common[c];
+	return f->any_case && letter_of(c) ? MAX_OF(common[c], common[c ^ 0x20]) : common[c];
 }
 
 /* The rarest byte; the rarest that is another one, or else any second place: far from the first, for what repeats. */
@@ -172,7 +168,7 @@ void finder_init(struct finder *f, const void *needle, size_t n, bool any_case)
 	for (int k = 0; k < 2; k++) {
 		uint8_t c = f->needle[f->at[k]];
 
-		f->mask[k] = any_case && is_letter(c) ? 0x20 : 0;
+		f->mask[k] = any_case && letter_of(c) ? 0x20 : 0;
 		f->want[k] = c | f->mask[k];
 	}
 }

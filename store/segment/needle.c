@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/letters.h"
+
 /* Laying a needle across a template. */
 struct laying {
 	const struct needle_plan *plan;
@@ -22,14 +24,9 @@ struct laying {
 	uint64_t next; /* how many may lie before the next variable */
 };
 
-static bool is_letter(uint8_t c)
-{
-	return (uint8_t) ((c | 0x20) - 'a') < 26;
-}
-
 static bool same_byte(const struct needle_plan *p, uint8_t a, uint8_t b)
 {
-	return a == b || (p->needle.any_case && (a ^ b) == 0x20 && is_letter(a));
+	return a == b || (p->needle.any_case && (a ^ b) == 0x20 && letter_of(a));
 }
 
 static bool begins_alike(const struct laying *l, const uint8_t *text, size_t pos, size_t n)
@@ -131,7 +128,7 @@ static void judge(const struct needle_plan *p, const struct template *t, struct 
 static bool may_hold(const struct needle *n, uint8_t kind, uint8_t c)
 {
 	return variable_may_hold(kind, c) ||
-	       (n->any_case && is_letter(c) && variable_may_hold(kind, c ^ 0x20));
+	       (n->any_case && letter_of(c) && variable_may_hold(kind, c ^ 0x20));
 }
 
 int needle_plan_make(struct needle_plan *p, const struct needle *n)
