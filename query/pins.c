@@ -173,36 +173,33 @@ static int append(const char *text, bool open_line)
 	return r < 0 ? r : io_sync(fd);
 }
 
+_Static_assert((int) KES_PUBLIC_SIZE == (int) COSIGN_PUBLIC_SIZE, "keys of both are as long");
+
+/* Add a line unless there is one for the same, whose key comes to be at `found`: that stays. */
+static int add(struct wanted *w, const uint8_t *found, const uint8_t *key, const char *text)
+{
+	bool open_line;
+	int r = each_pin(is_wanted, w, &open_line);
+
+	if (r > 0)
+		return memcmp(found, key, KES_PUBLIC_SIZE) == 0 ? 0 : -EEXIST;
+	return r < 0 ? r : append(text, open_line);
+}
+
 int pins_add(const struct vkey *key)
 {
 	struct wanted w = { .origin = &key->origin };
 	char text[VKEY_SIZE];
-	bool open_line;
-	int r = each_pin(is_wanted, &w, &open_line);
 
-	if (r < 0)
-		return r;
-	if (r > 0)
-		return memcmp(w.key.public_key, key->public_key, sizeof key->public_key) == 0
-			       ? 0
-			       : -EEXIST;
 	vkey_write(key, text);
-	return append(text, open_line);
+	return add(&w, w.key.public_key, key->public_key, text);
 }
 
 int pins_add_aggregator(const struct cosigner *key)
 {
 	struct wanted w = { .name = key->name };
 	char text[COSIGNER_VKEY_SIZE];
-	bool open_line;
-	int r = each_pin(is_wanted, &w, &open_line);
 
-	if (r < 0)
-		return r;
-	if (r > 0)
-		return memcmp(w.aggregator.public_key, key->public_key, sizeof key->public_key) == 0
-			       ? 0
-			       : -EEXIST;
 	cosigner_vkey(key, text);
-	return append(text, open_line);
+	return add(&w, w.aggregator.public_key, key->public_key, text);
 }
