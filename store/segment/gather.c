@@ -90,13 +90,6 @@ static void reach_value(struct reach *r, unsigned slot, uint8_t kind, uint32_t l
 	r->dashes += dashes_of(kind);
 }
 
-static void take_text(struct tokens *to, struct text t)
-{
-	tokens_add(to, TOKENS_TEXTS, t.p, t.len);
-	tokens_add_digits(to, t.p, t.len);
-	tokens_add_uuids(to, t.p, t.len);
-}
-
 void gathering_begin(struct gathering *g, struct tokens *to, const struct template *t,
 		     const uint32_t *longest)
 {
@@ -106,12 +99,12 @@ void gathering_begin(struct gathering *g, struct tokens *to, const struct templa
 	for (unsigned i = 0; i < t->n; i++) {
 		const struct slot *s = &t->slots[i];
 
-		take_text(to, s->before);
+		tokens_add_text(to, TOKENS_TEXTS, s->before.p, s->before.len);
 		reach_text(g, &r, i, s->before);
 		reach_value(&r, i, s->kind, longest[i]);
 		g->letters |= has_letters(s) ? UINT64_C(1) << i : 0;
 	}
-	take_text(to, t->rest);
+	tokens_add_text(to, TOKENS_TEXTS, t->rest.p, t->rest.len);
 	reach_text(g, &r, t->n, t->rest);
 	end_reach(g, &r, t->n - 1u);
 	g->asked = g->letters | g->digits | g->dashes;

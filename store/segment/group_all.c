@@ -125,16 +125,6 @@ static void gather(struct maker *m, const struct group_template *t, uint32_t ord
 	}
 }
 
-static void drop_columns(const struct group_template *t)
-{
-	for (unsigned i = 0; i < t->template->n; i++) {
-		free(t->columns[i].numbers);
-		free(t->columns[i].texts);
-		t->columns[i].numbers = NULL;
-		t->columns[i].texts = NULL;
-	}
-}
-
 static void stop_keeping(struct maker *m)
 {
 	free(m->made);
@@ -200,7 +190,8 @@ static int make_template(struct maker *m, struct group_template *t, const uint32
 	if (r >= 0)
 		r = make_rows(m, t, rows);
 	t->ready = false;
-	drop_columns(t);
+	for (unsigned i = 0; i < t->template->n; i++)
+		group_drop_column(&t->columns[i]);
 	return r;
 }
 
@@ -209,13 +200,8 @@ static int gather_whole(struct maker *m)
 {
 	int r = group_need_whole(m->g);
 
-	for (uint32_t i = 0; r >= 0 && m->tokens && i < m->g->n_whole; i++) {
-		const struct text *whole = &m->g->whole[i];
-
-		tokens_add(m->tokens, TOKENS_WHOLE, whole->p, whole->len);
-		tokens_add_digits(m->tokens, whole->p, whole->len);
-		tokens_add_uuids(m->tokens, whole->p, whole->len);
-	}
+	for (uint32_t i = 0; r >= 0 && m->tokens && i < m->g->n_whole; i++)
+		tokens_add_text(m->tokens, TOKENS_WHOLE, m->g->whole[i].p, m->g->whole[i].len);
 	return r;
 }
 
@@ -239,27 +225,19 @@ static int make_all(struct maker *m)
 	return r;
 }
 
-/* Nobody needs what was read of the columns any more; or else it is read again. */
-static void drop_parts(struct segment_group *g)
-{
-	for (int s = 0; s < STREAMS; s++)
-		for (uint32_t i = 0; i < g->n_parts[s]; i++) {
-			free(g->parts[s][i].data);
-			g->parts[s][i].data = NULL;
-		}
-}
-
 int group_make_messages(struct segment_group *g, const uint64_t *rows, struct tokens *t,
 			bool *ret_lies)
 {
 	_cleanup_(maker_done) struct maker m = { .g = g, .rows = rows, .tokens = t };
-	int r = g->made && !t ? 0 : group_need_times(g);
 	size_t room;
+	int r;
 
 	*ret_lies = false;
-	if (r < 0 || (g->made && !t))
-		return r;
-	r = group_need_templates(g);
+	if (g->made && !t)
+		return 0;
+	r = group_need_times(g);
+	if (r >= 0)
+		r = group_need_templates(g);
 	if (r < 0)
 		return r;
 	/* Those that are there already are gone over once more. */
@@ -278,7 +256,7 @@ int group_make_messages(struct segment_group *g, const uint64_t *rows, struct to
 	if (r < 0 || !m.made)
 		return r;
 	g->made = TAKE_PTR(m.made);
-	drop_parts(g);
+	group_drop_parts(g);
 	return 0;
 }
 

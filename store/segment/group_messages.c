@@ -13,12 +13,28 @@
 #include "bulla/error.h"
 #include "store/segment/reader-internal.h"
 
+void group_drop_column(struct variable_column *c)
+{
+	free(c->numbers);
+	free(c->texts);
+	c->numbers = NULL;
+	c->texts = NULL;
+}
+
+void group_drop_parts(struct segment_group *g)
+{
+	for (int s = 0; s < STREAMS; s++)
+		for (uint32_t i = 0; i < g->n_parts[s]; i++) {
+			free(g->parts[s][i].data);
+			g->parts[s][i].data = NULL;
+		}
+}
+
 static void close_directory(struct segment_group *g)
 {
-	for (uint32_t i = 0; g->columns && i < g->n_columns; i++) {
-		free(g->columns[i].numbers);
-		free(g->columns[i].texts);
-	}
+	for (uint32_t i = 0; g->columns && i < g->n_columns; i++)
+		group_drop_column(&g->columns[i]);
+	group_drop_parts(g);
 	free(g->columns);
 	free(g->templates);
 	free(g->template_of);
@@ -29,8 +45,6 @@ static void close_directory(struct segment_group *g)
 	g->template_of = g->ordinal = NULL;
 	g->n_templates = g->n_whole = 0;
 	for (int s = 0; s < STREAMS; s++) {
-		for (uint32_t i = 0; g->parts[s] && i < g->n_parts[s]; i++)
-			free(g->parts[s][i].data);
 		free(g->parts[s]);
 		g->parts[s] = NULL;
 		g->n_parts[s] = 0;
@@ -407,10 +421,7 @@ int group_need_column(struct segment_group *g, struct group_template *t, unsigne
 	if (error >= 0 && r.left > 0)
 		error = BULLA_ECORRUPT;
 	if (error < 0) {
-		free(c->numbers);
-		free(c->texts);
-		c->numbers = NULL;
-		c->texts = NULL;
+		group_drop_column(c);
 		c->damaged = segment_is_damage(error);
 	}
 	return error;

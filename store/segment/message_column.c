@@ -63,37 +63,36 @@ static const struct variable *variables_of(const struct message_column *c, const
 void message_column_begin(struct message_column *c, struct messages *m, const struct template *t,
 			  struct gathering *ret)
 {
-	uint32_t longest[VARIABLES_MAX] = { 0 };
-
+	for (unsigned slot = 0; slot < t->n; slot++) {
+		c->len_min[slot] = UINT32_MAX;
+		c->len_max[slot] = 0;
+	}
 	for (size_t i = 0; i < c->n; i++) {
 		const struct variable *v = variables_of(c, m, i);
 
 		__builtin_prefetch(variables_of(c, m, MIN_OF(i + AHEAD, c->n - 1)));
-		for (unsigned slot = 0; slot < t->n; slot++)
-			longest[slot] = MAX_OF(longest[slot], v[slot].len);
+		for (unsigned slot = 0; slot < t->n; slot++) {
+			c->len_min[slot] = MIN_OF(c->len_min[slot], v[slot].len);
+			c->len_max[slot] = MAX_OF(c->len_max[slot], v[slot].len);
+		}
 	}
-	gathering_begin(ret, &m->tokens, t, longest);
+	gathering_begin(ret, &m->tokens, t, c->len_max);
 }
 
 static void load(struct message_column *c, const struct messages *m, unsigned slot)
 {
-	uint32_t least = UINT32_MAX, greatest = 0;
-
 	for (size_t i = 0; i < c->n; i++) {
 		c->variables[i] = variables_of(c, m, i)[slot];
 		__builtin_prefetch(c->variables[i].p);
-		least = MIN_OF(least, c->variables[i].len);
-		greatest = MAX_OF(greatest, c->variables[i].len);
 	}
-	c->len_min = least;
-	c->len_max = greatest;
 }
 
 /* Numbers. */
 
-static void put_digits(const struct message_column *c, struct ints_scratch *scratch, struct buf *to)
+static void put_digits(const struct message_column *c, struct ints_scratch *scratch, unsigned slot,
+		       struct buf *to)
 {
-	bool plain = true, fixed = c->len_min == c->len_max;
+	bool plain = true, fixed = c->len_min[slot] == c->len_max[slot];
 
 	for (size_t i = 0; i < c->n; i++) {
 		const struct variable *v = &c->variables[i];
@@ -105,7 +104,7 @@ static void put_digits(const struct message_column *c, struct ints_scratch *scra
 		c->numbers[i] += power_of_ten[c->variables[i].len];
 	buf_char(to, plain ? DIGITS_PLAIN : fixed ? DIGITS_WIDTH : DIGITS_PREFIXED);
 	if (!plain && fixed)
-		buf_char(to, (char) c->len_min);
+		buf_char(to, (char) c->len_min[slot]);
 	ints_encode(scratch, c->numbers, c->n, to);
 }
 
@@ -168,12 +167,13 @@ static void put_words(struct message_column *c, struct strings_scratch *scratch,
 	strings_encode(scratch, c->texts, c->n, to);
 }
 
-static void put_packed(struct message_column *c, struct strings_scratch *scratch, struct buf *to)
+static void put_packed(struct message_column *c, struct strings_scratch *scratch, unsigned slot,
+		       struct buf *to)
 {
 	uint8_t *at;
 
 	buf_clear(&c->packed);
-	at = buf_room(&c->packed, c->n * c->len_max);
+	at = buf_room(&c->packed, c->n * c->len_max[slot]);
 	if (!at) {
 		to->bad = true;
 		return;
@@ -186,7 +186,8 @@ static void put_packed(struct message_column *c, struct strings_scratch *scratch
 	strings_encode(scratch, c->texts, c->n, to);
 }
 
-static void put_hex(struct message_column *c, struct strings_scratch *scratch, struct buf *to)
+static void put_hex(struct message_column *c, struct strings_scratch *scratch, unsigned slot,
+		    struct buf *to)
 {
 	bool even = true;
 
@@ -194,27 +195,28 @@ static void put_hex(struct message_column *c, struct strings_scratch *scratch, s
 		even &= c->variables[i].len % 2 == 0;
 	buf_char(to, even ? PACKED_HALVES : PACKED_TEXT);
 	if (even)
-		put_packed(c, scratch, to);
+		put_packed(c, scratch, slot, to);
 	else
 		put_words(c, scratch, to);
 }
 
-static void put(struct message_column *c, struct messages *m, uint8_t kind, struct buf *to)
+static void put(struct message_column *c, struct messages *m, unsigned slot, uint8_t kind,
+		struct buf *to)
 {
 	switch (kind) {
 	case VARIABLE_DIGITS:
-		put_digits(c, &m->scratch.ints, to);
+		put_digits(c, &m->scratch.ints, slot, to);
 		break;
 	case VARIABLE_TIME:
 		put_times(c, &m->scratch.ints, to);
 		break;
 	case VARIABLE_HEX:
 	case VARIABLE_HEX_UPPER:
-		put_hex(c, &m->scratch, to);
+		put_hex(c, &m->scratch, slot, to);
 		break;
 	case VARIABLE_IPV4:
 	case VARIABLE_UUID:
-		put_packed(c, &m->scratch, to);
+		put_packed(c, &m->scratch, slot, to);
 		break;
 	default:
 		put_words(c, &m->scratch, to);
@@ -249,7 +251,7 @@ void message_column_put(struct message_column *c, struct messages *m, unsigned s
 			const struct gathering *gathering, struct buf *to)
 {
 	load(c, m, slot);
-	put(c, m, kind, to);
+	put(c, m, slot, kind, to);
 	if (!(gathering->asked >> slot & 1))
 		return;
 	if (stream_of(kind) == STREAM_WORDS && gathering->apart >> slot & 1 &&

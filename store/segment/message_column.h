@@ -16,7 +16,7 @@ struct message_column {
 	const uint64_t *times; /* of the group's rows; borrowed */
 	const uint32_t *rows;  /* of this template, rising; borrowed */
 	size_t n;
-	uint32_t len_min, len_max; /* of the slot that was put last */
+	uint32_t len_min[VARIABLES_MAX], len_max[VARIABLES_MAX]; /* of each slot */
 	/* Of as many rows as there is room for. */
 	struct variable *variables; /* owned, like the following: of the slot at hand */
 	uint64_t *numbers, *others;

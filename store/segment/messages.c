@@ -148,8 +148,8 @@ static int put_template(struct messages *m, struct message_column *c, struct tex
 		message_column_put(c, m, slot, kind, &gathering, &b->stream[s]);
 		buf_varint(&b->variables, b->stream[s].len - from);
 		if (has_stamp(kind)) {
-			buf_varint(&b->variables, c->len_min);
-			buf_varint(&b->variables, c->len_max);
+			buf_varint(&b->variables, c->len_min[slot]);
+			buf_varint(&b->variables, c->len_max[slot]);
 		}
 		if (b->stream[s].len - (b->n_cuts[s] > 0 ? b->cut[s][b->n_cuts[s] - 1] : 0) >=
 		    PART_SIZE)
@@ -184,9 +184,7 @@ static void put_whole(struct messages *m, struct message_column *c, const uint32
 		if (c->numbers[i] > 0)
 			continue;
 		c->texts[n++] = m->whole[i];
-		tokens_add(&m->tokens, TOKENS_WHOLE, m->whole[i].p, m->whole[i].len);
-		tokens_add_digits(&m->tokens, m->whole[i].p, m->whole[i].len);
-		tokens_add_uuids(&m->tokens, m->whole[i].p, m->whole[i].len);
+		tokens_add_text(&m->tokens, TOKENS_WHOLE, m->whole[i].p, m->whole[i].len);
 	}
 	ints_encode(&m->scratch.ints, c->numbers, m->rows, &b->templates);
 	strings_encode(&m->scratch, c->texts, n, &b->whole);

@@ -43,6 +43,10 @@ _must_check_ int group_put_message(const struct segment_group *g, const struct g
  */
 _must_check_ int group_make_messages(struct segment_group *g, const uint64_t *rows,
 				     struct tokens *t, bool *ret_lies);
+/** Let a column go that was decoded; it can be decoded again. */
+void group_drop_column(struct variable_column *c);
+/** Let go what was read of the columns' blocks; who needs some has it read again. */
+void group_drop_parts(struct segment_group *g);
 void group_messages_close(struct segment_group *g);
 
 #endif

@@ -248,6 +248,13 @@ void tokens_add_uuids(struct tokens *t, const uint8_t *p, size_t n)
 	take_uuids(p, n, add_id, t);
 }
 
+void tokens_add_text(struct tokens *t, enum tokens_place place, const uint8_t *p, size_t n)
+{
+	tokens_add(t, place, p, n);
+	tokens_add_digits(t, p, n);
+	tokens_add_uuids(t, p, n);
+}
+
 /* Filters. */
 
 static size_t block_of(uint64_t hash, size_t n_blocks)

@@ -49,6 +49,8 @@ void tokens_done(struct tokens *t);
 _must_check_ int tokens_begin(struct tokens *t);
 /** Take a text of a template, or a message that is kept whole. */
 void tokens_add(struct tokens *t, enum tokens_place place, const uint8_t *p, size_t n);
+/** The same, and the identifiers that are in it. */
+void tokens_add_text(struct tokens *t, enum tokens_place place, const uint8_t *p, size_t n);
 /** Take a variable: `from` to `to` of a message. */
 void tokens_add_value(struct tokens *t, const uint8_t *p, size_t n, size_t from, size_t to);
 /** Take the identifiers of a message: those of digits in a row, and uuids. */
