@@ -28,12 +28,16 @@ BOOT, MACHINE = '8a1f7c3e5b2d49f0a6c4e8d1b3f5a7c9', '4c4c4544004d3610805ac4c04f4
 
 
 class Corpus:
-    """`raw`: lines; `when`: 16 bytes per line, u64 ns and u32 source; `name` says where they come from."""
+    """
+    `raw`: lines; `when`: 16 bytes per line, u64 ns and u32 source; `images`: what each source is made of, a line each; `name` says
+    where they come from.
+    """
 
     def __init__(self, name, stem, n, seed=None):
         self.name, self.n, self.seed = name, n, seed
         self.raw = Settings.work / f'{stem}.raw'
         self.when = Settings.work / f'{stem}.when'
+        self.images = Settings.work / f'{stem}.images'
 
     def source_counts(self):
         """How many lines each source has."""
@@ -48,7 +52,10 @@ class Corpus:
         return module.Corpus(Arguments(self.n, self.seed, pack)).sources[source].unit
 
     def c_arguments(self):
-        return ['--corpus', str(self.raw), '--when', str(self.when), '--name', self.name]
+        if self.seed:
+            made(self.images, lambda to: write_images(self, to))
+        images = ['--images', str(self.images)] if self.images.exists() else []
+        return ['--corpus', str(self.raw), '--when', str(self.when), *images, '--name', self.name]
 
     def export(self):
         """The same entries in the Journal Export Format, each with the fields that a container's have in journald."""
@@ -100,6 +107,13 @@ def generate(corpus, raw, when):
         for e in source.entries():
             lines.write((e[5] + '\n').encode('utf-8', 'surrogateescape'))
             whens.write(struct.pack('=QII', e[1], number[id(e[0])], 0))
+
+
+def write_images(corpus, path):
+    """The image of each source, or of a unit that has none its program."""
+    module, pack = generator()
+    source = module.Corpus(Arguments(corpus.n, corpus.seed, pack))
+    path.write_text(''.join(f'{s.image or s.comm}\n' for s in source.sources))
 
 
 def write_form(corpus, form, path):
@@ -163,7 +177,7 @@ def seeded_corpus(seed):
 
 
 def file_corpus(path):
-    """Any file of lines.  Times and sources are those of its .when, or else one source has them, 2,000 a second."""
+    """Any file of lines.  Times and sources are those of its .when and .images, or else one source has them, 2,000 a second."""
     stem = 'input-' + path.stem + ('-tiny' if Settings.tiny else '')
     data = path.read_bytes()
     data = b'\n'.join(data.split(b'\n')[:TINY]) if Settings.tiny else data
@@ -179,6 +193,8 @@ def file_corpus(path):
     if len(whens) < 16 * n:
         whens = b''.join(struct.pack('=QII', START_NS + i * NS_BETWEEN, 0, 0) for i in range(n))
     corpus.when.write_bytes(some_days_ago(whens))
+    if path.with_suffix('.images').exists():
+        shutil.copy(path.with_suffix('.images'), corpus.images)
     return corpus
 
 

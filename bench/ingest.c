@@ -27,7 +27,7 @@ struct ingest_cost ingest_all(const struct bench *b)
 	uint64_t cpu, wall;
 	uint32_t context;
 
-	bench_open_journal(&t, dirfd, 0, &context);
+	bench_open_journal(b, &t, dirfd, 0, &context);
 	cpu = bench_cpu_ns();
 	wall = bench_wall_ns();
 	for (size_t i = 0; i < b->n; i++) {

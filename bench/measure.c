@@ -137,6 +137,19 @@ static void read_when(struct bench *b, const char *path)
 	free(when);
 }
 
+static void read_images(struct bench *b, const char *path)
+{
+	size_t size;
+	char *p = (char *) read_all(path, &size);
+
+	p[size] = '\0';
+	b->images = must_alloc(calloc(b->sources, sizeof *b->images));
+	for (uint32_t i = 0; i < b->sources; i++) {
+		b->images[i] = strsep(&p, "\n");
+		must(b->images[i] && b->images[i][0] ? 0 : BULLA_ETRUNCATED, path);
+	}
+}
+
 static void make_lines(struct bench *b, size_t n)
 {
 	struct workload *w = must_alloc(malloc(sizeof *w));
@@ -169,12 +182,13 @@ void bench_begin(struct bench *b, int argc, char **argv)
 		{ "corpus", required_argument, NULL, 'c' },
 		{ "name", required_argument, NULL, 'N' },
 		{ "when", required_argument, NULL, 'w' },
+		{ "images", required_argument, NULL, 'i' },
 		{ "runs", required_argument, NULL, 'r' },
 		{ "dir", required_argument, NULL, 'd' },
 		{ "tiny", no_argument, NULL, 't' },
 		{ 0 },
 	};
-	const char *file = NULL, *when = NULL, *dir = ".";
+	const char *file = NULL, *when = NULL, *images = NULL, *dir = ".";
 	size_t n = 0;
 	int c;
 
@@ -186,6 +200,8 @@ void bench_begin(struct bench *b, int argc, char **argv)
 			b->corpus = optarg;
 		else if (c == 'w')
 			when = optarg;
+		else if (c == 'i')
+			images = optarg;
 		else if (c == 'r')
 			b->runs = (unsigned) strtoul(optarg, NULL, 10);
 		else if (c == 'd')
@@ -207,6 +223,8 @@ void bench_begin(struct bench *b, int argc, char **argv)
 	}
 	if (when)
 		read_when(b, when);
+	if (images)
+		read_images(b, images);
 	must(b->n == 0 ? -ENODATA : 0, "input");
 	make_dir(b, dir);
 }
@@ -235,7 +253,7 @@ static struct field field_of(const char *name, const char *value)
 }
 
 /* The leaf of an identity such as `bulla run` writes for a container. */
-static void identity_leaf(uint32_t number, struct buf *to)
+static void identity_leaf(uint32_t number, const char *image, struct buf *to)
 {
 	char name[32] = "", cgroup[64] = "", pod[48] = "", id[65] = "";
 	struct field f[] = {
@@ -246,7 +264,7 @@ static void identity_leaf(uint32_t number, struct buf *to)
 		field_of("_ATTRIBUTION", "channel"),
 		field_of("_CONTAINER_NAME", name),
 		field_of("_CONTAINER_ID", id),
-		field_of("_IMAGE_NAME", "registry.example.org/team/service:2026.11.3"),
+		field_of("_IMAGE_NAME", image),
 		field_of("_POD", pod),
 		field_of("_NAMESPACE", "production"),
 		field_of("_SYSTEMD_CGROUP", cgroup),
@@ -274,7 +292,8 @@ static void identity_leaf(uint32_t number, struct buf *to)
 	buf_add(to, w.len);
 }
 
-void bench_open_journal(struct tail_writer *t, int dirfd, uint32_t number, uint32_t *ret_context)
+void bench_open_journal(const struct bench *b, struct tail_writer *t, int dirfd, uint32_t number,
+			uint32_t *ret_context)
 {
 	const struct field out[] = { field_of("_STREAM", "stdout"),
 				     field_of("_TRANSPORT", "stdout") };
@@ -283,7 +302,9 @@ void bench_open_journal(struct tail_writer *t, int dirfd, uint32_t number, uint3
 	struct buf leaf = { 0 };
 	int64_t context;
 
-	identity_leaf(number, &leaf);
+	identity_leaf(number,
+		      b->images ? b->images[number] : "registry.example.org/team/service:2026.11.3",
+		      &leaf);
 	must(tail_create(dirfd, &id, &boot, leaf.data, leaf.len, seed), "create a journal");
 	must(tail_writer_open(t, dirfd, &id, 0, 0), "open a journal");
 	context = tail_writer_context(t, 0, out, ELEMENTS(out));

@@ -31,6 +31,7 @@ struct bench {
 	struct line *lines;
 	size_t n;
 	uint32_t sources;
+	char **images; /* owned: of each source; NULL: all have one */
 	unsigned runs; /* that count; one more warms up */
 	bool tiny;
 	char dir[256]; /* empty, on the disk to be measured; removed at exit */
@@ -40,15 +41,17 @@ struct bench {
 /**
  * Read the command line and the input.
  *
- *	[--corpus FILE [--when FILE]]  lines, and the times and sources that go with them; else lines are made from a seed
+ *	[--corpus FILE [--when FILE [--images FILE]]]  lines, the times and sources that go with them, and the image of each source; else
+ *	                                               lines are made from a seed
  *	[-n LINES] [--runs N] [--dir DIR] [--tiny]
  */
 void bench_begin(struct bench *b, int argc, char **argv);
 /** A fresh directory below b->dir, opened; the one before of that name is removed. */
 int bench_fresh_dir(const struct bench *b, const char *name);
 
-/** Create a journal with an identity as a container's is, and open it for writing with two more contexts. */
-void bench_open_journal(struct tail_writer *t, int dirfd, uint32_t number, uint32_t *ret_context);
+/** Create the journal of a source with an identity as a container's is, and open it for writing with two more contexts. */
+void bench_open_journal(const struct bench *b, struct tail_writer *t, int dirfd, uint32_t number,
+			uint32_t *ret_context);
 /** The id of that journal. */
 struct id bench_journal_id(uint32_t number);
 

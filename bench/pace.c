@@ -130,7 +130,7 @@ static void open_all(struct pace *p, int key)
 	must(origin_open(&p->origin, key, p->ledger, &config), "found an origin");
 	must(origin_begin(p->origin, now, &unclean), "begin");
 	for (uint32_t i = 0; i < p->b->sources; i++)
-		bench_open_journal(&p->source[i].tail, p->journals, i, &p->source[i].context);
+		bench_open_journal(p->b, &p->source[i].tail, p->journals, i, &p->source[i].context);
 	commit_events(p, EVENT_OPEN, now);
 	p->tick = now + NS_PER_S;
 }
