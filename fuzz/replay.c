@@ -7,7 +7,7 @@
  * The name is printed before the run, so that the last line names the culprit.  Each input lies
  * alone on the heap, where AddressSanitizer sees a read past its end.  The empty input always
  * runs.  No file at all is a failure: a corpus that got lost must not look like a corpus that
- * passed.
+ * passed; nor must one of which nothing was let in (fuzz.h).
  */
 
 #include "fuzz/fuzz.h"
@@ -18,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+unsigned fuzz_let_in;
 
 static unsigned n_files;
 
@@ -88,6 +90,10 @@ int main(int argc, char **argv)
 			r = -1;
 	if (n_files == 0) {
 		fprintf(stderr, "no input was found\n");
+		return EXIT_FAILURE;
+	}
+	if (&fuzz_has_entrance && fuzz_let_in == 0) {
+		fprintf(stderr, "all inputs were turned away at the entrance\n");
 		return EXIT_FAILURE;
 	}
 	printf("Replayed: %u\n", n_files);
