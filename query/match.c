@@ -38,6 +38,7 @@ struct term {
 	char *name;			/* owned; as it was given */
 	const struct short_name *brief; /* if it is one */
 	bool negate;
+	bool of_entry; /* it may be decided by what is the entry's alone */
 	struct value *values;
 	size_t n_values;
 };
@@ -145,6 +146,35 @@ static int new_group(struct match *m)
 	return 0;
 }
 
+/* Most differ in their first letters. */
+static bool is_name(const char *name, const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (name[i] == '\0' || (uint8_t) name[i] != p[i])
+			return false;
+	return name[n] == '\0';
+}
+
+static bool has_name(const struct term *t, const uint8_t *p, size_t n)
+{
+	if (!t->brief)
+		return is_name(t->name, p, n);
+	for (const char *const *name = t->brief->fields; *name; name++)
+		if (is_name(*name, p, n))
+			return true;
+	return false;
+}
+
+static bool is_of_entry(const struct term *t)
+{
+	static const char *const fixed[] = { "MESSAGE", "PRIORITY", "_LINE_BREAK" };
+
+	for (size_t i = 0; i < ELEMENTS(fixed); i++)
+		if (has_name(t, (const uint8_t *) fixed[i], strlen(fixed[i])))
+			return true;
+	return false;
+}
+
 static struct term *find_term(struct group *g, const char *name, size_t len, bool negate)
 {
 	for (size_t i = 0; i < g->n; i++)
@@ -173,6 +203,7 @@ static int add_term(struct match *m, struct group *g, const char *name, size_t l
 	if (!(*ret)->name)
 		return -ENOMEM;
 	(*ret)->brief = short_name_find(name, len);
+	(*ret)->of_entry = is_of_entry(*ret);
 	g->n++;
 	m->n_terms++;
 	return 0;
@@ -347,16 +378,6 @@ int match_set_grep(struct match *m, const char *pattern, char *message)
 
 /* Judging. */
 
-static bool has_name(const struct term *t, const struct field *f)
-{
-	const char *const single[] = { t->name, NULL };
-
-	for (const char *const *n = t->brief ? t->brief->fields : single; *n; n++)
-		if (strlen(*n) == f->name_len && memcmp(*n, f->name, f->name_len) == 0)
-			return true;
-	return false;
-}
-
 static bool fits_pattern(const struct value *v, const struct field *f)
 {
 	char subject[PATTERN_SUBJECT_MAX];
@@ -385,22 +406,10 @@ static bool fits(const struct value *v, const struct field *f)
 
 static bool holds_for(const struct term *t, const struct field *f)
 {
-	if (!has_name(t, f))
+	if (!has_name(t, f->name, f->name_len))
 		return false;
 	for (size_t i = 0; i < t->n_values; i++)
 		if (fits(&t->values[i], f))
-			return true;
-	return false;
-}
-
-/* Whether a term may be decided by what is the entry's alone. */
-static bool is_of_entry(const struct term *t)
-{
-	static const char *const fixed[] = { "MESSAGE", "PRIORITY", "_LINE_BREAK" };
-
-	for (size_t i = 0; i < ELEMENTS(fixed); i++)
-		if (has_name(t, &(struct field){ .name = (const uint8_t *) fixed[i],
-						 .name_len = (uint8_t) strlen(fixed[i]) }))
 			return true;
 	return false;
 }
@@ -412,7 +421,7 @@ static enum tri term_in_context(const struct term *t, const struct contexts *c, 
 		for (size_t k = 0; k < c->at[i].n_fields; k++)
 			if (holds_for(t, &c->at[i].fields[k]))
 				return t->negate ? TRI_NO : TRI_YES;
-	if (own_fields || is_of_entry(t))
+	if (own_fields || t->of_entry)
 		return TRI_MAYBE;
 	return t->negate ? TRI_YES : TRI_NO;
 }
