@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/**
- * Most entries follow one that has the same context, or lies in the same span: such a row of them is looked up once.
- */
+/** Most entries follow one that has the same context: such a row of them is looked up once. */
 
 #include "query/count.h"
 
@@ -18,26 +16,19 @@
 #include "query/output-internal.h"
 #include "query/shortname.h"
 
-enum { SPANS = 256 };
-
-/* Entries of one span. */
-struct time_span {
-	uint64_t number, times;
-};
-
 /* What is being counted. */
 struct counter {
 	const struct counting *asked;
 	const char *const *fields; /* the names that the field goes by, NULL behind the last */
 	struct names *names;
 	uint64_t without; /* entries that have no such field */
-	/* Entries that count as one value, not yet in `names`: those that follow each other... */
+	/* Entries that count as one value, not yet in `names`. */
 	uint64_t times;
 	const struct contexts *contexts;
 	uint32_t context;
 	bool found;
 	struct field value;
-	struct time_span span[SPANS]; /* ...or by number, the lower bits of which say where */
+	struct histogram histogram;
 };
 
 static int settle(struct counter *k)
@@ -178,42 +169,33 @@ static bool is_of_whole(const char *const *fields)
 
 /* Times. */
 
-static int settle_span(struct counter *k, struct time_span *s)
-{
-	uint64_t number = htobe64(s->number), times = s->times;
-
-	s->times = 0;
-	return times > 0 ? names_count(k->names, &number, sizeof number, times) : 0;
-}
-
 static int count_times(void *arg, const struct glimpse *g)
 {
 	struct counter *k = arg;
-	uint64_t length = k->asked->span_ns;
-	int r = 0;
 
-	for (uint32_t i = 0, from; r >= 0 && i < g->n;) {
-		uint64_t number = g->time_ns[i] / length, begin = number * length;
-		struct time_span *s = &k->span[number % SPANS];
+	return g->histogram ? histogram_add_all(&k->histogram, g->histogram)
+			: histogram_add(&k->histogram, g->time_ns, g->n);
+}
 
-		if (s->number != number)
-			r = settle_span(k, s);
-		for (from = i++; i < g->n && g->time_ns[i] - begin < length;)
-			i++;
-		s->number = number;
-		s->times += i - from;
-	}
-	return r;
+static int name_span(void *arg, const struct time_span *span)
+{
+	struct counter *k = arg;
+	uint64_t number = htobe64(span->number);
+
+	return names_count(k->names, &number, sizeof number, span->times);
 }
 
 static int tally_times(struct counter *k, const struct catalog *c, const struct query *q,
 		       struct query_stats *stats)
 {
-	int r = query_tally(
-		c, q, &(struct tally){ .times = true, .entries = count_times, .arg = k }, stats);
+	struct tally t = { .span_ns = k->asked->span_ns, .entries = count_times, .arg = k };
+	int r;
 
-	for (size_t i = 0; r >= 0 && i < SPANS; i++)
-		r = settle_span(k, &k->span[i]);
+	histogram_begin(&k->histogram, t.span_ns);
+	r = query_tally(c, q, &t, stats);
+	if (r >= 0)
+		r = histogram_each(&k->histogram, name_span, k);
+	histogram_done(&k->histogram);
 	return r;
 }
 

@@ -17,6 +17,7 @@
 #include "query/catalog.h"
 #include "query/match.h"
 #include "query/shown.h"
+#include "query/histogram.h"
 
 struct query {
 	struct match *match;	     /* borrowed */
@@ -35,7 +36,8 @@ struct glimpse {
 	const struct contexts *contexts; /* of the journal, if the tally asked for contexts */
 	uint32_t context;		 /* of all of them, if the tally asked for contexts */
 	uint32_t n;
-	const uint64_t *time_ns;    /* of each, if the tally asked for times */
+	const uint64_t *time_ns;    /* of each, if the tally asked for times, or else: */
+	const struct histogram *histogram; /* them, counted */
 	const uint8_t *priority;    /* of each, if it asked for priorities */
 	uint16_t n_fields;	    /* where n is 1: */
 	const struct field *fields; /* its own */
@@ -43,7 +45,8 @@ struct glimpse {
 
 /** Somebody who counts entries.  The calls return 0 to go on, < 0 to stop with that error. */
 struct tally {
-	bool contexts, times, priorities; /* what it wants to know */
+	bool contexts, priorities; /* what it wants to know */
+	uint64_t span_ns;	   /* times, counted by spans of this length; 0: none */
 	/**
 	 * All entries of a journal match, and none has fields of its own.  @return 1 to take them so, 0 to be given them one
 	 * by one.  May be NULL: never.

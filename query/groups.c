@@ -99,7 +99,7 @@ static int need_glimpse(const struct group_run *run)
 
 	if (r >= 0 && (contexts || run->tally->priorities))
 		r = group_need_rows(g);
-	if (r >= 0 && run->tally->times)
+	if (r >= 0 && run->tally->span_ns > 0)
 		r = group_need_times(g);
 	return r;
 }
@@ -332,17 +332,18 @@ static int add_run(const struct opening *o, struct judged_group *u, uint32_t fir
 	return r;
 }
 
-/* Where nobody asks whose the entries are, those of a group are as good as one journal's. */
+/* Where nobody asks whose the entries are, those of a group are counted as they are read, by whichever thread does. */
 struct whole_group {
 	struct source source;
-	struct segment_group group;
+	uint32_t rows;
+	struct histogram histogram;
 };
 
 static int glimpse_whole(struct source *s, struct glimpse *ret)
 {
 	struct whole_group *w = (struct whole_group *) s;
 
-	*ret = (struct glimpse){ .n = w->group.rows, .time_ns = w->group.time };
+	*ret = (struct glimpse){ .n = w->rows, .histogram = &w->histogram };
 	return 0;
 }
 
@@ -356,12 +357,22 @@ static void free_whole(struct source *s)
 {
 	struct whole_group *w = (struct whole_group *) s;
 
-	group_close(&w->group);
+	histogram_done(&w->histogram);
 	free(w);
+}
+
+static int count_whole(struct whole_group *w, struct segment_group *g, uint64_t span_ns)
+{
+	int r = span_ns > 0 ? group_need_times(g) : 0;
+
+	w->rows = g->rows;
+	histogram_begin(&w->histogram, span_ns);
+	return r >= 0 && span_ns > 0 ? histogram_add(&w->histogram, g->time, g->rows) : r;
 }
 
 static int open_whole(const struct opening *o, struct searched *s, uint32_t number)
 {
+	_cleanup_(group_close) struct segment_group g = { 0 };
 	struct whole_group *w = calloc(1, sizeof *w);
 	int r;
 
@@ -369,14 +380,14 @@ static int open_whole(const struct opening *o, struct searched *s, uint32_t numb
 		return -ENOMEM;
 	w->source =
 		(struct source){ .glimpse = glimpse_whole, .next = end_whole, .free = free_whole };
-	r = group_open(&w->group, s->segment, number);
-	if (r >= 0 && o->tally->times)
-		r = group_need_times(&w->group);
+	r = group_open(&g, s->segment, number);
+	if (r >= 0)
+		r = count_whole(w, &g, o->tally->span_ns);
 	o->stats->frames_read++;
-	o->stats->rows_seen += w->group.rows;
+	o->stats->rows_seen += g.rows;
 	if (r >= 0)
 		return o->each(o->arg, &w->source);
-	r = judged_pass_over(o->stats, &w->group, r);
+	r = judged_pass_over(o->stats, &g, r);
 	free_whole(&w->source);
 	return r;
 }
