@@ -22,6 +22,16 @@ void buf_clear(struct buf *b)
 	b->bad = false;
 }
 
+void buf_trim(struct buf *b)
+{
+	uint8_t *less = b->len > 0 && b->len < b->cap ? realloc(b->data, b->len) : NULL;
+
+	if (!less)
+		return;
+	b->data = less;
+	b->cap = b->len;
+}
+
 uint8_t *buf_room(struct buf *b, size_t n)
 {
 	size_t need, cap;

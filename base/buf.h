@@ -33,6 +33,8 @@ static inline struct buf buf_take(struct buf *b)
 	*b = (struct buf){ 0 };
 	return taken;
 }
+/** Give back memory beyond the content. */
+void buf_trim(struct buf *b);
 /** Make room for `n` more bytes.  @return where they go, or NULL (and `bad`); they count only after buf_add(). */
 uint8_t *buf_room(struct buf *b, size_t n);
 /** Count `n` bytes that were written into the room. */

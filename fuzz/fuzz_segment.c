@@ -4,8 +4,9 @@
  * Target: segment_open(), group_need_...(), group_entry(), group_search(), group_check_index(), group_source_open().
  *
  * The input is the blocks of a segment, u8 kind, u16 length, bytes; the frame around them, with checksums that hold, is put
- * together here, so that what is read behind the checksums is reached.  Kinds 0 to 2 are the tables; 11 begins another group
- * with u16 rows, u16 batches, and 12 stands for the kind 11.  Whatever it is, it is read to its end without harm, a row in
+ * together here, so that what is read behind the checksums is reached.  Kinds 0 to 2 are the tables, of templates each a part behind
+ * its varint number; 11 begins another group with u16 rows, u16 batches, u8 whether it is of the same window, u8 first rank, u8 further
+ * ranks, and 12 stands for the kind 11; 0 in a group is what the footer says of its window's counts.  Whatever it is, it is read to its end without harm, a row in
  * which a needle is found has it, and what cannot be read has a place in the file, is noted, and does not get better by trying.
  */
 
@@ -21,8 +22,10 @@
 #include "store/segment/check.h"
 #include "store/segment/search.h"
 
-/* The kind that begins a group, and what stands for the kind that has its number. */
-enum { NEW_GROUP = 11, INSTEAD = 12 };
+FUZZ_HAS_ENTRANCE;
+
+/* Tables, the kind that begins a group, and what stands for the kind that has its number. */
+enum { JOURNALS, SEEDS, TEMPLATES, NEW_GROUP = 11, INSTEAD = 12 };
 
 static void put_line(struct buf *to, const uint8_t *p, size_t n)
 {
@@ -33,27 +36,96 @@ static void put_line(struct buf *to, const uint8_t *p, size_t n)
 	buf_append(to, &crc, 4);
 }
 
-/* A group's blocks, gathered until the next begins. */
-struct group {
-	struct buf lines;
-	uint64_t rows, batches, offset, n;
+/* A footer while it is put together. */
+struct footer {
+	struct buf tables, templates, groups, windows;
+	uint64_t n_templates, n_groups, n_windows;
+	/* The group at hand, until the next begins, and the window that it is of. */
+	struct buf lines, counts;
+	uint64_t rows, batches, rank, ranks, offset, n_blocks, in_window;
 };
 
-static void end_group(struct group *g, struct buf *groups, uint64_t *n_groups)
+static void end_window(struct footer *f)
+{
+	if (f->in_window > 0) {
+		buf_varint(&f->windows, f->in_window);
+		if (f->counts.len > 0)
+			buf_append(&f->windows, f->counts.data, f->counts.len);
+		else
+			buf_varint(&f->windows, 0);
+		f->n_windows++;
+	}
+	buf_clear(&f->counts);
+	f->in_window = 0;
+}
+
+static void end_group(struct footer *f)
 {
 	uint64_t times[] = { 0, UINT64_MAX };
 
-	if (g->rows > 0) {
-		buf_varint(groups, g->rows);
-		buf_varint(groups, g->batches);
-		buf_append(groups, times, sizeof times);
-		buf_varint(groups, g->offset);
-		buf_varint(groups, g->n);
-		buf_append(groups, g->lines.data, g->lines.len);
-		(*n_groups)++;
+	if (f->rows > 0) {
+		buf_varint(&f->groups, f->rank);
+		buf_varint(&f->groups, f->ranks);
+		buf_varint(&f->groups, f->rows);
+		buf_varint(&f->groups, f->batches);
+		buf_append(&f->groups, times, sizeof times);
+		buf_varint(&f->groups, f->offset);
+		buf_varint(&f->groups, f->n_blocks);
+		buf_append(&f->groups, f->lines.data, f->lines.len);
+		f->n_groups++;
+		f->in_window++;
 	}
-	buf_clear(&g->lines);
-	g->rows = g->n = 0;
+	buf_clear(&f->lines);
+	f->rows = f->n_blocks = 0;
+}
+
+static void begin_group(struct footer *f, struct rd r, uint64_t offset, uint64_t journals)
+{
+	end_group(f);
+	f->rows = rd_u16(&r);
+	f->batches = r.left >= 2 ? rd_u16(&r) : 1;
+	if (rd_u8(&r) == 0)
+		end_window(f);
+	f->rank = r.left > 0 ? rd_u8(&r) : 0;
+	f->ranks = r.left > 0 ? rd_u8(&r) : MAX_OF(journals, UINT64_C(1)) - 1;
+	f->offset = offset;
+}
+
+static void put_table(struct footer *f, uint8_t kind, uint64_t offset, struct rd r)
+{
+	if (kind == TEMPLATES) {
+		uint64_t left = r.left;
+
+		buf_varint(&f->templates, rd_varint(&r));
+		buf_varint(&f->templates, offset + left - r.left);
+		put_line(&f->templates, r.p, r.left);
+		f->n_templates++;
+		return;
+	}
+	buf_varint(&f->tables, offset);
+	put_line(&f->tables, r.p, r.left);
+}
+
+static void put_footer(struct footer *f, struct buf *file)
+{
+	end_group(f);
+	end_window(f);
+	buf_append(file, "\7" TENANT_DEFAULT, 1 + STRLEN(TENANT_DEFAULT));
+	buf_append(file, "\1an origin's id..\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+		   1 + ID_SIZE + 2 + 16);
+	buf_append(file, f->tables.data, f->tables.len);
+	buf_varint(file, f->n_templates);
+	buf_append(file, f->templates.data, f->templates.len);
+	buf_varint(file, f->n_groups);
+	buf_append(file, f->groups.data, f->groups.len);
+	buf_varint(file, f->n_windows);
+	buf_append(file, f->windows.data, f->windows.len);
+	buf_done(&f->tables);
+	buf_done(&f->templates);
+	buf_done(&f->groups);
+	buf_done(&f->windows);
+	buf_done(&f->lines);
+	buf_done(&f->counts);
 }
 
 static void put_trailer(struct buf *file, uint64_t offset)
@@ -70,49 +142,38 @@ static void put_trailer(struct buf *file, uint64_t offset)
 
 static void build(struct buf *file, struct rd r)
 {
-	struct buf groups = { 0 }, tables[3] = { { 0 } };
-	struct group g = { 0 };
-	uint64_t n_groups = 0, offset;
+	struct footer f = { 0 };
+	uint64_t offset, journals = 1;
 
 	buf_append(file, SEGMENT_MAGIC "\0\0\0\0\0\0\0", SEGMENT_HEADER_SIZE);
 	while (r.left > 3) {
 		uint8_t kind = rd_u8(&r) % (INSTEAD + 1);
 		uint16_t n = rd_u16(&r);
-		const uint8_t *p;
+		struct rd block;
 
 		n = (uint16_t) MIN_OF(n, r.left);
-		p = rd_bytes(&r, n);
+		block = rd_of(rd_bytes(&r, n), n);
 		if (kind == NEW_GROUP) {
-			end_group(&g, &groups, &n_groups);
-			g.rows = n >= 2 ? p[0] + 256u * p[1] : 0;
-			g.batches = n >= 4 ? p[2] + 256u * p[3] : 1;
-			g.offset = file->len;
+			begin_group(&f, block, file->len, journals);
 			continue;
 		}
-		if (kind < 3 && g.rows == 0) {
-			buf_varint(&tables[kind], file->len);
-			put_line(&tables[kind], p, n);
+		if (kind <= TEMPLATES && f.rows == 0) {
+			put_table(&f, kind, file->len, block);
+			if (kind == JOURNALS)
+				journals = rd_varint(&(struct rd){ block.p, block.left, false });
+		} else if (kind == JOURNALS) {
+			buf_append(&f.counts, block.p, n);
+			continue;
 		} else {
-			buf_char(&g.lines, (char) (kind == INSTEAD ? NEW_GROUP : kind));
-			put_line(&g.lines, p, n);
-			g.n++;
+			buf_char(&f.lines, (char) (kind == INSTEAD ? NEW_GROUP : kind));
+			put_line(&f.lines, block.p, n);
+			f.n_blocks++;
 		}
-		buf_append(file, p, n);
+		buf_append(file, block.p, n);
 	}
-	end_group(&g, &groups, &n_groups);
 	offset = file->len;
-	buf_append(file, "\7" TENANT_DEFAULT, 1 + STRLEN(TENANT_DEFAULT));
-	buf_append(file, "\1an origin's id..\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
-		   1 + ID_SIZE + 2 + 16);
-	for (int i = 0; i < 3; i++) {
-		buf_append(file, tables[i].data, tables[i].len);
-		buf_done(&tables[i]);
-	}
-	buf_varint(file, n_groups);
-	buf_append(file, groups.data, groups.len);
+	put_footer(&f, file);
 	put_trailer(file, offset);
-	buf_done(&groups);
-	buf_done(&g.lines);
 }
 
 static void read_group(const struct segment *s, uint32_t number)
@@ -254,6 +315,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_done(&file);
 	if (segment_open(&s, fd) < 0)
 		return 0;
+	fuzz_count_let_in();
 	for (uint32_t i = 0; i < s.n_groups; i++) {
 		read_group(&s, i);
 		search_group(&s, i, "a", true);

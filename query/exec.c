@@ -18,7 +18,9 @@
 #include "query/ahead.h"
 #include "query/newest.h"
 
-enum { ALONE = 2 /* so many row groups are opened before other threads are called in */ };
+enum {
+	ALONE = 2 * WINDOW_ROWS /* rows of groups that are opened before other threads are called in */
+};
 
 struct run {
 	const struct query *query;
@@ -26,7 +28,7 @@ struct run {
 	struct ahead *ahead; /* NULL: no other threads */
 	struct candidate *candidates;
 	size_t n, next;
-	size_t groups; /* opened */
+	uint64_t rows; /* of groups that were opened */
 	struct source **heap;
 	size_t n_open, heap_cap;
 };
@@ -174,14 +176,13 @@ static void find_in_journal(struct run *run, uint32_t number)
 	}
 }
 
-static void find_in_segment(struct run *run, uint32_t number)
+static int find_in_segment(struct run *run, uint32_t number)
 {
 	const struct segment *s = run->opener.searched[number].segment;
-	bool may_match[2];
+	int r = searched_ask_journals(&run->opener.searched[number], run->query);
 
-	searched_may_match(&run->opener.searched[number], run->query, may_match);
-	for (uint32_t i = 0; i < s->n_groups; i++)
-		if (searched_may_have(&run->opener.searched[number], may_match, i) &&
+	for (uint32_t i = 0; r >= 0 && i < s->n_groups; i++)
+		if (searched_may_have(&run->opener.searched[number], i) &&
 		    is_in_time(run, s->groups[i].time_min, s->groups[i].time_max))
 			run->candidates[run->n++] = (struct candidate){
 				.is_group = true,
@@ -190,6 +191,7 @@ static void find_in_segment(struct run *run, uint32_t number)
 				.time_min = s->groups[i].time_min,
 				.time_max = s->groups[i].time_max,
 			};
+	return r;
 }
 
 static uint32_t n_segments(const struct catalog *c)
@@ -225,8 +227,11 @@ static int find_candidates(struct run *run)
 		if (r >= 0 && run->opener.tally)
 			r = searched_tally(&run->opener.searched[i], run->query, run->opener.tally,
 					   run->opener.stats);
+		if (r >= 0 && run->opener.tally)
+			r = searched_tally_windows(&run->opener.searched[i], run->query,
+						   run->opener.tally, run->opener.stats);
 		if (r >= 0)
-			find_in_segment(run, i);
+			r = find_in_segment(run, i);
 	}
 	return r;
 }
@@ -251,12 +256,12 @@ static void run_done(struct run *run)
 }
 
 /* Call in other threads for a query that goes on and on. */
-static void call_others(struct run *run)
+static void call_others(struct run *run, const struct candidate *c)
 {
 	unsigned threads = run->query->threads;
 
-	run->groups++;
-	if ((run->groups <= ALONE && !run->opener.all) || threads < 2 || run->ahead ||
+	run->rows += run->opener.searched[c->of].segment->groups[c->group].rows;
+	if ((run->rows <= ALONE && !run->opener.all) || threads < 2 || run->ahead ||
 	    run->n - run->next < threads)
 		return;
 	/* Without them it only takes longer. */
@@ -272,7 +277,7 @@ static int open_next(struct run *run, source_fn each, void *arg)
 	int r;
 
 	if (run->candidates[i].is_group)
-		call_others(run);
+		call_others(run, &run->candidates[i]);
 	r = run->ahead ? ahead_open(run->ahead, i, &run->opener, each, arg)
 		       : opener_open(&run->opener, &run->candidates[i], each, arg);
 	if (!is_damage(r))

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 enum {
 	MAYBE_FEW = 256, /* so many rows are asked one by one rather than searched all at once */
@@ -53,6 +54,9 @@ void searched_done(struct searched *s)
 		free(s->judgements[i].of);
 	free(s->judgements);
 	free(s->counted);
+	free(s->windows_counted);
+	free(s->below[0]);
+	free(s->below[1]);
 	for (size_t i = 0; s->plans && i < s->n_plans[0] + s->n_plans[1]; i++)
 		needle_plan_done(&s->plans[i]);
 	free(s->plans);
@@ -77,18 +81,39 @@ static bool may_match(struct searched *s, const struct query *q, uint32_t journa
 	       (own_fields && judge_journal(&s->judgements[journal], q, c, true) != WHOLE_NO);
 }
 
-void searched_may_match(struct searched *s, const struct query *q, bool ret[2])
+static int rank_matches(struct searched *s, const struct query *q, bool own)
 {
-	ret[0] = ret[1] = false;
-	for (uint32_t i = 0; i < s->segment->n_journals && !ret[0]; i++) {
-		ret[0] = may_match(s, q, i, false);
-		ret[1] |= ret[0] || may_match(s, q, i, true);
-	}
+	uint32_t *below = calloc(s->segment->n_journals + 1u, sizeof *below);
+
+	if (!below)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < s->segment->n_journals; i++)
+		below[s->segment->journals[i].rank + 1] += may_match(s, q, i, own);
+	for (uint32_t i = 0; i < s->segment->n_journals; i++)
+		below[i + 1] += below[i];
+	free(s->below[own]);
+	s->below[own] = below;
+	return 0;
 }
 
-bool searched_may_have(const struct searched *s, const bool may_match[2], uint32_t group)
+int searched_ask_journals(struct searched *s, const struct query *q)
 {
-	return may_match[has_fields(&s->segment->groups[group])];
+	bool own = false;
+	int r = rank_matches(s, q, false);
+
+	for (uint32_t i = 0; i < s->segment->n_groups; i++)
+		own |= has_fields(&s->segment->groups[i]);
+	return r < 0 || !own ? r : rank_matches(s, q, true);
+}
+
+bool searched_may_have(const struct searched *s, uint32_t group)
+{
+	const struct group_ref *g = &s->segment->groups[group];
+	const uint32_t *below = s->below[has_fields(g)];
+
+	if (s->windows_counted && s->windows_counted[g->window])
+		return false;
+	return below[g->rank_last + 1] > below[g->rank_first];
 }
 
 static bool is_within(const struct group_ref *g, const struct query *q)
@@ -399,7 +424,58 @@ bool judged_is_whole(struct searched *s, const struct query *q, uint32_t group)
 {
 	const struct group_ref *g = &s->segment->groups[group];
 
-	return !has_fields(g) && is_within(g, q) && least(s, q, false) == WHOLE_YES;
+	return is_within(g, q) && least(s, q, false) == WHOLE_YES &&
+	       (!has_fields(g) || least(s, q, true) == WHOLE_YES);
+}
+
+/* Whether what a window was counted for tells how many match in each span. */
+static bool was_counted(struct searched *s, const struct query *q, const struct tally *tally,
+			const struct window_ref *w)
+{
+	if (w->span_s == 0 || w->span_s > UINT64_MAX / NS_PER_S ||
+	    tally->span_ns % (w->span_s * NS_PER_S) != 0)
+		return false;
+	for (uint32_t i = w->first; i < w->end; i++)
+		if (!judged_is_whole(s, q, i))
+			return false;
+	return true;
+}
+
+static int tally_window(const struct tally *tally, const struct window_ref *w,
+			struct query_stats *stats)
+{
+	struct histogram h;
+	struct glimpse g = { .histogram = &h };
+	int r;
+
+	histogram_begin(&h, tally->span_ns);
+	r = histogram_add_counts(&h, w->span_s * NS_PER_S, w->span_first, w->counts, w->n_counts);
+	for (uint32_t i = 0; i < w->n_counts; i++)
+		g.n += w->counts[i];
+	stats->rows_matched += g.n;
+	if (r >= 0)
+		r = tally->entries(tally->arg, &g);
+	histogram_done(&h);
+	return r;
+}
+
+int searched_tally_windows(struct searched *s, const struct query *q, const struct tally *tally,
+			   struct query_stats *stats)
+{
+	const struct segment *segment = s->segment;
+	int r = 0;
+
+	if (tally->span_ns == 0 || tally->contexts || tally->priorities)
+		return 0;
+	s->windows_counted = calloc(segment->n_windows + 1u, sizeof *s->windows_counted);
+	if (!s->windows_counted)
+		return -ENOMEM;
+	for (uint32_t i = 0; r >= 0 && i < segment->n_windows; i++) {
+		s->windows_counted[i] = was_counted(s, q, tally, &segment->windows[i]);
+		if (s->windows_counted[i])
+			r = tally_window(tally, &segment->windows[i], stats);
+	}
+	return r;
 }
 
 /*

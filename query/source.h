@@ -79,6 +79,9 @@ struct searched {
 	const struct segment *segment;
 	struct judgement *judgements; /* owned: one a journal */
 	bool *counted;		      /* owned: journals that a tally has taken as a whole */
+	bool *windows_counted;	      /* owned: and windows; NULL where it has none */
+	uint32_t *below[2]; /* owned: how many journals of ranks below each can match: by contexts
+			       alone, or with fields of the entries' own */
 	struct needle_plan
 		*plans;	   /* owned: what messages must have, unless the scope is NEEDLE_NONE */
 	size_t n_plans[2]; /* match_needles() */
@@ -93,10 +96,13 @@ void searched_done(struct searched *s);
 /** Give a tally the journals that match as a whole and that it takes so.  @return 0 or an error. */
 _must_check_ int searched_tally(struct searched *s, const struct query *q,
 				const struct tally *tally, struct query_stats *stats);
-/** Whether any journal of the segment can match: [0] by its contexts alone, [1] with fields of the entries' own. */
-void searched_may_match(struct searched *s, const struct query *q, bool ret[2]);
-/** What that says of a row group. */
-bool searched_may_have(const struct searched *s, const bool may_match[2], uint32_t group);
+/** Give a tally of times alone the windows all of whose entries match and were counted.  @return 0 or an error. */
+_must_check_ int searched_tally_windows(struct searched *s, const struct query *q,
+					const struct tally *tally, struct query_stats *stats);
+/** Find out which journals can match, for searched_may_have().  @return 0 or -ENOMEM. */
+_must_check_ int searched_ask_journals(struct searched *s, const struct query *q);
+/** Whether a row group can have entries of a journal that can match and that were not counted yet. */
+bool searched_may_have(const struct searched *s, uint32_t group);
 /** Open a row group: a source for each journal in it.  What cannot be read is noted, and no error. */
 _must_check_ int group_source_open(const struct opening *o, struct searched *s, uint32_t group);
 

@@ -120,8 +120,9 @@ static size_t identity_leaf(const char *name, const char *tenant, uint8_t *to, s
 			    struct hash *ret)
 {
 	struct field fields[] = { field("_ATTRIBUTION", "channel"), field("_CONTAINER_NAME", name),
+				  field("_IMAGE_NAME", name),
 				  field("_TENANT", tenant ? tenant : "") };
-	struct context c = { .fields = fields, .n_fields = tenant ? 3 : 2 };
+	struct context c = { .fields = fields, .n_fields = tenant ? 4 : 3 };
 	struct wr w = wr_of(to, size);
 	int r;
 

@@ -11,7 +11,10 @@
 #include "store/segment/build.h"
 #include "store/segment/merge.h"
 #include "store/segment/replace.h"
+#include "store/segment/writer.h"
 #include "tests/harness.h"
+
+enum { GROUP_ROWS_SMALL = 8 };
 
 static int open_segments(const struct builder *b)
 {
@@ -29,6 +32,8 @@ uint64_t pack_segments(const struct builder *b, uint64_t entries_max, bool all)
 	struct replaced replaced;
 	struct segment_set set;
 
+	/* So that windows have several groups, where journals are of several images. */
+	segment_group_rows = GROUP_ROWS_SMALL;
 	cr_assert(eq(int, segment_set_open(&set, &b->state), 0));
 	o.packed = &set;
 	o.dirfd = open_segments(b);

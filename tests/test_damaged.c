@@ -42,7 +42,7 @@ static void make_host(void)
 	static char bulk[BULK];
 	uint64_t dice = 1;
 
-	segment_group_bytes = IN_A_GROUP * BULK;
+	segment_window_bytes = IN_A_GROUP * BULK;
 	snprintf(path, sizeof path, "%s/host", tempdir());
 	builder_init(&host, path, (struct kes_params){ 2, 3 });
 	builder_open(&host, "web");
@@ -218,10 +218,10 @@ Test(damaged, templates_hide_messages_that_have_one)
 	struct said said = { .text = { 0 } };
 
 	make_host();
-	flip(segment->templates_ref.offset);
+	flip(template_table_part(segment->templates, 0)->offset);
 	ask(NULL, NULL, 1, &said);
 	cr_expect(eq(u32, said.stats.n_damage, 1));
-	cr_expect(eq(u64, said.stats.damage[0].offset, segment->templates_ref.offset));
+	cr_expect(eq(u64, said.stats.damage[0].offset, template_table_part(segment->templates, 0)->offset));
 	/* Where nobody needs messages, nothing is missing. */
 	ask("count-by", "container", 1, &said);
 	cr_expect(zero(u64, said.stats.frames_damaged));
@@ -379,7 +379,7 @@ Test(damaged, without_seeds_all_is_shown_and_nothing_proved)
 
 	make_host();
 	/* They lie before the templates. */
-	flip(segment->templates_ref.offset - 1);
+	flip(template_table_part(segment->templates, 0)->offset - 1);
 	ask(NULL, NULL, 1, &said);
 	cr_expect(zero(u32, said.unusable));
 	cr_expect(zero(u64, said.stats.frames_damaged));
@@ -524,19 +524,14 @@ Test(damaged, no_entry_is_left_out_of_a_merge)
 	cr_expect(eq(int, segment_check_content(&now.files[0].segment, &at), 0));
 	for (uint32_t lost = 0; lost < segment->n_groups; lost++) {
 		struct segment *s = &now.files[0].segment;
-		struct group_ref last = s->groups[s->n_groups - 1];
+		struct window_ref *w = &s->windows[s->groups[lost].window], whole = *w;
 
-		/* One group is not told of. */
-		s->groups[s->n_groups - 1] = s->groups[lost];
-		s->groups[lost] = last;
-		s->n_groups--;
+		/* One group is not told of, nor those before it in its window. */
+		w->first = lost + 1;
 		cr_expect(eq(int, segment_merge(&now, 0, 1, origin_history(host.origin), &o, &made),
 			     BULLA_ECORRUPT),
 			  "%u", lost);
-		s->n_groups++;
-		last = s->groups[lost];
-		s->groups[lost] = s->groups[s->n_groups - 1];
-		s->groups[s->n_groups - 1] = last;
+		*w = whole;
 	}
 	segment_set_close(&now);
 	flip(segment->groups[1].blocks[2].offset);

@@ -116,6 +116,9 @@ static const char *const queries[][12] = {
 	{ "count-by", "PRIORITY", "grep", "(?i)ITEM", "match", "container=web", NULL },
 	{ "histogram", "1000000000", "grep", "item/1", "priority", "0..5", NULL },
 	{ "histogram", "3000000000", NULL },
+	{ "histogram", "1000000000", NULL },
+	{ "histogram", "1500000000", "output", "json", NULL },
+	{ "histogram", "60000000000", NULL },
 	{ "histogram", "1000000000", "match", "container=web", "grep", "item/1[0-9]", NULL },
 };
 

@@ -358,7 +358,8 @@ Test(segment, what_is_damaged_is_named, .init = setup, .fini = teardown)
 	for (uint32_t i = 0; i < s.n_groups; i++)
 		for (uint32_t k = 0; k < s.groups[i].n_blocks; k++)
 			expect_named(&s.groups[i].blocks[k], i);
-	expect_named(&s.templates_ref, UINT32_MAX);
+	for (uint32_t i = 0; template_table_part(s.templates, i); i++)
+		expect_named(template_table_part(s.templates, i), UINT32_MAX);
 	segment_close(&s);
 }
 

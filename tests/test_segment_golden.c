@@ -114,6 +114,8 @@ static void write_lines(const char *path)
 	struct story s = { 0 };
 	struct segment_writer w;
 
+	/* Two windows, and in each a group for each image. */
+	segment_group_rows = 1;
 	cr_assert(eq(int, segment_writer_open(&w, AT_FDCWD, path, 3), 0));
 	cr_assert(eq(i64, segment_writer_origin(&w, &(struct id){ "golden origin" }, 5), 0));
 	begin_journals(&s, &w);
@@ -129,6 +131,8 @@ static void write_lines(const char *path)
 		}
 		segment_writer_when(&w, 0, UINT64_C(1767607200000000000) + round);
 		cr_assert(eq(int, segment_writer_end_commit(&w), 0));
+		if (round == ROUNDS / 2)
+			cr_assert(eq(int, segment_writer_flush(&w), 0));
 	}
 	segment_writer_covers(&w, 0, 5 + ROUNDS);
 	cr_assert(gt(i64, segment_writer_finish(&w), 0));

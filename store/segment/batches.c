@@ -9,7 +9,8 @@
 #include "bulla/error.h"
 #include "store/segment/set.h"
 
-enum { GROUPS_OPEN = 2 };
+/* A commit has batches in all groups of a window, and the next window's are asked for before it is over. */
+enum { GROUPS_OPEN = 64, ROWS_OPEN = 2 * WINDOW_ROWS };
 
 /* Batches of one journal that follow each other in a group. */
 struct run {
@@ -36,7 +37,7 @@ struct segment_batches {
 	struct segment_set set;
 	struct index *of; /* owned, by file; NULL until the set is read */
 	struct open_group open[GROUPS_OPEN];
-	uint64_t turn;
+	uint64_t turn, rows; /* of those that are open */
 };
 
 int segment_batches_new(struct segment_batches **ret, const struct state *s)
@@ -50,13 +51,19 @@ int segment_batches_new(struct segment_batches **ret, const struct state *s)
 	return 0;
 }
 
+static void close_one(struct segment_batches *b, struct open_group *o)
+{
+	if (o->used == 0)
+		return;
+	b->rows -= o->group.rows;
+	group_close(&o->group);
+	o->used = 0;
+}
+
 static void forget(struct segment_batches *b)
 {
-	for (size_t i = 0; i < GROUPS_OPEN; i++) {
-		if (b->open[i].used > 0)
-			group_close(&b->open[i].group);
-		b->open[i].used = 0;
-	}
+	for (size_t i = 0; i < GROUPS_OPEN; i++)
+		close_one(b, &b->open[i]);
 	for (uint32_t i = 0; b->of && i < b->set.n; i++)
 		free(b->of[i].runs);
 	free(b->of);
@@ -165,39 +172,57 @@ static const struct run *find_run(const struct index *of, uint32_t journal, uint
 
 /* Groups. */
 
+static struct open_group *find_open(struct segment_batches *b, uint32_t file, uint32_t number)
+{
+	for (size_t i = 0; i < GROUPS_OPEN; i++)
+		if (b->open[i].used > 0 && b->open[i].file == file && b->open[i].number == number)
+			return &b->open[i];
+	return NULL;
+}
+
+/* A place for another group of so many rows; those that were not used for longest go. */
+static struct open_group *make_place(struct segment_batches *b, uint32_t rows)
+{
+	for (;;) {
+		struct open_group *oldest = NULL, *free_one = NULL;
+
+		for (size_t i = 0; i < GROUPS_OPEN; i++) {
+			struct open_group *o = &b->open[i];
+
+			if (o->used == 0)
+				free_one = o;
+			else if (!oldest || o->used < oldest->used)
+				oldest = o;
+		}
+		if (free_one && (!oldest || b->rows + rows <= ROWS_OPEN))
+			return free_one;
+		close_one(b, oldest);
+	}
+}
+
 static int open_group(struct segment_batches *b, uint32_t file, uint32_t number,
 		      struct segment_group **ret)
 {
-	struct open_group *at = &b->open[0];
+	const struct segment *s = &b->set.files[file].segment;
+	struct open_group *at = find_open(b, file, number);
 	int r;
 
-	for (size_t i = 0; i < GROUPS_OPEN; i++) {
-		struct open_group *o = &b->open[i];
-
-		if (o->used > 0 && o->file == file && o->number == number) {
-			o->used = ++b->turn;
-			*ret = &o->group;
-			return 0;
+	if (!at) {
+		at = make_place(b, s->groups[number].rows);
+		r = group_open(&at->group, s, number);
+		if (r >= 0)
+			r = group_need_all(&at->group);
+		if (r < 0) {
+			group_close(&at->group);
+			return r;
 		}
-		if (o->used < at->used)
-			at = o;
+		at->file = file;
+		at->number = number;
+		b->rows += at->group.rows;
 	}
-	if (at->used > 0)
-		group_close(&at->group);
-	at->used = 0;
-	r = group_open(&at->group, &b->set.files[file].segment, number);
-	if (r < 0)
-		return r;
-	at->file = file;
-	at->number = number;
 	at->used = ++b->turn;
-	r = group_need_all(&at->group);
-	if (r < 0) {
-		group_close(&at->group);
-		at->used = 0;
-	}
 	*ret = &at->group;
-	return r;
+	return 0;
 }
 
 static int find_in(struct segment_batches *b, const struct segment_span *span, uint64_t batch_no,

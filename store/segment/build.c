@@ -252,6 +252,8 @@ static int take_awaited(struct segment_builder *b, struct segment_hand *h)
 {
 	int r = batch_taker_take(&b->taker, h);
 
+	if (r >= 0)
+		r = segment_writer_flush(&h->writer);
 	if (b->n_hands > 1)
 		segment_writer_relax(&h->writer);
 	return r;
@@ -296,7 +298,7 @@ static int await_tenant(struct segment_builder *b, const struct sealed_commit *c
 	if (r < 0)
 		return r;
 	h->made.end = c->commit.number + 1;
-	return h->awaited_entries >= GROUP_ROWS || h->awaited_bytes >= segment_group_bytes
+	return h->awaited_entries >= WINDOW_ROWS || h->awaited_bytes >= segment_window_bytes
 		       ? take_awaited(b, h)
 		       : 0;
 }

@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/io.h"
 #include "bulla/error.h"
 #include "store/segment/reader-internal.h"
@@ -30,6 +32,44 @@ int group_check_index(struct segment_group *g, bool *ret_lies)
 	if (has > 0)
 		*ret_lies |= tokens_check(&t, bytes.p, bytes.left) < 0;
 	return MIN_OF(has, 0);
+}
+
+/* What histograms are told. */
+
+int window_counts_begin(struct window_counts *c, const struct window_ref *w)
+{
+	*c = (struct window_counts){ .window = w };
+	if (w->span_s == 0)
+		return 0;
+	c->counts = calloc(w->n_counts + 1u, sizeof *c->counts);
+	return c->counts ? 0 : -ENOMEM;
+}
+
+void window_counts_add(struct window_counts *c, const struct segment_group *g)
+{
+	const struct window_ref *w = c->window;
+
+	for (uint32_t i = 0; c->counts && i < g->rows; i++) {
+		uint64_t span = g->time[i] / NS_PER_S / w->span_s;
+
+		if (span < w->span_first || span - w->span_first >= w->n_counts)
+			c->lie = true;
+		else
+			c->counts[span - w->span_first]++;
+	}
+}
+
+bool window_counts_lie(const struct window_counts *c)
+{
+	return c->lie || (c->counts && c->window->n_counts > 0 &&
+			  memcmp(c->counts, c->window->counts,
+				 c->window->n_counts * sizeof *c->counts) != 0);
+}
+
+void window_counts_done(struct window_counts *c)
+{
+	free(c->counts);
+	*c = (struct window_counts){ 0 };
 }
 
 /* All of a group, and what searchers are told of it. */
@@ -118,14 +158,27 @@ static int check_batch(struct expected *e, struct segment_group *g, uint32_t i)
 }
 
 static int check_group(struct expected *e, const struct segment *s, uint32_t number,
-		       struct buf *memory)
+		       struct window_counts *counts, struct buf *memory)
 {
 	_cleanup_(group_close) struct segment_group g = { 0 };
 	int r = read_group(&g, s, number, memory);
 
 	for (uint32_t i = 0; r >= 0 && i < g.ref->batches; i++)
 		r = check_batch(e, &g, i);
+	if (r >= 0)
+		window_counts_add(counts, &g);
 	return r;
+}
+
+static int check_window(struct expected *e, const struct segment *s, const struct window_ref *w,
+			struct buf *memory)
+{
+	_cleanup_(window_counts_done) struct window_counts counts;
+	int r = window_counts_begin(&counts, w);
+
+	for (uint32_t i = w->first; r >= 0 && i < w->end; i++)
+		r = check_group(e, s, i, &counts, memory);
+	return r >= 0 && window_counts_lie(&counts) ? BULLA_ECORRUPT : r;
 }
 
 int segment_check(int dirfd, const char *name, const struct sealed_batch *sealed, size_t n)
@@ -138,8 +191,8 @@ int segment_check(int dirfd, const char *name, const struct sealed_batch *sealed
 
 	if (r >= 0)
 		r = expect(&e, &s, sealed, n);
-	for (uint32_t i = 0; r >= 0 && i < s.n_groups; i++)
-		r = check_group(&e, &s, i, &memory);
+	for (uint32_t i = 0; r >= 0 && i < s.n_windows; i++)
+		r = check_window(&e, &s, &s.windows[i], &memory);
 	/* A batch that came twice leaves another one out. */
 	return r >= 0 && e.seen != n ? BULLA_ECORRUPT : r;
 }
@@ -155,8 +208,11 @@ static int check_block(const struct segment *s, const struct block_ref *ref,
 int segment_check_blocks(const struct segment *s, uint64_t *ret_at)
 {
 	_cleanup_(block_scratch_done) struct block_scratch scratch = { 0 };
-	int r = check_block(s, &s->templates_ref, &scratch);
+	const struct block_ref *part;
+	int r = 0;
 
+	for (uint32_t i = 0; r >= 0 && (part = template_table_part(s->templates, i)); i++)
+		r = check_block(s, part, &scratch);
 	if (s->seeds_error < 0) {
 		r = s->seeds_error;
 		scratch.at = s->seeds_at;
@@ -168,19 +224,32 @@ int segment_check_blocks(const struct segment *s, uint64_t *ret_at)
 	return r;
 }
 
+static int check_content(const struct segment *s, const struct window_ref *w, struct buf *memory,
+			 uint64_t *ret_at)
+{
+	_cleanup_(window_counts_done) struct window_counts counts;
+	int r = window_counts_begin(&counts, w);
+
+	for (uint32_t i = w->first; r >= 0 && i < w->end; i++) {
+		_cleanup_(group_close) struct segment_group g = { 0 };
+		struct batch batch;
+
+		r = read_group(&g, s, i, memory);
+		for (uint32_t k = 0; r >= 0 && k < g.ref->batches; k++)
+			r = group_batch(&g, k, &batch);
+		*ret_at = group_where(&g);
+		if (r >= 0)
+			window_counts_add(&counts, &g);
+	}
+	return r >= 0 && window_counts_lie(&counts) ? BULLA_ECORRUPT : r;
+}
+
 int segment_check_content(const struct segment *s, uint64_t *ret_at)
 {
 	_cleanup_buf_ struct buf memory = { 0 };
 	int r = segment_check_blocks(s, ret_at);
 
-	for (uint32_t i = 0; r >= 0 && i < s->n_groups; i++) {
-		_cleanup_(group_close) struct segment_group g = { 0 };
-		struct batch batch;
-
-		r = read_group(&g, s, i, &memory);
-		for (uint32_t k = 0; r >= 0 && k < g.ref->batches; k++)
-			r = group_batch(&g, k, &batch);
-		*ret_at = group_where(&g);
-	}
+	for (uint32_t i = 0; r >= 0 && i < s->n_windows; i++)
+		r = check_content(s, &s->windows[i], &memory, ret_at);
 	return r;
 }

@@ -15,6 +15,7 @@
 
 struct segment;
 struct segment_group;
+struct window_ref;
 
 /**
  * What tells a searcher where not to look must allow all that a group has, for no seal covers it: the lengths of variables in
@@ -23,6 +24,20 @@ struct segment_group;
  * @return 0, and whether an entry would not be found; an error of reading it.
  */
 _must_check_ int group_check_index(struct segment_group *g, bool *ret_lies);
+
+/** The counts of a window, made anew. */
+struct window_counts {
+	const struct window_ref *window; /* borrowed */
+	uint32_t *counts;		 /* owned */
+	bool lie;
+};
+/** Begin; where nobody counted, nothing is ever wrong.  @return 0 or -ENOMEM. */
+_must_check_ int window_counts_begin(struct window_counts *c, const struct window_ref *w);
+/** Add a group of the window; its times are there. */
+void window_counts_add(struct window_counts *c, const struct segment_group *g);
+/** Whether the file tells others than those that were added. */
+bool window_counts_lie(const struct window_counts *c);
+void window_counts_done(struct window_counts *c);
 
 /** A batch as it was sealed. */
 struct sealed_batch {

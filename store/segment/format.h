@@ -10,9 +10,11 @@
  *	trailer  u64 offset of the footer | u32 stored | u32 raw size | u32 crc32c of what is stored | magic
  *	footer   varint length, tenant | varint n, n * (id of an origin | varint first | varint end of its commits | u64 time of the first
  *	         | u64 time of the last that has a batch here)
- *	         | 3 refs: journals, seeds, templates | varint n, n groups
+ *	         | 2 refs: journals, seeds | varint n, n * (varint templates | ref) | varint n, n groups | varint n, n windows
  *	ref      varint offset | varint stored | varint raw | u32 crc32c of what is stored
- *	group    varint rows | varint batches | u64 time_min | u64 time_max | varint offset
+ *	window   varint its groups | varint s, seconds, or 0 | where not 0: varint first time / s | varint n, n * varint rows of such s
+ *	group    varint rank of its first journal | varint ranks to its last | varint rows | varint batches
+ *	         | u64 time_min | u64 time_max | varint offset
  *	         | varint n, n * (u8 kind | varint stored | varint raw | u32 crc32c), one behind the other from the offset on
  *
  * A block that is stored in fewer bytes than it has is one zstd frame.
@@ -42,12 +44,15 @@ enum block_kind {
 enum {
 	SEGMENT_HEADER_SIZE = 8 + 4 + 4,
 	SEGMENT_TRAILER_SIZE = 8 + 4 + 4 + 4 + 8,
-	GROUP_ROWS = 128 << 10, /* a group ends with the commit that fills it */
-	GROUP_BYTES = 16 << 20,
-	GROUP_ROWS_MAX = 1 << 22, /* what one commit may add to that, and then some */
+	WINDOW_ROWS = 128 << 10, /* a window ends with the commit that fills it */
+	WINDOW_BYTES = 32 << 20,
+	LAST_ROWS = 4 << 10, /* the last one has no more than it takes to have these */
+	GROUP_ROWS = 8 << 10, /* a group of it ends with the app that fills it */
+	COUNTS_RARE = 16,     /* there are so many rows at least for each count of a window */
+	WINDOW_ROWS_MAX = 1 << 22, /* what one commit may add to that, and then some */
 	GROUP_BLOCKS_MAX = 1 << 14,
-	GROUP_SIZE_MAX = 256 << 20, /* of all blocks of a group, raw */
-	GROUPS_MAX = 1 << 16,
+	WINDOW_SIZE_MAX = 256 << 20, /* of all blocks of a window, raw */
+	GROUPS_MAX = 1 << 16, /* of a segment */
 	GROUP_VARIABLES_MAX = 1 << 24,
 	BLOCK_SIZE_MAX = 64 << 20, /* raw */
 	SEGMENT_JOURNALS_MAX = 1 << 20,

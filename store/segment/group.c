@@ -80,6 +80,16 @@ int group_read_block(struct segment_group *g, enum block_kind kind, uint8_t **ra
 
 enum { BATCH_COLUMNS = 5 };
 
+static bool is_of_group(const struct segment_group *g, uint64_t journal)
+{
+	uint32_t rank;
+
+	if (journal >= g->segment->n_journals)
+		return false;
+	rank = g->segment->journals[journal].rank;
+	return g->ref->rank_first <= rank && rank <= g->ref->rank_last;
+}
+
 static int fill_batches(struct segment_group *g, const uint64_t *columns)
 {
 	uint32_t n = g->ref->batches;
@@ -88,7 +98,7 @@ static int fill_batches(struct segment_group *g, const uint64_t *columns)
 	for (uint32_t i = 0; i < n; i++) {
 		struct group_batch *b = &g->batches[i];
 
-		if (columns[i] >= g->segment->n_journals || columns[2 * n + i] < 1 ||
+		if (!is_of_group(g, columns[i]) || columns[2 * n + i] < 1 ||
 		    columns[2 * n + i] > g->rows - row || columns[3 * n + i] > BATCH_FLAGS_ALL)
 			return BULLA_ECORRUPT;
 		b->journal = (uint32_t) columns[i];

@@ -15,7 +15,7 @@
 #include "store/segment/reader-internal.h"
 
 enum {
-	MADE_BYTES_USUAL = GROUP_BYTES + (1 << 20), /* of a writer's group */
+	MADE_BYTES_USUAL = WINDOW_BYTES + (1 << 20), /* of a writer's window */
 	MADE_BYTES_MAX = 64 << 20,		    /* with more they are not kept */
 	ROW_BYTES_USUAL = 512,
 };
@@ -253,6 +253,8 @@ int group_make_messages(struct segment_group *g, const uint64_t *rows, struct to
 	if (g->made)
 		return r;
 	g->made_text = buf_take(&m.text);
+	if (!g->lent)
+		buf_trim(&g->made_text);
 	if (r < 0 || !m.made)
 		return r;
 	g->made = TAKE_PTR(m.made);
@@ -264,6 +266,18 @@ void group_lend(struct segment_group *g, struct buf *memory)
 {
 	g->lent = memory;
 	g->made_text = buf_take(memory);
+}
+
+void group_drop_messages(struct segment_group *g)
+{
+	free(g->made);
+	g->made = NULL;
+	if (g->lent)
+		*g->lent = g->made_text;
+	else
+		buf_done(&g->made_text);
+	g->lent = NULL;
+	g->made_text = (struct buf){ 0 };
 }
 
 int group_need_messages(struct segment_group *g, const uint64_t *rows)

@@ -56,11 +56,7 @@ void group_messages_close(struct segment_group *g)
 	close_directory(g);
 	free(g->whole);
 	free(g->whole_data);
-	free(g->made);
-	if (g->lent)
-		*g->lent = g->made_text;
-	else
-		buf_done(&g->made_text);
+	group_drop_messages(g);
 }
 
 /* The directory. */
@@ -132,15 +128,17 @@ static int columns_room(struct segment_group *g, uint32_t more, uint32_t *cap)
 static int read_template(struct segment_group *g, struct group_template *t, struct rd *r,
 			 uint64_t at[STREAMS], uint64_t *variables, uint32_t *cap)
 {
-	uint64_t number = rd_varint(r), rows = rd_varint(r);
+	uint64_t number = rd_varint(r), rows = rd_varint(r), block = g->scratch.at;
 	struct rd columns; /* a copy, for it to stay in registers */
 	int error;
 
 	if (r->bad || number > UINT32_MAX || rows < 1 || rows > g->rows)
 		return BULLA_ECORRUPT;
-	error = template_table_get(g->known, (uint32_t) number, &t->template);
+	error = template_table_get(g->segment->templates, g->segment->fd, (uint32_t) number,
+				   &g->scratch, &t->template);
 	if (error < 0)
 		return error;
+	g->scratch.at = block;
 	t->number = (uint32_t) number;
 	t->rows = (uint32_t) rows;
 	*variables += rows * t->template->n;
@@ -161,11 +159,7 @@ static int read_directory(struct segment_group *g, struct rd *r)
 	uint32_t cap = 0, first = 0;
 	int error;
 
-	error = segment_templates(g->segment, &g->known);
-	if (error < 0)
-		g->scratch.at = g->segment->templates_ref.offset;
-	if (error >= 0)
-		error = find_parts(g, total);
+	error = find_parts(g, total);
 	if (error >= 0 && (r->bad || n > g->rows))
 		error = BULLA_ECORRUPT;
 	if (error < 0)

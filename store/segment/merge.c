@@ -162,51 +162,92 @@ static int take_batch(struct merge *m, struct segment_group *g, uint32_t number)
 	return r < 0 ? r : remember(m, (uint32_t) to, &batch);
 }
 
-static int compare_commits(const void *a, const void *b, void *arg)
-{
-	const struct group_batch *batches = arg;
-	uint32_t x = *(const uint32_t *) a, y = *(const uint32_t *) b;
+/* The groups of a window, whose commits are the same. */
+struct window {
+	struct segment_group *groups; /* owned */
+	struct buf *memory;	      /* owned: for the messages of each */
+	uint32_t n;
+};
 
-	if (batches[x].commit != batches[y].commit)
-		return batches[x].commit > batches[y].commit ? 1 : -1;
-	return (x > y) - (x < y);
+/* A batch of a window. */
+struct place {
+	uint32_t group, batch;
+	uint64_t commit;
+};
+
+static void window_done(struct window *w)
+{
+	for (uint32_t i = 0; w->groups && i < w->n; i++)
+		group_close(&w->groups[i]);
+	for (uint32_t i = 0; w->memory && i < w->n; i++)
+		buf_done(&w->memory[i]);
+	free(w->groups);
+	free(w->memory);
 }
 
-static int take_batches(struct merge *m, struct segment_group *g)
+static int read_window(struct window *w, const struct segment *s, uint32_t first, uint32_t n)
 {
-	_cleanup_free_ uint32_t *order = reallocarray(NULL, g->ref->batches, sizeof *order);
-	int r = order ? 0 : -ENOMEM;
+	int r = 0;
 
-	for (uint32_t i = 0; r >= 0 && i < g->ref->batches; i++)
-		order[i] = i;
-	if (r >= 0)
-		qsort_r(order, g->ref->batches, sizeof *order, compare_commits, g->batches);
-	for (uint32_t i = 0; r >= 0 && i < g->ref->batches; i++) {
-		r = take_batch(m, g, order[i]);
-		if (r >= 0 && (i + 1 == g->ref->batches ||
-			       g->batches[order[i]].commit != g->batches[order[i + 1]].commit))
-			r = segment_writer_end_commit(&m->writer);
+	w->n = n;
+	w->groups = calloc(n, sizeof *w->groups);
+	w->memory = calloc(n, sizeof *w->memory);
+	if (!w->groups || !w->memory)
+		return -ENOMEM;
+	for (uint32_t i = 0; r >= 0 && i < n; i++) {
+		r = group_open(&w->groups[i], s, first + i);
+		if (r < 0)
+			break;
+		group_lend(&w->groups[i], &w->memory[i]);
+		r = group_need_all(&w->groups[i]);
+		if (r >= 0)
+			r = group_need_messages(&w->groups[i], NULL);
 	}
 	return r;
 }
 
-static int take_groups(struct merge *m, const struct segment *s)
+static int compare_places(const void *a, const void *b)
 {
-	_cleanup_buf_ struct buf memory = { 0 };
-	int r = 0;
+	const struct place *x = a, *y = b;
 
-	for (uint32_t i = 0; r >= 0 && i < s->n_groups; i++) {
-		_cleanup_(group_close) struct segment_group g = { 0 };
+	if (x->commit != y->commit)
+		return x->commit > y->commit ? 1 : -1;
+	if (x->group != y->group)
+		return x->group > y->group ? 1 : -1;
+	return (x->batch > y->batch) - (x->batch < y->batch);
+}
 
-		r = group_open(&g, s, i);
-		if (r < 0)
-			return r;
-		group_lend(&g, &memory);
-		r = group_need_all(&g);
-		if (r >= 0)
-			r = group_need_messages(&g, NULL);
-		if (r >= 0)
-			r = take_batches(m, &g);
+/* The batches of a window as they came. */
+static int order_batches(const struct window *w, struct place **ret, size_t *ret_n)
+{
+	size_t n = 0;
+
+	for (uint32_t i = 0; i < w->n; i++)
+		n += w->groups[i].ref->batches;
+	*ret = reallocarray(NULL, n, sizeof **ret);
+	if (!*ret)
+		return -ENOMEM;
+	*ret_n = n;
+	for (uint32_t i = 0; i < w->n; i++)
+		for (uint32_t k = w->groups[i].ref->batches; k-- > 0;)
+			(*ret)[--n] = (struct place){ i, k, w->groups[i].batches[k].commit };
+	qsort(*ret, *ret_n, sizeof **ret, compare_places);
+	return 0;
+}
+
+static int take_window(struct merge *m, const struct segment *s, const struct window_ref *of)
+{
+	_cleanup_(window_done) struct window w = { 0 };
+	_cleanup_free_ struct place *order = NULL;
+	size_t batches = 0;
+	int r = read_window(&w, s, of->first, of->end - of->first);
+
+	if (r >= 0)
+		r = order_batches(&w, &order, &batches);
+	for (size_t i = 0; r >= 0 && i < batches; i++) {
+		r = take_batch(m, &w.groups[order[i].group], order[i].batch);
+		if (r >= 0 && (i + 1 == batches || order[i].commit != order[i + 1].commit))
+			r = segment_writer_end_commit(&m->writer);
 	}
 	return r;
 }
@@ -217,7 +258,9 @@ static int take_file(struct merge *m, const struct segment *s)
 
 	free(m->seen);
 	m->seen = calloc(s->n_journals + 1u, sizeof *m->seen);
-	r = m->seen ? take_groups(m, s) : -ENOMEM;
+	r = m->seen ? 0 : -ENOMEM;
+	for (uint32_t i = 0; r >= 0 && i < s->n_windows; i++)
+		r = take_window(m, s, &s->windows[i]);
 	for (uint32_t i = 0; r >= 0 && i < s->n_journals; i++)
 		if (m->seen[i] != s->journals[i].batches)
 			r = BULLA_ECORRUPT;

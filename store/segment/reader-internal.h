@@ -9,13 +9,6 @@
 
 #include "store/segment/segment.h"
 
-/** So many bytes behind a block may be read; they mean nothing. */
-enum { BLOCK_SLACK = 16 };
-
-/** Read, check and unpack a block; the caller frees `*ret`. */
-_must_check_ int block_read(int fd, const struct block_ref *ref, struct block_scratch *scratch,
-			    uint8_t **ret);
-void block_scratch_done(struct block_scratch *s);
 /** The only block of a kind in a group; NULL when there is none, and `*n` says how many there are. */
 const struct block_ref *group_block(const struct segment_group *g, enum block_kind kind,
 				    uint32_t *n);

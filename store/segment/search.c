@@ -414,7 +414,7 @@ int64_t group_search(struct segment_group *g, struct needle_plan *p, uint64_t *h
 		return r;
 	r = group_need_directory(g);
 	if (r >= 0)
-		r = needle_plan_room(p, template_table_size(g->known));
+		r = needle_plan_room(p, template_table_size(g->segment->templates));
 	if (r >= 0)
 		r = search(&s, hits);
 	free(s.look);

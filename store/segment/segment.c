@@ -3,120 +3,17 @@
 #include "store/segment/segment.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zstd.h>
 
 #include "base/cleanup.h"
-#include "base/crc32c.h"
 #include "base/io.h"
 #include "bulla/error.h"
 #include "store/segment/reader-internal.h"
 
-enum { UNPACKERS_KEPT = 4 };
-
-/* Blocks. */
-
-/*
- * Unpackers that nobody uses just now: making one costs as much as unpacking a hundred kilobytes, and every row group needs one.
- */
-static struct {
-	pthread_mutex_t lock;
-	ZSTD_DCtx *idle[UNPACKERS_KEPT];
-	unsigned n;
-} unpackers = { .lock = PTHREAD_MUTEX_INITIALIZER };
-
-static ZSTD_DCtx *take_unpacker(void)
-{
-	ZSTD_DCtx *d = NULL;
-
-	pthread_mutex_lock(&unpackers.lock);
-	if (unpackers.n > 0)
-		d = unpackers.idle[--unpackers.n];
-	pthread_mutex_unlock(&unpackers.lock);
-	return d ? d : ZSTD_createDCtx();
-}
-
-static void give_unpacker(ZSTD_DCtx *d)
-{
-	pthread_mutex_lock(&unpackers.lock);
-	if (d && unpackers.n < UNPACKERS_KEPT) {
-		unpackers.idle[unpackers.n++] = d;
-		d = NULL;
-	}
-	pthread_mutex_unlock(&unpackers.lock);
-	ZSTD_freeDCtx(d);
-}
-
-void block_scratch_done(struct block_scratch *s)
-{
-	buf_done(&s->stored);
-	give_unpacker(s->zstd);
-	*s = (struct block_scratch){ 0 };
-}
-
-static int unpack(const struct block_ref *ref, struct block_scratch *scratch, uint8_t *to)
-{
-	const uint8_t *stored = scratch->stored.data;
-	size_t n;
-
-	/* The frame must not be asked for more than the directory says. */
-	if (ZSTD_getFrameContentSize(stored, ref->stored) != ref->raw)
-		return BULLA_ECORRUPT;
-	if (!scratch->zstd)
-		scratch->zstd = take_unpacker();
-	if (!scratch->zstd)
-		return -ENOMEM;
-	n = ZSTD_decompressDCtx(scratch->zstd, to, ref->raw, stored, ref->stored);
-	return ZSTD_isError(n) || n != ref->raw ? BULLA_ECORRUPT : 0;
-}
-
-int block_read(int fd, const struct block_ref *ref, struct block_scratch *scratch, uint8_t **ret)
-{
-	_cleanup_free_ uint8_t *raw = NULL;
-	bool packed = ref->stored != ref->raw;
-	uint8_t *stored;
-	ssize_t n;
-	int r;
-
-	scratch->at = ref->offset;
-	if (ref->raw > BLOCK_SIZE_MAX || ref->stored > ref->raw)
-		return BULLA_ELIMIT;
-	raw = malloc((size_t) ref->raw + BLOCK_SLACK);
-	buf_clear(&scratch->stored);
-	stored = packed ? buf_room(&scratch->stored, ref->stored) : raw;
-	if (!raw || !stored)
-		return -ENOMEM;
-	n = io_pread(fd, stored, ref->stored, ref->offset);
-	if (n < 0)
-		return (int) n;
-	if ((size_t) n != ref->stored)
-		return BULLA_ETRUNCATED;
-	if (crc32c(0, stored, ref->stored) != ref->crc)
-		return BULLA_ECORRUPT;
-	r = packed ? unpack(ref, scratch, raw) : 0;
-	if (r < 0)
-		return r;
-	*ret = TAKE_PTR(raw);
-	return 0;
-}
-
-static struct block_ref rd_ref(struct rd *r)
-{
-	struct block_ref ref = { .offset = rd_varint(r) };
-	uint64_t stored = rd_varint(r), raw = rd_varint(r);
-
-	ref.crc = rd_u32(r);
-	ref.stored = (uint32_t) stored;
-	ref.raw = (uint32_t) raw;
-	r->bad |= raw > BLOCK_SIZE_MAX || stored > raw;
-	return ref;
-}
-
-/* Journals, seeds, templates. */
+/* Journals, seeds. */
 
 static int read_contexts(struct contexts *c, struct rd *r)
 {
@@ -166,17 +63,20 @@ static int read_origins(struct segment *s, struct rd *r)
 	return 0;
 }
 
-/* Numbers of batches and entries, and where they begin. */
-static int read_extent(const struct segment *s, struct segment_journal *j, struct rd *r)
+/* Numbers of batches and entries, where they begin, and its place among the journals of a window. */
+static int read_extent(const struct segment *s, struct segment_journal *j, uint64_t n,
+		       struct rd *r)
 {
-	uint64_t origin = rd_varint(r);
+	uint64_t origin = rd_varint(r), rank;
 
 	j->first_batch = rd_varint(r);
 	j->batches = rd_varint(r);
 	j->first_seq = rd_varint(r);
 	j->entries = rd_varint(r);
+	rank = rd_varint(r);
 	j->origin = (uint32_t) origin;
-	return r->bad || origin >= s->n_origins || j->batches > j->entries ||
+	j->rank = (uint32_t) rank;
+	return r->bad || origin >= s->n_origins || rank >= n || j->batches > j->entries ||
 			       j->first_batch > UINT64_MAX - j->batches ||
 			       j->first_seq > UINT64_MAX - j->entries
 		       ? BULLA_ECORRUPT
@@ -188,7 +88,7 @@ static int read_journals(struct segment *s, struct rd *r)
 	uint64_t n = rd_varint(r);
 	int error = 0;
 
-	if (r->bad || n > SEGMENT_JOURNALS_MAX || n > r->left / (2 * ID_SIZE + 6))
+	if (r->bad || n > SEGMENT_JOURNALS_MAX || n > r->left / (2 * ID_SIZE + 7))
 		return BULLA_ECORRUPT;
 	s->journals = calloc(MAX_OF(n, 1ul), sizeof *s->journals);
 	if (!s->journals)
@@ -198,7 +98,7 @@ static int read_journals(struct segment *s, struct rd *r)
 
 		rd_copy(r, j->id.b, ID_SIZE);
 		rd_copy(r, j->boot.b, ID_SIZE);
-		error = read_extent(s, j, r);
+		error = read_extent(s, j, n, r);
 		if (error >= 0)
 			error = read_contexts(&j->contexts, r);
 	}
@@ -225,39 +125,11 @@ static int read_seeds(struct segment *s, struct rd *r)
 	return r->bad || r->left > 0 ? BULLA_ECORRUPT : 0;
 }
 
-/* Whoever comes first reads them; the others throw away what they have read meanwhile. */
-static int read_templates(const struct segment *s, struct template_table **ret)
-{
-	_cleanup_(block_scratch_done) struct block_scratch scratch = { 0 };
-	struct template_table *made, *there = NULL;
-	uint8_t *block;
-	int r;
-
-	r = block_read(s->fd, &s->templates_ref, &scratch, &block);
-	if (r >= 0)
-		r = template_table_new(block, s->templates_ref.raw, &made);
-	if (r < 0)
-		return r;
-	if (atomic_compare_exchange_strong(&s->lazy->templates, &there, made)) {
-		*ret = made;
-		return 0;
-	}
-	template_table_free(made);
-	*ret = there;
-	return 0;
-}
-
-int segment_templates(const struct segment *s, struct template_table **ret)
-{
-	*ret = atomic_load_explicit(&s->lazy->templates, memory_order_acquire);
-	return *ret ? 0 : read_templates(s, ret);
-}
-
 /* A table that the footer speaks of.  `scratch` knows then where it is. */
 static int read_table(struct segment *s, struct rd *footer, struct block_scratch *scratch,
 		      int (*read)(struct segment *, struct rd *))
 {
-	struct block_ref ref = rd_ref(footer);
+	struct block_ref ref = block_ref_read(footer);
 	_cleanup_free_ uint8_t *raw = NULL;
 	struct rd r;
 	int error;
@@ -297,25 +169,43 @@ static int read_tables(struct segment *s, struct rd *footer, struct block_scratc
 	if (r < 0)
 		return r;
 	scratch->at = footer_at;
-	s->templates_ref = rd_ref(footer);
-	return footer->bad ? BULLA_ECORRUPT : 0;
+	return template_table_read(footer, &s->templates);
 }
 
 /* Groups. */
 
-static int read_group(struct group_ref *g, struct rd *r)
+/* Which journals a group may have. */
+static int read_ranks(const struct segment *s, struct group_ref *g, struct rd *r)
 {
-	uint64_t rows = rd_varint(r), batches = rd_varint(r), offset, n, total = 0;
+	uint64_t rank = rd_varint(r), more = rd_varint(r);
+
+	if (r->bad || rank >= s->n_journals || more >= s->n_journals - rank)
+		return BULLA_ECORRUPT;
+	g->rank_first = (uint32_t) rank;
+	g->rank_last = (uint32_t) (rank + more);
+	return 0;
+}
+
+static int read_rows(struct group_ref *g, struct rd *r)
+{
+	uint64_t rows = rd_varint(r), batches = rd_varint(r);
 
 	g->time_min = rd_u64(r);
 	g->time_max = rd_u64(r);
-	offset = rd_varint(r);
-	n = rd_varint(r);
-	if (r->bad || rows < 1 || rows > GROUP_ROWS_MAX || batches < 1 || batches > rows ||
-	    n > GROUP_BLOCKS_MAX || n > r->left || g->time_min > g->time_max)
+	if (r->bad || rows < 1 || rows > WINDOW_ROWS_MAX || batches < 1 || batches > rows ||
+	    g->time_min > g->time_max)
 		return BULLA_ECORRUPT;
 	g->rows = (uint32_t) rows;
 	g->batches = (uint32_t) batches;
+	return 0;
+}
+
+static int read_blocks(struct group_ref *g, struct rd *r)
+{
+	uint64_t offset = rd_varint(r), n = rd_varint(r);
+
+	if (r->bad || n > GROUP_BLOCKS_MAX || n > r->left)
+		return BULLA_ECORRUPT;
 	g->blocks = calloc(MAX_OF(n, 1ul), sizeof *g->blocks);
 	if (!g->blocks)
 		return -ENOMEM;
@@ -327,8 +217,7 @@ static int read_group(struct group_ref *g, struct rd *r)
 		stored = rd_varint(r);
 		raw = rd_varint(r);
 		b->crc = rd_u32(r);
-		total += raw;
-		if (r->bad || raw > BLOCK_SIZE_MAX || stored > raw || total > GROUP_SIZE_MAX)
+		if (r->bad || raw > BLOCK_SIZE_MAX || stored > raw)
 			return BULLA_ECORRUPT;
 		b->offset = offset;
 		b->stored = (uint32_t) stored;
@@ -348,9 +237,89 @@ static int read_groups(struct segment *s, struct rd *r)
 	s->groups = calloc(MAX_OF(n, 1ul), sizeof *s->groups);
 	if (!s->groups)
 		return -ENOMEM;
-	for (; error >= 0 && s->n_groups < n; s->n_groups++)
-		error = read_group(&s->groups[s->n_groups], r);
-	return error < 0 ? error : r->left > 0 ? BULLA_ECORRUPT : 0;
+	for (; error >= 0 && s->n_groups < n; s->n_groups++) {
+		struct group_ref *g = &s->groups[s->n_groups];
+
+		error = read_ranks(s, g, r);
+		if (error >= 0)
+			error = read_rows(g, r);
+		if (error >= 0)
+			error = read_blocks(g, r);
+	}
+	return error;
+}
+
+/* Windows. */
+
+/* Its groups are read together: that bounds what they may have.  @return how many rows, or an error. */
+static int64_t take_groups(struct segment *s, const struct window_ref *w)
+{
+	uint64_t rows = 0, size = 0;
+
+	for (uint32_t i = w->first; i < w->end; i++) {
+		struct group_ref *g = &s->groups[i];
+
+		g->window = s->n_windows;
+		rows += g->rows;
+		for (uint32_t k = 0; k < g->n_blocks; k++)
+			size += g->blocks[k].raw;
+	}
+	return rows > WINDOW_ROWS_MAX || size > WINDOW_SIZE_MAX ? BULLA_ECORRUPT : (int64_t) rows;
+}
+
+static int read_counts(struct window_ref *w, uint64_t rows, struct rd *r)
+{
+	uint64_t n;
+
+	w->span_s = rd_varint(r);
+	if (w->span_s == 0)
+		return r->bad ? BULLA_ECORRUPT : 0;
+	w->span_first = rd_varint(r);
+	n = rd_varint(r);
+	if (r->bad || n > r->left || n > rows)
+		return BULLA_ECORRUPT;
+	w->counts = calloc(MAX_OF(n, 1ul), sizeof *w->counts);
+	if (!w->counts)
+		return -ENOMEM;
+	for (; w->n_counts < n; w->n_counts++) {
+		uint64_t count = rd_varint(r);
+
+		if (count > rows)
+			return BULLA_ECORRUPT;
+		rows -= count;
+		w->counts[w->n_counts] = (uint32_t) count;
+	}
+	return r->bad || rows > 0 ? BULLA_ECORRUPT : 0;
+}
+
+static int read_windows(struct segment *s, struct rd *r)
+{
+	uint64_t n = rd_varint(r);
+	uint32_t group = 0;
+
+	if (r->bad || n > s->n_groups)
+		return BULLA_ECORRUPT;
+	s->windows = calloc(MAX_OF(n, 1ul), sizeof *s->windows);
+	if (!s->windows)
+		return -ENOMEM;
+	for (; s->n_windows < n; s->n_windows++) {
+		struct window_ref *w = &s->windows[s->n_windows];
+		uint64_t groups = rd_varint(r);
+		int64_t rows;
+		int error;
+
+		if (r->bad || groups < 1 || groups > s->n_groups - group)
+			return BULLA_ECORRUPT;
+		w->first = group;
+		w->end = group += (uint32_t) groups;
+		rows = take_groups(s, w);
+		error = rows < 0 ? (int) rows : read_counts(w, (uint64_t) rows, r);
+		if (error < 0) {
+			s->n_windows++; /* what it has is to be freed */
+			return error;
+		}
+	}
+	return group < s->n_groups || r->left > 0 ? BULLA_ECORRUPT : 0;
 }
 
 /* Opening. */
@@ -431,6 +400,8 @@ static int read_all(struct segment *s, uint64_t *at)
 		error = read_tables(s, &r, &scratch);
 	if (error >= 0)
 		error = read_groups(s, &r);
+	if (error >= 0)
+		error = read_windows(s, &r);
 	*at = scratch.at;
 	return error;
 }
@@ -440,8 +411,8 @@ int segment_open_at(struct segment *s, int fd, uint64_t *ret_at)
 	int r;
 
 	*ret_at = 0;
-	*s = (struct segment){ .fd = fd, .lazy = calloc(1, sizeof *s->lazy) };
-	r = s->lazy ? read_all(s, ret_at) : -ENOMEM;
+	*s = (struct segment){ .fd = fd };
+	r = read_all(s, ret_at);
 	if (r < 0)
 		segment_close(s);
 	return r;
@@ -461,14 +432,14 @@ void segment_close(struct segment *s)
 		contexts_done(&s->journals[i].contexts);
 		seeds_done(&s->journals[i].seeds);
 	}
-	if (s->lazy)
-		template_table_free(
-			atomic_load_explicit(&s->lazy->templates, memory_order_relaxed));
+	template_table_free(s->templates);
 	for (uint32_t i = 0; s->groups && i < s->n_groups; i++)
 		free(s->groups[i].blocks);
 	free(s->origins);
 	free(s->journals);
-	free(s->lazy);
+	for (uint32_t i = 0; s->windows && i < s->n_windows; i++)
+		free(s->windows[i].counts);
 	free(s->groups);
+	free(s->windows);
 	*s = (struct segment){ .fd = -1 };
 }

@@ -10,7 +10,6 @@
  */
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,6 +18,7 @@
 #include "bulla/error.h"
 #include "seal/statement.h"
 #include "store/contexts.h"
+#include "store/segment/block.h"
 #include "store/segment/format.h"
 #include "store/segment/messages.h"
 #include "store/segment/template_table.h"
@@ -44,27 +44,28 @@ struct segment_journal {
 	uint32_t origin;	       /* of the segment */
 	uint64_t first_batch, batches; /* they follow each other without a hole */
 	uint64_t first_seq, entries;
+	uint32_t rank; /* journals that are alike have ranks beside each other */
 	struct contexts contexts;
 	struct seeds seeds;
 };
 
-/** A block as the footer knows it. */
-struct block_ref {
-	uint8_t kind;
-	uint64_t offset;
-	uint32_t stored, raw, crc;
-};
-
 struct group_ref {
+	uint32_t window;		/* of the segment */
+	uint32_t rank_first, rank_last; /* its journals' are within */
 	uint32_t rows, batches;
 	uint64_t time_min, time_max;
 	struct block_ref *blocks; /* owned */
 	uint32_t n_blocks;
 };
 
-/** What is read when it is first asked for, by whichever thread. */
-struct segment_lazy {
-	_Atomic(struct template_table *) templates; /* owned: segment_templates() */
+/** Groups that follow each other and have the same commits: of each journal one at most has batches. */
+struct window_ref {
+	uint32_t first, end; /* groups */
+	/* How many rows there are in each span of time of so many seconds; 0: nobody counted. */
+	uint64_t span_s;
+	uint64_t span_first; /* time / span_s of the first */
+	uint32_t *counts;    /* owned */
+	uint32_t n_counts;
 };
 
 struct segment {
@@ -75,12 +76,13 @@ struct segment {
 	uint32_t n_origins;
 	struct segment_journal *journals; /* owned */
 	uint32_t n_journals;
-	struct block_ref templates_ref;
+	struct template_table *templates; /* owned; threads may read it side by side */
 	int seeds_error; /* if they are damaged: all can be read, and nothing proved */
 	uint64_t seeds_at;
-	struct segment_lazy *lazy; /* owned */
-	struct group_ref *groups;  /* owned */
+	struct group_ref *groups; /* owned */
 	uint32_t n_groups;
+	struct window_ref *windows; /* owned */
+	uint32_t n_windows;
 };
 
 /**
@@ -99,8 +101,6 @@ static inline bool segment_is_damage(int r)
 	return r <= BULLA_ETRUNCATED || r == -EIO;
 }
 
-/** The templates, which stay the segment's.  Errors as segment_open(). */
-_must_check_ int segment_templates(const struct segment *s, struct template_table **ret);
 
 /** A batch of a group; its rows follow each other. */
 struct group_batch {
@@ -137,13 +137,6 @@ struct group_template {
 	bool ready;			 /* all of them are there */
 };
 
-/** What reading blocks goes with; reused from block to block. */
-struct block_scratch {
-	struct buf stored;
-	void *zstd;  /* owned */
-	uint64_t at; /* in the file: the block that was read last */
-};
-
 /** Where a message was made, or NOT_MADE. */
 struct made_message {
 	uint32_t at, len;
@@ -167,7 +160,6 @@ struct segment_group {
 	uint8_t *fields_data;
 	uint32_t *template_of;	      /* 0: whole */
 	uint32_t *ordinal;	      /* of the row among those of its template */
-	struct template_table *known; /* the segment's templates */
 	struct group_template *templates;
 	struct variable_column *columns; /* of all templates */
 	uint32_t n_templates, n_columns, n_whole;
@@ -215,6 +207,8 @@ _must_check_ int group_message(struct segment_group *g, uint32_t row, struct buf
  * not done again; the others, and all of them after an error, can still be asked for.
  */
 _must_check_ int group_need_messages(struct segment_group *g, const uint64_t *rows);
+/** Let them go, and what memory was lent for them; who asks for one has it made again. */
+void group_drop_messages(struct segment_group *g);
 /**
  * A whole entry, needing all parts; its message is in the group's memory or written to `message`, `fields` has room for FIELDS_MAX.
  * Its context's hash is not filled in.

@@ -88,6 +88,118 @@ void staging_drop(struct staging *s)
 	s->n_rows = b->first_row;
 }
 
+/* The newest. */
+
+/* A batch, and the time of its newest row. */
+struct dated {
+	const struct staged_batch *batch;
+	uint64_t time;
+};
+
+static int compare_dated(const void *a, const void *b)
+{
+	const struct dated *x = a, *y = b;
+
+	return (x->time < y->time) - (x->time > y->time);
+}
+
+/* From which commit of each origin on batches are among the last; UINT64_MAX: none is. */
+static void find_last(const struct staging *s, size_t rows, struct dated *dated, uint64_t *from)
+{
+	size_t have = 0;
+
+	for (size_t i = 0; i < s->n_batches; i++) {
+		const struct staged_batch *b = &s->batches[i];
+
+		dated[i] = (struct dated){ .batch = b };
+		for (uint32_t k = 0; k < b->n_rows; k++)
+			dated[i].time = MAX_OF(dated[i].time, s->rows[b->first_row + k].time_ns);
+	}
+	qsort(dated, s->n_batches, sizeof *dated, compare_dated);
+	for (size_t i = 0; i < s->n_batches && have < rows; i++) {
+		uint64_t *at = &from[dated[i].batch->origin];
+
+		have += dated[i].batch->n_rows;
+		*at = MIN_OF(*at, dated[i].batch->commit);
+	}
+}
+
+static int copy_batch(struct staging *to, const struct staging *s, const struct staged_batch *b)
+{
+	size_t at = s->rows[b->first_row].at, end;
+	uint8_t *bytes;
+	int r = staging_batch(to, b);
+
+	end = b->first_row + b->n_rows < s->n_rows ? s->rows[b->first_row + b->n_rows].at
+						   : s->bytes.len;
+	bytes = buf_room(&to->bytes, MAX_OF(end - at, (size_t) 1));
+	if (r < 0 || !bytes)
+		return -ENOMEM;
+	for (uint32_t k = 0; k < b->n_rows; k++) {
+		if (!room_for(&to->rows, to->n_rows, &to->rows_cap, sizeof *to->rows))
+			return -ENOMEM;
+		to->rows[to->n_rows] = s->rows[b->first_row + k];
+		to->rows[to->n_rows].at += to->bytes.len - at;
+		to->n_rows++;
+	}
+	to->batches[to->n_batches - 1].n_rows = b->n_rows;
+	put(bytes, s->bytes.data + at, end - at);
+	buf_add(&to->bytes, end - at);
+	return 0;
+}
+
+/* What was copied goes; its bytes stay where they are. */
+static void close_up(struct staging *s, const uint64_t *from)
+{
+	size_t batches = 0, rows = 0;
+
+	for (size_t i = 0; i < s->n_batches; i++) {
+		struct staged_batch b = s->batches[i];
+
+		if (b.commit >= from[b.origin])
+			continue;
+		memmove(s->rows + rows, s->rows + b.first_row, b.n_rows * sizeof *s->rows);
+		b.first_row = (uint32_t) rows;
+		rows += b.n_rows;
+		s->batches[batches++] = b;
+	}
+	s->n_batches = batches;
+	s->n_rows = rows;
+}
+
+static int move_last(struct staging *s, const uint64_t *from, struct staging *last)
+{
+	size_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < s->n_batches; i++)
+		n += s->batches[i].commit >= from[s->batches[i].origin] ? s->batches[i].n_rows : 0;
+	if (n > s->n_rows / 2)
+		return 0;
+	for (size_t i = 0; r >= 0 && i < s->n_batches; i++)
+		if (s->batches[i].commit >= from[s->batches[i].origin])
+			r = copy_batch(last, s, &s->batches[i]);
+	if (r >= 0)
+		close_up(s, from);
+	return r;
+}
+
+int staging_split(struct staging *s, size_t rows, struct staging *last)
+{
+	_cleanup_free_ struct dated *dated = reallocarray(NULL, s->n_batches + 1, sizeof *dated);
+	_cleanup_free_ uint64_t *from = NULL;
+	uint32_t origins = 1;
+
+	for (size_t i = 0; i < s->n_batches; i++)
+		origins = MAX_OF(origins, s->batches[i].origin + 1);
+	from = reallocarray(NULL, origins, sizeof *from);
+	if (!dated || !from)
+		return -ENOMEM;
+	memset(from, 0xff, origins * sizeof *from);
+	find_last(s, rows, dated, from);
+	return move_last(s, from, last);
+}
+
 /* Order. */
 
 /* Batches of one journal. */
@@ -106,23 +218,31 @@ static int compare_batches(const void *a, const void *b)
 	return (x->first_row > y->first_row) - (x->first_row < y->first_row);
 }
 
+static int compare_apps(const struct text *a, const struct text *b)
+{
+	uint32_t n = MIN_OF(a->len, b->len);
+	int c = n > 0 ? memcmp(a->p, b->p, n) : 0;
+
+	return c != 0 ? c : (a->len > b->len) - (a->len < b->len);
+}
+
+int staging_compare_keys(const struct staging_key *a, const struct staging_key *b)
+{
+	int c = compare_apps(&a->app, &b->app);
+
+	return c != 0 ? c : id_compare(&a->id, &b->id);
+}
+
 static int compare_runs(const void *a, const void *b)
 {
 	const struct run *x = a, *y = b;
-	const struct text *s = &x->key->app, *t = &y->key->app;
-	uint32_t n = MIN_OF(s->len, t->len);
-	int c = n > 0 ? memcmp(s->p, t->p, n) : 0;
+	int c = staging_compare_keys(x->key, y->key);
 
-	if (c == 0)
-		c = (s->len > t->len) - (s->len < t->len);
-	if (c == 0)
-		c = id_compare(&x->key->id, &y->key->id);
 	return c != 0 ? c : (x->journal > y->journal) - (x->journal < y->journal);
 }
 
-static size_t find_runs(struct staging *s,
-			const struct staging_key *(*key_of)(const void *, uint32_t),
-			const void *arg, struct run *runs)
+static size_t find_runs(struct staging *s, staging_key_fn key_of, const void *arg,
+			struct run *runs)
 {
 	size_t n = 0;
 
@@ -138,8 +258,7 @@ static size_t find_runs(struct staging *s,
 	return n;
 }
 
-int staging_order(struct staging *s, const struct staging_key *(*key_of)(const void *, uint32_t),
-		  const void *arg)
+int staging_order(struct staging *s, staging_key_fn key_of, const void *arg)
 {
 	_cleanup_free_ struct run *runs =
 		reallocarray(NULL, MAX_OF(s->n_batches, (size_t) 1), sizeof *runs);
@@ -166,4 +285,33 @@ int staging_order(struct staging *s, const struct staging_key *(*key_of)(const v
 	s->batches = TAKE_PTR(batches);
 	s->rows = TAKE_PTR(rows);
 	return 0;
+}
+
+/* Row groups. */
+
+/* Whether a group of so many rows may end before another journal's. */
+static bool may_end(const struct staging_key *last, const struct staging_key *next, size_t have,
+		    size_t rows)
+{
+	if (compare_apps(&last->app, &next->app) != 0)
+		return have >= rows;
+	return last->app.len > 0 && have >= 2 * rows;
+}
+
+bool staging_next(const struct staging *s, staging_key_fn key_of, const void *arg, size_t rows,
+		  struct staged_group *g)
+{
+	const struct staged_batch *end = s->batches + s->n_batches;
+
+	g->batches = g->batches ? g->batches + g->n_batches : s->batches;
+	g->rows = g->rows ? g->rows + g->n_rows : s->rows;
+	g->n_batches = g->n_rows = 0;
+	for (const struct staged_batch *b = g->batches; b < end; b++) {
+		if (g->n_rows > 0 && b->journal != b[-1].journal &&
+		    may_end(key_of(arg, b[-1].journal), key_of(arg, b->journal), g->n_rows, rows))
+			break;
+		g->n_batches++;
+		g->n_rows += b->n_rows;
+	}
+	return g->n_rows > 0;
 }

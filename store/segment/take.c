@@ -205,5 +205,5 @@ int batch_taker_take(struct batch_taker *t, struct segment_hand *h)
 	}
 	h->n_awaited = 0;
 	h->awaited_entries = h->awaited_bytes = 0;
-	return r < 0 ? r : segment_writer_flush(&h->writer);
+	return r;
 }

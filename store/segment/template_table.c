@@ -10,13 +10,31 @@
 #include "bulla/error.h"
 #include "store/segment/messages.h"
 
-struct template_table {
-	uint8_t *block;			/* owned */
-	const uint8_t *keys;		/* in it */
-	uint32_t *end;			/* owned: where each one's text ends */
-	_Atomic(struct template *) *at; /* owned; NULL until it is asked for */
-	uint32_t n;
+/* What a part has, read. */
+struct texts {
+	uint8_t *block;	     /* owned */
+	const uint8_t *keys; /* in it */
+	uint32_t end[];	     /* where each template's ends */
 };
+
+struct table_part {
+	struct block_ref ref;
+	uint32_t first, n;	       /* templates */
+	_Atomic(struct texts *) texts; /* owned; NULL until one is asked for */
+};
+
+struct template_table {
+	struct table_part *parts; /* owned */
+	uint32_t n_parts, n;
+	_Atomic(struct template *) *at; /* owned; NULL until it is asked for */
+};
+
+static void texts_free(struct texts *t)
+{
+	if (t)
+		free(t->block);
+	free(t);
+}
 
 void template_table_free(struct template_table *t)
 {
@@ -24,9 +42,10 @@ void template_table_free(struct template_table *t)
 		return;
 	for (uint32_t i = 0; t->at && i < t->n; i++)
 		free(atomic_load_explicit(&t->at[i], memory_order_relaxed));
+	for (uint32_t i = 0; t->parts && i < t->n_parts; i++)
+		texts_free(atomic_load_explicit(&t->parts[i].texts, memory_order_relaxed));
 	free(t->at);
-	free(t->end);
-	free(t->block);
+	free(t->parts);
 	free(t);
 }
 
@@ -35,43 +54,39 @@ static void template_table_freep(struct template_table **t)
 	template_table_free(*t);
 }
 
-static int read_ends(struct template_table *t, struct rd *r)
+static int read_parts(struct template_table *t, struct rd *r)
 {
-	uint64_t n = rd_varint(r), total = 0;
+	uint64_t n = rd_varint(r);
 
-	if (r->bad || n > TEMPLATES_MAX || n > r->left)
+	if (r->bad || n > r->left)
 		return BULLA_ECORRUPT;
-	t->at = calloc(MAX_OF(n, 1ul), sizeof *t->at);
-	t->end = reallocarray(NULL, MAX_OF(n, 1ul), sizeof *t->end);
-	if (!t->at || !t->end)
+	t->parts = calloc(MAX_OF(n, 1ul), sizeof *t->parts);
+	if (!t->parts)
 		return -ENOMEM;
-	for (; t->n < n; t->n++) {
-		uint64_t len = rd_varint(r);
+	for (; t->n_parts < n; t->n_parts++) {
+		struct table_part *p = &t->parts[t->n_parts];
+		uint64_t templates = rd_varint(r);
 
-		r->bad |= len > TEMPLATE_SIZE_MAX;
-		total += MIN_OF(len, (uint64_t) TEMPLATE_SIZE_MAX);
-		t->end[t->n] = (uint32_t) total;
+		p->ref = block_ref_read(r);
+		if (r->bad || templates < 1 || templates > TEMPLATES_MAX - t->n ||
+		    templates > p->ref.raw)
+			return BULLA_ECORRUPT;
+		p->first = t->n;
+		p->n = (uint32_t) templates;
+		t->n += p->n;
 	}
-	t->keys = r->p;
-	return r->bad || total != r->left ? BULLA_ECORRUPT : 0;
+	t->at = calloc(MAX_OF(t->n, 1u), sizeof *t->at);
+	return t->at ? 0 : -ENOMEM;
 }
 
-int template_table_new(uint8_t *block, size_t n, struct template_table **ret)
+int template_table_read(struct rd *footer, struct template_table **ret)
 {
 	_cleanup_(template_table_freep) struct template_table *t = calloc(1, sizeof *t);
-	struct rd r = rd_of(block, n);
-	int error;
+	int r = t ? read_parts(t, footer) : -ENOMEM;
 
-	if (!t) {
-		free(block);
-		return -ENOMEM;
-	}
-	t->block = block;
-	error = read_ends(t, &r);
-	if (error < 0)
-		return error;
-	*ret = TAKE_PTR(t);
-	return 0;
+	if (r >= 0)
+		*ret = TAKE_PTR(t);
+	return r;
 }
 
 uint32_t template_table_size(const struct template_table *t)
@@ -79,25 +94,101 @@ uint32_t template_table_size(const struct template_table *t)
 	return t->n;
 }
 
-int template_table_get(struct template_table *t, uint32_t number, const struct template **ret)
+const struct block_ref *template_table_part(const struct template_table *t, uint32_t number)
 {
-	struct template *there, *made;
-	uint32_t from;
+	return number < t->n_parts ? &t->parts[number].ref : NULL;
+}
+
+/* Parts. */
+
+static struct table_part *part_of(const struct template_table *t, uint32_t number)
+{
+	uint32_t from = 0, to = t->n_parts;
+
+	while (to - from > 1) {
+		uint32_t middle = from + (to - from) / 2;
+
+		if (t->parts[middle].first <= number)
+			from = middle;
+		else
+			to = middle;
+	}
+	return &t->parts[from];
+}
+
+static int read_ends(struct texts *t, uint32_t n, size_t size)
+{
+	struct rd r = rd_of(t->block, size);
+	uint64_t total = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint64_t len = rd_varint(&r);
+
+		r.bad |= len > TEMPLATE_SIZE_MAX;
+		total += MIN_OF(len, (uint64_t) TEMPLATE_SIZE_MAX);
+		t->end[i] = (uint32_t) total;
+	}
+	t->keys = r.p;
+	return r.bad || total != r.left ? BULLA_ECORRUPT : 0;
+}
+
+static int read_texts(struct table_part *p, int fd, struct block_scratch *scratch,
+		      struct texts **ret)
+{
+	struct texts *made, *there = NULL;
 	int r;
 
-	if (number >= t->n)
-		return BULLA_ECORRUPT;
-	there = atomic_load_explicit(&t->at[number], memory_order_acquire);
-	if (!there) {
-		from = number > 0 ? t->end[number - 1] : 0;
-		r = template_parse(t->keys + from, t->end[number] - from, &made);
-		if (r < 0)
-			return r;
-		if (atomic_compare_exchange_strong(&t->at[number], &there, made))
-			there = made;
-		else
-			free(made);
+	made = calloc(1, sizeof *made + (size_t) p->n * sizeof *made->end);
+	if (!made)
+		return -ENOMEM;
+	r = block_read(fd, &p->ref, scratch, &made->block);
+	if (r >= 0)
+		r = read_ends(made, p->n, p->ref.raw);
+	if (r >= 0 && atomic_compare_exchange_strong(&p->texts, &there, made))
+		there = TAKE_PTR(made);
+	texts_free(made);
+	*ret = there;
+	return r;
+}
+
+static int texts_of(struct table_part *p, int fd, struct block_scratch *scratch, struct texts **ret)
+{
+	*ret = atomic_load_explicit(&p->texts, memory_order_acquire);
+	return *ret ? 0 : read_texts(p, fd, scratch, ret);
+}
+
+/* Templates. */
+
+static int make(struct template_table *t, int fd, uint32_t number, struct block_scratch *scratch,
+		const struct template **ret)
+{
+	struct table_part *p = part_of(t, number);
+	struct template *made, *there = NULL;
+	struct texts *texts;
+	uint32_t from, i = number - p->first;
+	int r = texts_of(p, fd, scratch, &texts);
+
+	if (r < 0)
+		return r;
+	from = i > 0 ? texts->end[i - 1] : 0;
+	r = template_parse(texts->keys + from, texts->end[i] - from, &made);
+	if (r < 0) {
+		scratch->at = p->ref.offset;
+		return r;
 	}
+	if (atomic_compare_exchange_strong(&t->at[number], &there, made))
+		there = made;
+	else
+		free(made);
 	*ret = there;
 	return 0;
+}
+
+int template_table_get(struct template_table *t, int fd, uint32_t number,
+		       struct block_scratch *scratch, const struct template **ret)
+{
+	if (number >= t->n)
+		return BULLA_ECORRUPT;
+	*ret = atomic_load_explicit(&t->at[number], memory_order_acquire);
+	return *ret ? 0 : make(t, fd, number, scratch, ret);
 }

@@ -5,24 +5,28 @@
 /**
  * The templates of a segment.
  *
- * There are tens of thousands, of which a question meets a few: their texts are read when the first is asked for, and each is
- * parsed when it is.  Threads may ask at the same time; who comes second throws away what it has made.
+ * There are tens of thousands, of which a question meets a few: they lie in parts, of which each is read when the first of its
+ * templates is asked for, and each template is parsed when it is.  Threads may ask at the same time; who comes second throws away
+ * what it has made.
  */
 
 #include <stdint.h>
 
 #include "base/attr.h"
 #include "base/bytes.h"
+#include "store/segment/block.h"
 #include "store/segment/template.h"
 
 struct template_table;
 
-/** Take a block, which is the table's from then on, also on failure.  @return 0, BULLA_ECORRUPT, -ENOMEM. */
-_must_check_ int template_table_new(uint8_t *block, size_t n, struct template_table **ret);
+/** Read from a footer where the parts are.  @return 0, BULLA_ECORRUPT, -ENOMEM. */
+_must_check_ int template_table_read(struct rd *footer, struct template_table **ret);
 void template_table_free(struct template_table *t);
 uint32_t template_table_size(const struct template_table *t);
-/** A template, which stays the table's.  @return 0, BULLA_ECORRUPT, -ENOMEM. */
-_must_check_ int template_table_get(struct template_table *t, uint32_t number,
-				    const struct template **ret);
+/** A template, which stays the table's.  @return 0, an error of block_read(); then `scratch` knows which block is damaged. */
+_must_check_ int template_table_get(struct template_table *t, int fd, uint32_t number,
+				    struct block_scratch *scratch, const struct template **ret);
+/** Where a part lies; NULL where there are no more. */
+const struct block_ref *template_table_part(const struct template_table *t, uint32_t number);
 
 #endif

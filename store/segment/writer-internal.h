@@ -15,7 +15,7 @@ struct stored {
 /** Write a block behind all others.  @return 0, BULLA_ELIMIT, -ENOMEM, a negated errno. */
 _must_check_ int writer_block(struct segment_writer *w, const uint8_t *p, size_t n,
 			      struct stored *ret);
-/** Write the group at hand, if any row has come.  @return as segment_writer_end_commit(). */
-_must_check_ int writer_group(struct segment_writer *w);
+/** Write the window at hand, if any row has come.  @return as segment_writer_end_commit(). */
+_must_check_ int writer_window(struct segment_writer *w);
 
 #endif

@@ -10,12 +10,14 @@
 #include <zstd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/io.h"
 #include "base/room.h"
 #include "bulla/error.h"
 
-uint64_t segment_group_bytes = GROUP_BYTES;
+uint64_t segment_window_bytes = WINDOW_BYTES;
+size_t segment_group_rows = GROUP_ROWS;
 
 int segment_writer_open(struct segment_writer *w, int dirfd, const char *name, int level)
 {
@@ -47,7 +49,9 @@ void segment_writer_close(struct segment_writer *w)
 	close_fd(&w->fd);
 	segment_writer_relax(w);
 	templates_done(&w->templates);
-	buf_done(&w->groups);
+	free(w->groups);
+	buf_done(&w->blocks_of);
+	buf_done(&w->windows);
 	free(w->origins);
 	free(w->sources);
 	staging_done(&w->rows);
@@ -121,6 +125,7 @@ int segment_writer_batch(struct segment_writer *w, uint32_t journal, uint64_t co
 {
 	struct staged_batch batch = {
 		.journal = journal,
+		.origin = w->sources[journal].origin,
 		.commit = commit,
 		.batch_no = w->sources[journal].next_batch,
 		.first_seq = w->sources[journal].next_seq,
@@ -135,7 +140,7 @@ int segment_writer_batch(struct segment_writer *w, uint32_t journal, uint64_t co
 
 int segment_writer_add(struct segment_writer *w, const struct entry *e, uint32_t context)
 {
-	int r = w->rows.n_rows < GROUP_ROWS_MAX ? staging_add(&w->rows, e, context) : BULLA_ELIMIT;
+	int r = w->rows.n_rows < WINDOW_ROWS_MAX ? staging_add(&w->rows, e, context) : BULLA_ELIMIT;
 
 	if (r >= 0)
 		w->sources[w->rows.batches[w->rows.n_batches - 1].journal].next_seq++;
@@ -186,9 +191,9 @@ int writer_block(struct segment_writer *w, const uint8_t *p, size_t n, struct st
 	return r;
 }
 
-/* A block of the group at hand, and its line in the directory. */
+/* A block of the group at hand, and its line in the footer. */
 static int group_block(struct segment_writer *w, enum block_kind kind, const uint8_t *p, size_t n,
-		       uint32_t *n_blocks, struct buf *directory)
+		       struct written_group *of)
 {
 	struct stored s;
 	int r;
@@ -198,20 +203,20 @@ static int group_block(struct segment_writer *w, enum block_kind kind, const uin
 	r = writer_block(w, p, n, &s);
 	if (r < 0)
 		return r;
-	buf_char(directory, (char) kind);
-	buf_varint(directory, s.stored);
-	buf_varint(directory, s.raw);
-	buf_append(directory, &s.crc, 4);
+	buf_char(&w->blocks_of, (char) kind);
+	buf_varint(&w->blocks_of, s.stored);
+	buf_varint(&w->blocks_of, s.raw);
+	buf_append(&w->blocks_of, &s.crc, 4);
 	w->size_of[kind] += s.stored;
-	(*n_blocks)++;
+	of->n_blocks++;
 	return 0;
 }
 
 static void put_batches(struct segment_writer *w, uint64_t *column, struct buf *to)
 {
 	for (int k = 0; k < 5; k++) {
-		for (size_t i = 0; i < w->rows.n_batches; i++) {
-			const struct staged_batch *b = &w->rows.batches[i];
+		for (size_t i = 0; i < w->group.n_batches; i++) {
+			const struct staged_batch *b = &w->group.batches[i];
 
 			column[i] = k == 0   ? b->journal
 				    : k == 1 ? b->commit
@@ -219,16 +224,16 @@ static void put_batches(struct segment_writer *w, uint64_t *column, struct buf *
 				    : k == 3 ? b->flags
 					     : zigzag((uint64_t) b->mono_offset);
 		}
-		ints_encode(&w->scratch.ints, column, w->rows.n_batches, to);
+		ints_encode(&w->scratch.ints, column, w->group.n_batches, to);
 	}
 	/* From there on they count themselves. */
 	for (int k = 0; k < 2; k++) {
 		size_t runs = 0;
 
-		for (size_t i = 0; i < w->rows.n_batches; i++) {
-			const struct staged_batch *b = &w->rows.batches[i];
+		for (size_t i = 0; i < w->group.n_batches; i++) {
+			const struct staged_batch *b = &w->group.batches[i];
 
-			if (i == 0 || b->journal != w->rows.batches[i - 1].journal)
+			if (i == 0 || b->journal != w->group.batches[i - 1].journal)
 				column[runs++] = k == 0 ? b->batch_no : b->first_seq;
 		}
 		ints_encode(&w->scratch.ints, column, runs, to);
@@ -238,12 +243,12 @@ static void put_batches(struct segment_writer *w, uint64_t *column, struct buf *
 static void put_rows(struct segment_writer *w, uint64_t *column, struct buf *to)
 {
 	for (int k = 0; k < 3; k++) {
-		for (size_t i = 0; i < w->rows.n_rows; i++) {
-			const struct staged_row *row = &w->rows.rows[i];
+		for (size_t i = 0; i < w->group.n_rows; i++) {
+			const struct staged_row *row = &w->group.rows[i];
 
 			column[i] = k == 0 ? row->context : k == 1 ? row->priority : row->flags;
 		}
-		ints_encode(&w->scratch.ints, column, w->rows.n_rows, to);
+		ints_encode(&w->scratch.ints, column, w->group.n_rows, to);
 	}
 }
 
@@ -252,12 +257,12 @@ static void put_times(struct segment_writer *w, uint64_t *column, struct buf *to
 {
 	struct buf received = { 0 };
 
-	for (size_t i = 0; i < w->rows.n_rows; i++)
-		column[i] = zigzag(w->rows.rows[i].received_ns - w->rows.rows[i].time_ns);
-	ints_encode(&w->scratch.ints, column, w->rows.n_rows, &received);
-	for (size_t i = 0; i < w->rows.n_rows; i++)
-		column[i] = w->rows.rows[i].time_ns;
-	ints_encode(&w->scratch.ints, column, w->rows.n_rows, to);
+	for (size_t i = 0; i < w->group.n_rows; i++)
+		column[i] = zigzag(w->group.rows[i].received_ns - w->group.rows[i].time_ns);
+	ints_encode(&w->scratch.ints, column, w->group.n_rows, &received);
+	for (size_t i = 0; i < w->group.n_rows; i++)
+		column[i] = w->group.rows[i].time_ns;
+	ints_encode(&w->scratch.ints, column, w->group.n_rows, to);
 	buf_append(to, received.data, received.len);
 	to->bad |= received.bad;
 	buf_done(&received);
@@ -269,17 +274,17 @@ static int put_fields(struct segment_writer *w, uint64_t *column, struct buf *to
 	_cleanup_free_ struct text *texts = NULL;
 	size_t n = 0, k = 0;
 
-	for (size_t i = 0; i < w->rows.n_rows; i++) {
-		column[i] = w->rows.rows[i].n_fields;
-		n += w->rows.rows[i].n_fields;
+	for (size_t i = 0; i < w->group.n_rows; i++) {
+		column[i] = w->group.rows[i].n_fields;
+		n += w->group.rows[i].n_fields;
 	}
 	if (n == 0)
 		return 0;
 	texts = reallocarray(NULL, n, 2 * sizeof *texts);
 	if (!texts)
 		return -ENOMEM;
-	for (size_t i = 0; i < w->rows.n_rows; i++) {
-		const struct staged_row *row = &w->rows.rows[i];
+	for (size_t i = 0; i < w->group.n_rows; i++) {
+		const struct staged_row *row = &w->group.rows[i];
 		const uint8_t *p = w->rows.bytes.data + row->at + row->message_len;
 
 		for (uint16_t f = 0; f < row->n_fields; f++, k++) {
@@ -290,14 +295,13 @@ static int put_fields(struct segment_writer *w, uint64_t *column, struct buf *to
 			p += 4 + texts[n + k].len;
 		}
 	}
-	ints_encode(&w->scratch.ints, column, w->rows.n_rows, to);
+	ints_encode(&w->scratch.ints, column, w->group.n_rows, to);
 	strings_encode(&w->scratch, texts, n, to);
 	strings_encode(&w->scratch, texts + n, n, to);
 	return 0;
 }
 
-static int write_columns(struct segment_writer *w, uint64_t *column, uint32_t *n_blocks,
-			 struct buf *directory)
+static int write_columns(struct segment_writer *w, uint64_t *column, struct written_group *of)
 {
 	int r = 0;
 
@@ -314,103 +318,150 @@ static int write_columns(struct segment_writer *w, uint64_t *column, uint32_t *n
 		if (r >= 0 && w->raw.bad)
 			r = -ENOMEM;
 		if (r >= 0)
-			r = group_block(w, (enum block_kind) kind, w->raw.data, w->raw.len,
-					n_blocks, directory);
+			r = group_block(w, (enum block_kind) kind, w->raw.data, w->raw.len, of);
 	}
 	return r;
 }
 
-static int write_messages(struct segment_writer *w, uint64_t *times, uint32_t *n_blocks,
-			  struct buf *directory)
+static int write_messages(struct segment_writer *w, uint64_t *times, struct written_group *of)
 {
 	struct message_blocks *b = &w->blocks;
 	int r = 0;
 
 	messages_clear(&w->messages);
-	for (size_t i = 0; r >= 0 && i < w->rows.n_rows; i++) {
-		times[i] = w->rows.rows[i].time_ns;
-		r = messages_add(&w->messages, w->rows.bytes.data + w->rows.rows[i].at,
-				 w->rows.rows[i].message_len, times[i]);
+	for (size_t i = 0; r >= 0 && i < w->group.n_rows; i++) {
+		times[i] = w->group.rows[i].time_ns;
+		r = messages_add(&w->messages, w->rows.bytes.data + w->group.rows[i].at,
+				 w->group.rows[i].message_len, times[i]);
 	}
 	if (r >= 0)
 		r = messages_encode(&w->messages, &w->templates, times, b);
 	if (r >= 0)
-		r = group_block(w, BLOCK_TEMPLATES, b->templates.data, b->templates.len, n_blocks,
-				directory);
+		r = group_block(w, BLOCK_TEMPLATES, b->templates.data, b->templates.len, of);
 	if (r >= 0)
-		r = group_block(w, BLOCK_VARIABLES, b->variables.data, b->variables.len, n_blocks,
-				directory);
+		r = group_block(w, BLOCK_VARIABLES, b->variables.data, b->variables.len, of);
 	for (int s = 0; r >= 0 && s < STREAMS; s++) {
 		uint32_t from = 0;
 
 		for (size_t i = 0; r >= 0 && i < b->n_cuts[s]; i++) {
 			r = group_block(w, (enum block_kind)(BLOCK_NUMBERS + s),
-					b->stream[s].data + from, b->cut[s][i] - from, n_blocks,
-					directory);
+					b->stream[s].data + from, b->cut[s][i] - from, of);
 			from = b->cut[s][i];
 		}
 	}
 	if (r >= 0)
-		r = group_block(w, BLOCK_WHOLE, b->whole.data, b->whole.len, n_blocks, directory);
-	return r < 0 ? r
-		     : group_block(w, BLOCK_TOKENS, b->tokens.data, b->tokens.len, n_blocks,
-				   directory);
+		r = group_block(w, BLOCK_WHOLE, b->whole.data, b->whole.len, of);
+	return r < 0 ? r : group_block(w, BLOCK_TOKENS, b->tokens.data, b->tokens.len, of);
 }
 
-static void describe_group(struct segment_writer *w, uint64_t offset, uint32_t n_blocks,
-			   const struct buf *directory)
+static void describe_group(struct segment_writer *w, struct written_group *of)
 {
-	uint64_t time_min = UINT64_MAX, time_max = 0;
+	const struct staged_group *g = &w->group;
 
-	for (size_t i = 0; i < w->rows.n_rows; i++) {
-		time_min = MIN_OF(time_min, w->rows.rows[i].time_ns);
-		time_max = MAX_OF(time_max, w->rows.rows[i].time_ns);
+	of->rows = (uint32_t) g->n_rows;
+	of->batches = (uint32_t) g->n_batches;
+	of->first = g->batches[0].journal;
+	of->last = g->batches[g->n_batches - 1].journal;
+	of->time_min = UINT64_MAX;
+	for (size_t i = 0; i < g->n_rows; i++) {
+		of->time_min = MIN_OF(of->time_min, g->rows[i].time_ns);
+		of->time_max = MAX_OF(of->time_max, g->rows[i].time_ns);
 	}
-	buf_varint(&w->groups, w->rows.n_rows);
-	buf_varint(&w->groups, w->rows.n_batches);
-	buf_append(&w->groups, &time_min, 8);
-	buf_append(&w->groups, &time_max, 8);
-	buf_varint(&w->groups, offset);
-	buf_varint(&w->groups, n_blocks);
-	buf_append(&w->groups, directory->data, directory->len);
+	of->blocks_end = w->blocks_of.len;
 }
 
-int writer_group(struct segment_writer *w)
+static int write_group(struct segment_writer *w, uint64_t *column)
 {
-	_cleanup_buf_ struct buf directory = { 0 };
+	struct written_group of = { .offset = w->offset };
+	size_t cap = w->groups_cap;
+	int r;
+
+	if (w->n_groups == GROUPS_MAX)
+		return BULLA_ELIMIT;
+	if (!room_for(&w->groups, w->n_groups, &cap, sizeof *w->groups))
+		return -ENOMEM;
+	w->groups_cap = (uint32_t) cap;
+	r = write_columns(w, column, &of);
+	if (r >= 0)
+		r = write_messages(w, column, &of);
+	if (r < 0)
+		return r;
+	describe_group(w, &of);
+	w->groups[w->n_groups++] = of;
+	return w->blocks_of.bad ? -ENOMEM : 0;
+}
+
+/* The shortest span of time of which the window has so few that counting them is cheap; 0: of none. */
+static uint64_t find_span(const struct segment_writer *w, uint64_t first_s, uint64_t last_s)
+{
+	static const uint64_t spans[] = { 1, 10, 60, 600, 3600 };
+
+	for (size_t i = 0; i < ELEMENTS(spans); i++)
+		if ((last_s / spans[i] - first_s / spans[i]) * COUNTS_RARE < w->rows.n_rows)
+			return spans[i];
+	return 0;
+}
+
+/* Who asks how many entries there were when need not read them. */
+static int describe_window(struct segment_writer *w, uint32_t first_group)
+{
+	_cleanup_free_ uint32_t *counts = NULL;
+	uint64_t min = UINT64_MAX, max = 0, span, first;
+	size_t n;
+
+	for (uint32_t i = first_group; i < w->n_groups; i++) {
+		min = MIN_OF(min, w->groups[i].time_min / NS_PER_S);
+		max = MAX_OF(max, w->groups[i].time_max / NS_PER_S);
+	}
+	span = find_span(w, min, max);
+	buf_varint(&w->windows, w->n_groups - first_group);
+	buf_varint(&w->windows, span);
+	if (span == 0)
+		return w->windows.bad ? -ENOMEM : 0;
+	first = min / span;
+	n = (size_t) (max / span - first) + 1;
+	counts = calloc(n, sizeof *counts);
+	if (!counts)
+		return -ENOMEM;
+	for (size_t i = 0; i < w->rows.n_rows; i++)
+		counts[w->rows.rows[i].time_ns / NS_PER_S / span - first]++;
+	buf_varint(&w->windows, first);
+	buf_varint(&w->windows, n);
+	for (size_t i = 0; i < n; i++)
+		buf_varint(&w->windows, counts[i]);
+	return w->windows.bad ? -ENOMEM : 0;
+}
+
+int writer_window(struct segment_writer *w)
+{
 	_cleanup_free_ uint64_t *column = NULL;
-	uint64_t offset = w->offset;
-	uint32_t n_blocks = 0;
+	uint32_t first = w->n_groups;
 	int r;
 
 	if (w->rows.n_rows == 0)
 		return 0;
-	if (w->n_groups == GROUPS_MAX)
-		return BULLA_ELIMIT;
 	column = reallocarray(NULL, MAX_OF(w->rows.n_rows, w->rows.n_batches), sizeof *column);
 	if (!column)
 		return -ENOMEM;
 	r = staging_order(&w->rows, key_of, w);
+	w->group = (struct staged_group){ 0 };
+	while (r >= 0 && staging_next(&w->rows, key_of, w, segment_group_rows, &w->group))
+		r = write_group(w, column);
 	if (r >= 0)
-		r = write_columns(w, column, &n_blocks, &directory);
-	if (r >= 0)
-		r = write_messages(w, column, &n_blocks, &directory);
-	if (r < 0)
-		return r;
-	describe_group(w, offset, n_blocks, &directory);
-	w->n_groups++;
+		r = describe_window(w, first);
+	w->n_windows++;
 	staging_clear(&w->rows);
-	return directory.bad || w->groups.bad ? -ENOMEM : 0;
+	return r;
 }
 
 int segment_writer_flush(struct segment_writer *w)
 {
-	return writer_group(w);
+	return writer_window(w);
 }
 
 int segment_writer_end_commit(struct segment_writer *w)
 {
-	return w->rows.n_rows >= GROUP_ROWS || w->rows.bytes.len >= segment_group_bytes
-		       ? writer_group(w)
+	return w->rows.n_rows >= WINDOW_ROWS || w->rows.bytes.len >= segment_window_bytes
+		       ? writer_window(w)
 		       : 0;
 }

@@ -3,8 +3,8 @@
 #define BULLA_STORE_SEGMENT_WRITER_H
 
 /**
- * Writing a segment: commits come in their order, each batch whole; a row group is what some commits had, its rows by
- * (app, journal, seq).
+ * Writing a segment: commits come in their order, each batch whole.  A window is what some commits had, its rows by (app, journal,
+ * seq), divided into row groups between apps.
  *
  *	segment_writer_open -> { journal | batch, add... | end_commit }... -> segment_writer_finish
  */
@@ -23,8 +23,9 @@
 #include "store/segment/staging.h"
 #include "store/tail_reader.h"
 
-/** A group ends with the commit that brings it to so many bytes of entries; tests make it small. */
-extern uint64_t segment_group_bytes;
+/** A window ends with the commit that brings it to so many bytes of entries, a group of it with the app that brings it to so many rows. */
+extern uint64_t segment_window_bytes;
+extern size_t segment_group_rows;
 
 /** A journal of the segment; what it points to must live until segment_writer_finish(). */
 struct segment_source {
@@ -34,7 +35,17 @@ struct segment_source {
 	uint64_t next_batch, next_seq;	 /* the writer's */
 	const struct contexts *contexts;
 	const struct seeds *seeds;
-	struct staging_key key; /* the writer's */
+	struct staging_key key;		 /* the writer's, like the following */
+	uint32_t rank;			 /* among all, by key */
+};
+
+/** A row group that was written. */
+struct written_group {
+	uint32_t rows, batches;
+	uint32_t first, last; /* journals, by their ranks */
+	uint64_t time_min, time_max, offset;
+	uint32_t n_blocks;
+	size_t blocks_end; /* in `blocks_of` */
 };
 
 struct segment_writer {
@@ -47,11 +58,13 @@ struct segment_writer {
 	struct segment_source *sources; /* owned */
 	uint32_t n_sources, sources_cap;
 	struct templates templates;
-	struct buf groups; /* of the footer */
-	uint32_t n_groups;
+	struct written_group *groups; /* owned */
+	uint32_t n_groups, groups_cap, n_windows;
+	struct buf blocks_of; /* the footer's lines of their blocks */
+	struct buf windows;   /* and of windows */
 	void *zstd;
-	/* The group at hand. */
-	struct staging rows;
+	struct staging rows;	  /* of the window at hand */
+	struct staged_group group; /* of it, at hand */
 	struct messages messages;
 	struct message_blocks blocks;
 	struct strings_scratch scratch;
@@ -86,9 +99,9 @@ _must_check_ int segment_writer_add(struct segment_writer *w, const struct entry
 				    uint32_t context);
 /** Take back the batch at hand and its entries. */
 void segment_writer_drop_batch(struct segment_writer *w);
-/** All batches of a commit are there: the group may end here.  @return 0, BULLA_ELIMIT, -ENOMEM, a negated errno. */
+/** All batches of a commit are there: the window may end here.  @return 0, BULLA_ELIMIT, -ENOMEM, a negated errno. */
 _must_check_ int segment_writer_end_commit(struct segment_writer *w);
-/** End the group with the commits that have come.  Errors as segment_writer_end_commit(). */
+/** End the window with the commits that have come.  Errors as segment_writer_end_commit(). */
 _must_check_ int segment_writer_flush(struct segment_writer *w);
 /** Give back the memory that only writing a group needs, which the next one takes anew. */
 void segment_writer_relax(struct segment_writer *w);

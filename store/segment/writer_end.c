@@ -3,12 +3,42 @@
 /** The end of a segment: tables, footer and trailer, without which it is none. */
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "store/segment/writer-internal.h"
+
+/* Journals by key, as the rows of a window are, for a group to say which it may have. */
+struct ranked {
+	const struct segment_source *source;
+	uint32_t journal;
+};
+
+static int compare_ranked(const void *a, const void *b)
+{
+	const struct ranked *x = a, *y = b;
+	int c = staging_compare_keys(&x->source->key, &y->source->key);
+
+	return c != 0 ? c : (x->journal > y->journal) - (x->journal < y->journal);
+}
+
+static int rank_journals(struct segment_writer *w)
+{
+	_cleanup_free_ struct ranked *ranked =
+		reallocarray(NULL, w->n_sources + 1u, sizeof *ranked);
+
+	if (!ranked)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < w->n_sources; i++)
+		ranked[i] = (struct ranked){ &w->sources[i], i };
+	qsort(ranked, w->n_sources, sizeof *ranked, compare_ranked);
+	for (uint32_t i = 0; i < w->n_sources; i++)
+		w->sources[ranked[i].journal].rank = i;
+	return 0;
+}
 
 static void put_journals(const struct segment_writer *w, struct buf *to)
 {
@@ -23,6 +53,7 @@ static void put_journals(const struct segment_writer *w, struct buf *to)
 		buf_varint(to, s->next_batch - s->first_batch);
 		buf_varint(to, s->first_seq);
 		buf_varint(to, s->next_seq - s->first_seq);
+		buf_varint(to, s->rank);
 		buf_varint(to, s->contexts->n);
 		for (uint32_t k = 0, n; k < s->contexts->n; k++) {
 			const uint8_t *fields = contexts_fields(&s->contexts->at[k], &n);
@@ -48,30 +79,61 @@ static void put_seeds(const struct segment_writer *w, struct buf *to)
 	}
 }
 
-static void put_templates(const struct segment_writer *w, struct buf *to)
-{
-	buf_varint(to, w->templates.n);
-	for (uint32_t i = 0; i < w->templates.n; i++)
-		buf_varint(to, templates_get(&w->templates, i).len);
-	buf_append(to, w->templates.keys.data, w->templates.keys.len);
-}
-
-static int write_table(struct segment_writer *w,
-		       void (*put)(const struct segment_writer *, struct buf *), struct buf *footer)
+static int write_block(struct segment_writer *w, struct buf *footer)
 {
 	struct stored s;
-	int r;
+	int r = w->raw.bad ? -ENOMEM : writer_block(w, w->raw.data, w->raw.len, &s);
 
-	buf_clear(&w->raw);
-	put(w, &w->raw);
-	if (w->raw.bad)
-		return -ENOMEM;
-	r = writer_block(w, w->raw.data, w->raw.len, &s);
+	if (r < 0)
+		return r;
 	buf_varint(footer, s.offset);
 	buf_varint(footer, s.stored);
 	buf_varint(footer, s.raw);
 	buf_append(footer, &s.crc, 4);
 	w->size_of[0] += s.stored;
+	return 0;
+}
+
+static int write_table(struct segment_writer *w,
+		       void (*put)(const struct segment_writer *, struct buf *), struct buf *footer)
+{
+	buf_clear(&w->raw);
+	put(w, &w->raw);
+	return write_block(w, footer);
+}
+
+/* The templates from one on, until there are as many bytes of them as a part has.  @return the number behind the last. */
+static uint32_t end_of_part(const struct segment_writer *w, uint32_t from)
+{
+	uint32_t end = from;
+
+	for (size_t size = 0; end < w->templates.n && size < TEMPLATES_PART_SIZE; end++)
+		size += templates_get(&w->templates, end).len;
+	return end;
+}
+
+static int write_templates(struct segment_writer *w, struct buf *footer)
+{
+	_cleanup_buf_ struct buf parts = { 0 };
+	uint64_t n = 0;
+	int r = 0;
+
+	for (uint32_t from = 0, end; r >= 0 && from < w->templates.n; from = end, n++) {
+		end = end_of_part(w, from);
+		buf_clear(&w->raw);
+		for (uint32_t i = from; i < end; i++)
+			buf_varint(&w->raw, templates_get(&w->templates, i).len);
+		for (uint32_t i = from; i < end; i++) {
+			struct text t = templates_get(&w->templates, i);
+
+			buf_append(&w->raw, t.p, t.len);
+		}
+		buf_varint(&parts, end - from);
+		r = write_block(w, &parts);
+	}
+	buf_varint(footer, n);
+	buf_append(footer, parts.data, parts.len);
+	footer->bad |= parts.bad;
 	return r;
 }
 
@@ -104,13 +166,56 @@ static void put_origins(const struct segment_writer *w, struct buf *footer)
 	}
 }
 
+static void put_groups(const struct segment_writer *w, struct buf *footer)
+{
+	size_t from = 0;
+
+	buf_varint(footer, w->n_groups);
+	for (uint32_t i = 0; i < w->n_groups; i++) {
+		const struct written_group *g = &w->groups[i];
+		uint32_t rank = w->sources[g->first].rank;
+
+		buf_varint(footer, rank);
+		buf_varint(footer, w->sources[g->last].rank - rank);
+		buf_varint(footer, g->rows);
+		buf_varint(footer, g->batches);
+		buf_append(footer, &g->time_min, 8);
+		buf_append(footer, &g->time_max, 8);
+		buf_varint(footer, g->offset);
+		buf_varint(footer, g->n_blocks);
+		buf_append(footer, w->blocks_of.data + from, g->blocks_end - from);
+		from = g->blocks_end;
+	}
+	buf_varint(footer, w->n_windows);
+	buf_append(footer, w->windows.data, w->windows.len);
+}
+
+/* Who asks for the newest entries gets by with a small window. */
+static int write_last_windows(struct segment_writer *w)
+{
+	struct staging last = { 0 };
+	int r = staging_split(&w->rows, LAST_ROWS, &last);
+
+	if (r >= 0)
+		r = writer_window(w);
+	if (r >= 0 && last.n_rows > 0) {
+		staging_done(&w->rows);
+		w->rows = last;
+		return writer_window(w);
+	}
+	staging_done(&last);
+	return r;
+}
+
 int64_t segment_writer_finish(struct segment_writer *w)
 {
 	_cleanup_buf_ struct buf footer = { 0 };
 	struct stored s;
 	int r;
 
-	r = writer_group(w);
+	r = write_last_windows(w);
+	if (r >= 0)
+		r = rank_journals(w);
 	buf_varint(&footer, strlen(w->tenant.name));
 	buf_str(&footer, w->tenant.name);
 	put_origins(w, &footer);
@@ -119,11 +224,10 @@ int64_t segment_writer_finish(struct segment_writer *w)
 	if (r >= 0)
 		r = write_table(w, put_seeds, &footer);
 	if (r >= 0)
-		r = write_table(w, put_templates, &footer);
+		r = write_templates(w, &footer);
 	if (r < 0)
 		return r;
-	buf_varint(&footer, w->n_groups);
-	buf_append(&footer, w->groups.data, w->groups.len);
+	put_groups(w, &footer);
 	if (footer.bad)
 		return -ENOMEM;
 	r = writer_block(w, footer.data, footer.len, &s);
