@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/** bulla-ask NAME URL PATH [follow] [quiet]: the answer of an aggregator, on standard output (remote.h). */
+/**
+ * bulla-ask NAME URL PATH [follow] [quiet] [raw]: the answer of an aggregator, on standard output (remote.h); raw: its pieces as they
+ * come, for somebody who takes them apart.
+ */
 
 #include <errno.h>
 #include <signal.h>
@@ -20,7 +23,7 @@ enum { STATUS_FAILED = 2, ERROR_TEXT_MAX = 64 << 10 };
 
 struct asking {
 	const char *at;
-	bool follow, quiet;
+	bool follow, quiet, raw;
 	struct http_answer answer;
 	struct pieces pieces;
 	bool damaged; /* it has said that something may be missing */
@@ -35,20 +38,22 @@ static int write_out(void *arg, const void *data, size_t n)
 static int tell_damage(void *arg, const char *line, size_t n)
 {
 	struct asking *a = arg;
-	char said[HTTP_SENTENCE_SIZE];
+	char said[TEXT_SENTENCE_SIZE];
 
 	a->damaged = true;
 	if (!a->quiet)
-		log_warning("%s: %s", a->at, http_sentence(line, n, said));
+		log_warning("%s: %s", a->at, text_sentence(line, n, said));
 	return 0;
 }
 
 static int take(void *arg, const void *data, size_t n)
 {
 	struct asking *a = arg;
+	bool in_pieces = strcmp(a->answer.type, ANSWER_PIECES_TYPE) == 0;
 
-	return strcmp(a->answer.type, ANSWER_PIECES_TYPE) == 0 ? pieces_take(&a->pieces, data, n)
-							       : write_out(a, data, n);
+	if (a->raw)
+		return in_pieces ? write_out(a, data, n) : BULLA_EPARSE;
+	return in_pieces ? pieces_take(&a->pieces, data, n) : write_out(a, data, n);
 }
 
 static int check(const char *at)
@@ -66,7 +71,7 @@ static int check(const char *at)
 /* @return 0 or an error, which is said. */
 static int judge(struct asking *a, int r)
 {
-	char why[HTTP_SENTENCE_SIZE];
+	char why[TEXT_SENTENCE_SIZE];
 
 	if (r >= 0 && a->answer.status == 200 && !pieces_whole(&a->pieces))
 		r = -EPIPE;
@@ -113,7 +118,8 @@ int main(int argc, char **argv)
 	static struct asking a;
 
 	if (argc < 4) {
-		fprintf(stderr, "bulla-ask is run by: bulla query, tail and status --at URL\n");
+		fprintf(stderr,
+			"bulla-ask is run by: bulla query, tail, prove and status --at URL\n");
 		return STATUS_FAILED;
 	}
 	log_setup(argv[1], LOG_LEVEL_INFO);
@@ -124,6 +130,7 @@ int main(int argc, char **argv)
 	for (int i = 4; i < argc; i++) {
 		a.follow |= strcmp(argv[i], "follow") == 0;
 		a.quiet |= strcmp(argv[i], "quiet") == 0;
+		a.raw |= strcmp(argv[i], "raw") == 0;
 	}
 	return get(&a, argv[3]) < 0 ? STATUS_FAILED : 0;
 }
