@@ -4,8 +4,10 @@
 
 /**
  * Shared by archive.c (what is held), archive_put.c (what comes in), archive_follow.c (who is shown it at once),
- * archive_segments.c (what is packed), archive_damage.c (what cannot be shown), archive_view.c (who reads what) and compactor.c (who packs).
+ * archive_segments.c (what is packed), archive_damage.c (what cannot be shown), archive_prove.c (proofs of it), archive_view.c (who reads what) and compactor.c (who packs).
  */
+
+#include <stdatomic.h>
 
 #include "aggregator/archive.h"
 #include "aggregator/compact.h"
@@ -167,6 +169,7 @@ struct archive {
 	size_t live_bytes;
 	unsigned n_followers;
 	bool ending;
+	atomic_uint n_proving; /* proofs being made; not guarded */
 };
 
 /** Number of a journal, which is made known if it was not.  Called with the lock held.  @return < 0 without memory. */

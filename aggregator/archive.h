@@ -80,6 +80,18 @@ bool archive_wait_interest(struct archive *a, unsigned timeout_ms);
 _must_check_ int archive_live(struct archive *a, const struct id *origin, const uint8_t *body,
 			      size_t size);
 
+struct question;
+/** Takes a proof, a file as `bulla prove` writes it.  @return 0, or < 0 to stop. */
+typedef int (*archive_proof_fn)(void *arg, const struct buf *file);
+/**
+ * Make the proofs that a question asks for, of what is held; none, where there is no such entry.
+ *
+ * @return 0; -EBUSY: too many at once; an error of prove() or of `proof`; -EINVAL where the match does not tell journals.  `*ret_why` is
+ *         NULL, or says why in words.
+ */
+_must_check_ int archive_prove(struct archive *a, const struct question *q, archive_proof_fn proof,
+			       void *arg, const char **ret_why);
+
 /** Append what `bulla status --at` shows. */
 _must_check_ int archive_status(struct archive *a, struct buf *to);
 /** Let everybody who waits go: the aggregator ends. */

@@ -94,6 +94,16 @@ static int follow_ledger(struct proving *p, const struct state *s, const char **
 	return MIN_OF(r, 0);
 }
 
+int prove_wish_entry(const struct batch *b, const struct id *journal, uint64_t seq,
+		     struct prove_wish *ret)
+{
+	if (!id_equal(&b->journal, journal) || seq < b->first_seq ||
+	    seq - b->first_seq >= b->entries)
+		return 0;
+	*ret = (struct prove_wish){ PROOF_ENTRY, (uint32_t) (seq - b->first_seq), true };
+	return 1;
+}
+
 int prove(const struct state *s, const struct prove_options *o, const char **ret_why)
 {
 	struct place place = { .state = s };

@@ -107,6 +107,8 @@ static int prove_entries(struct proving *p, const struct batch *b)
 	r = proved_entries_begin(&p->entries, b);
 	if (r >= 0)
 		r = p->source->entries(p->source->arg, b, &p->entries);
+	if (r >= 0 && p->entries.n != b->entries)
+		r = BULLA_ETRUNCATED;
 	if (r == BULLA_ELIMIT)
 		return no(p, r,
 			  "its batch is too large for one proof; single entries can be proved");
