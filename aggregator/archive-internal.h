@@ -3,8 +3,8 @@
 #define BULLA_AGGREGATOR_ARCHIVE_INTERNAL_H
 
 /**
- * Shared by archive.c (what is held), archive_put.c (what comes in), archive_follow.c (who is shown it at once),
- * archive_segments.c (what is packed), archive_damage.c (what cannot be shown), archive_prove.c (proofs of it), archive_view.c (who reads what) and compactor.c (who packs).
+ * Shared by archive.c (what is held), archive_put.c (what comes in), archive_live.c (what comes in unsealed), archive_follow.c (who
+ * is shown both at once), archive_segments.c (what is packed), archive_damage.c (what cannot be shown), archive_prove.c (proofs of it), archive_view.c (who reads what) and compactor.c (who packs).
  */
 
 #include <stdatomic.h>
@@ -244,6 +244,8 @@ void archive_damage_met(struct archive *a, const struct view *v, const struct qu
 /** Take a block of a lane at start; after the last one, archive_reloaded(). */
 _must_check_ int archive_reload_block(void *arg, const struct lane *l, const struct lane_block *b);
 void archive_reloaded(struct archive *a);
+/** A piece is not read any more.  Called with the lock held. */
+void archive_release_piece(struct live_piece *p);
 /** Free the live pieces, when nobody follows any more. */
 void archive_drop_live(struct archive *a);
 /** Array growth by doubling. */

@@ -47,8 +47,8 @@ enum MHD_Result http_stream(struct http_server *s, struct MHD_Connection *c, con
 			    const struct http_work *work, void *arg);
 struct http_server *http_stream_server(const struct http_stream *s);
 int http_stream_put(struct http_stream *s, enum answer_piece kind, const void *data, size_t n);
-/** Say what may be missing, as lines.  Who has no pieces is told how many there are, behind the answer. */
-int http_stream_tell(struct http_stream *s, const struct buf *lines);
+/** Say what is wrong, as lines of a kind.  Who has no pieces is told how many there are, behind the answer. */
+int http_stream_tell(struct http_stream *s, enum answer_piece kind, const struct buf *lines);
 /** Nobody reads the pipe any more; or its reader waits for us, and the peer it reads for is gone. */
 bool http_stream_hung_up(const struct http_stream *s);
 

@@ -32,18 +32,27 @@ static int ask(struct asked *a, struct answer *answer, struct archive_follower *
 	_cleanup_buf_ struct buf damage = { 0 };
 	int r = archive_query(http_stream_server(a->stream)->archive, answer, f, &damage);
 
-	return r < 0 ? r : http_stream_tell(a->stream, &damage);
+	return r < 0 ? r : http_stream_tell(a->stream, ANSWER_DAMAGE, &damage);
 }
 
 static int follow(struct asked *a, struct answer *answer, struct archive_follower *f)
 {
+	struct follow_told told = { 0 };
 	int r = ask(a, answer, f);
 
 	while (r >= 0) {
-		r = archive_follow_step(f, FOLLOW_STEP_MS);
+		r = archive_follow_step(f, FOLLOW_STEP_MS, &told);
+		if (r >= 0)
+			r = http_stream_tell(a->stream, ANSWER_FINDING, &told.findings);
+		if (r >= 0)
+			r = http_stream_tell(a->stream, ANSWER_DAMAGE, &told.doubts);
+		buf_clear(&told.findings);
+		buf_clear(&told.doubts);
 		if (http_stream_hung_up(a->stream))
 			r = -EPIPE;
 	}
+	buf_done(&told.findings);
+	buf_done(&told.doubts);
 	return r;
 }
 
@@ -127,7 +136,7 @@ static int answer_question(void *arg, struct http_stream *stream)
 		   why		 ? why
 		   : r == -EBUSY ? "too many proofs are being made; try again"
 				 : bulla_strerror(r));
-	return http_stream_tell(stream, &line);
+	return http_stream_tell(stream, ANSWER_DAMAGE, &line);
 }
 
 static void question_free(void *arg)

@@ -51,7 +51,7 @@ int http_stream_put(struct http_stream *s, enum answer_piece kind, const void *d
 	return r < 0 ? r : io_write(s->out, data, n);
 }
 
-int http_stream_tell(struct http_stream *s, const struct buf *lines)
+int http_stream_tell(struct http_stream *s, enum answer_piece kind, const struct buf *lines)
 {
 	const char *at = (const char *) lines->data, *end = at ? at + lines->len : NULL;
 	int r = lines->bad ? -ENOMEM : 0;
@@ -61,7 +61,7 @@ int http_stream_tell(struct http_stream *s, const struct buf *lines)
 		at = at ? at + 1 : end;
 		s->damaged++;
 		if (s->pieces)
-			r = http_stream_put(s, ANSWER_DAMAGE, line, (size_t) (at - line));
+			r = http_stream_put(s, kind, line, (size_t) (at - line));
 	}
 	return r;
 }

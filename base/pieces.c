@@ -23,6 +23,8 @@ static uint32_t size_max(const struct pieces *p, uint8_t kind)
 		return p->text ? UINT32_MAX : 0;
 	case ANSWER_DAMAGE:
 		return p->damage ? ANSWER_LINE_MAX : 0;
+	case ANSWER_FINDING:
+		return p->finding ? ANSWER_LINE_MAX : 0;
 	case ANSWER_PROOF:
 		return p->proof ? ANSWER_PROOF_MAX : 0;
 	default:
@@ -50,7 +52,8 @@ static int take_line(struct pieces *p, const void *data, size_t n)
 	if (p->left > n)
 		return 0;
 	size = p->n_line - (p->line[p->n_line - 1] == '\n');
-	return p->damage(p->arg, p->line, size);
+	return p->head[0] == ANSWER_FINDING ? p->finding(p->arg, p->line, size)
+					    : p->damage(p->arg, p->line, size);
 }
 
 static int take_part(struct pieces *p, const void *data, size_t n)

@@ -23,9 +23,10 @@
 #define ANSWER_DAMAGE_TRAILER "Bulla-Damage"
 
 enum answer_piece {
-	ANSWER_TEXT = 1,   /* goes on with the text */
-	ANSWER_DAMAGE = 2, /* a line: what cannot be shown, and why */
-	ANSWER_PROOF = 3,  /* a proof, as a file has it */
+	ANSWER_TEXT = 1,    /* goes on with the text */
+	ANSWER_DAMAGE = 2,  /* a line: what cannot be shown, and why */
+	ANSWER_PROOF = 3,   /* a proof, as a file has it */
+	ANSWER_FINDING = 4, /* a line: what was shown, and is not so */
 };
 
 enum { ANSWER_PIECE_HEAD = 5, ANSWER_LINE_MAX = 4096, ANSWER_PROOF_MAX = 48 << 20 };
@@ -36,7 +37,8 @@ void answer_piece_encode(enum answer_piece kind, uint32_t size, uint8_t ret[ANSW
 struct pieces {
 	/** Each: @return 0, or < 0 to break off. */
 	int (*text)(void *arg, const void *data, size_t n);
-	int (*damage)(void *arg, const char *line, size_t n); /* without its end; any bytes */
+	int (*damage)(void *arg, const char *line, size_t n);  /* without its end; any bytes */
+	int (*finding)(void *arg, const char *line, size_t n); /* likewise */
 	/** Part of a proof, of which so much is still to come. */
 	int (*proof)(void *arg, const void *data, size_t n, size_t left);
 	void *arg;

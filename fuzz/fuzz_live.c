@@ -93,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		int r = archive_live(a, &origin, body.data, body.len);
 
 		assert(r <= 0 && r != -ENOENT);
-		assert(archive_follow_step(f, 0) == 0);
+		assert(archive_follow_step(f, 0, NULL) == 0);
 	}
 	assert(shown <= n_rows);
 	archive_unfollow(f);

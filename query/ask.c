@@ -19,7 +19,7 @@
 #include "base/pieces.h"
 #include "bulla/error.h"
 
-enum { STATUS_FAILED = 2, ERROR_TEXT_MAX = 64 << 10 };
+enum { STATUS_FOUND = 1, STATUS_FAILED = 2, ERROR_TEXT_MAX = 64 << 10 };
 
 struct asking {
 	const char *at;
@@ -27,6 +27,7 @@ struct asking {
 	struct http_answer answer;
 	struct pieces pieces;
 	bool damaged; /* it has said that something may be missing */
+	bool found;   /* it has said that something was shown which is not so */
 };
 
 static int write_out(void *arg, const void *data, size_t n)
@@ -43,6 +44,16 @@ static int tell_damage(void *arg, const char *line, size_t n)
 	a->damaged = true;
 	if (!a->quiet)
 		log_warning("%s: %s", a->at, text_sentence(line, n, said));
+	return 0;
+}
+
+static int tell_finding(void *arg, const char *line, size_t n)
+{
+	struct asking *a = arg;
+	char said[TEXT_SENTENCE_SIZE];
+
+	a->found = true;
+	log_error("TAMPERED: %s: %s", a->at, text_sentence(line, n, said));
 	return 0;
 }
 
@@ -104,7 +115,9 @@ static int get(struct asking *a, const char *path)
 	buf_str(&url, path);
 	buf_char(&url, '\0');
 	q.url = (const char *) url.data;
-	a->pieces = (struct pieces){ .text = write_out, .damage = tell_damage, .arg = a };
+	a->pieces = (struct pieces){
+		.text = write_out, .damage = tell_damage, .finding = tell_finding, .arg = a
+	};
 	r = url.bad ? -ENOMEM : http_client_new(&client);
 	if (r >= 0)
 		r = http_client_do(client, &q, &a->answer);
@@ -116,6 +129,7 @@ static int get(struct asking *a, const char *path)
 int main(int argc, char **argv)
 {
 	static struct asking a;
+	int r;
 
 	if (argc < 4) {
 		fprintf(stderr,
@@ -132,5 +146,6 @@ int main(int argc, char **argv)
 		a.quiet |= strcmp(argv[i], "quiet") == 0;
 		a.raw |= strcmp(argv[i], "raw") == 0;
 	}
-	return get(&a, argv[3]) < 0 ? STATUS_FAILED : 0;
+	r = get(&a, argv[3]);
+	return a.found ? STATUS_FOUND : r < 0 ? STATUS_FAILED : 0;
 }

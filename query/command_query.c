@@ -481,6 +481,7 @@ static int ask_checked(struct asked *a)
 static int ask_there(struct asked *a, const char *name)
 {
 	_cleanup_buf_ struct buf path = { 0 }, query = { 0 };
+	int r;
 
 	request_url(&a->request, &query);
 	buf_str(&path, a->request.follow ? "/v1/tail?" : "/v1/query?");
@@ -488,8 +489,9 @@ static int ask_there(struct asked *a, const char *name)
 	buf_char(&path, '\0');
 	if (path.bad || query.bad)
 		return log_error_code(-ENOMEM, "%s", a->at);
-	return remote_get(name, a->at, (const char *) path.data,
-			  (a->request.follow ? REMOTE_FOLLOW : 0) | (a->quiet ? REMOTE_QUIET : 0));
+	r = remote_get(name, a->at, (const char *) path.data,
+		       (a->request.follow ? REMOTE_FOLLOW : 0) | (a->quiet ? REMOTE_QUIET : 0));
+	return r == BULLA_ETAMPERED ? 1 : r;
 }
 
 static bool wants_colour(void)

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/role.h"
+#include "bulla/error.h"
 
 _noreturn_ static void become(const char *program, pid_t parent, char *const *argv, int out)
 {
@@ -56,7 +57,9 @@ static int end(pid_t pid)
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return log_error_code(-errno, "bulla-ask");
-	return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -EIO;
+	if (!WIFEXITED(status))
+		return -EIO;
+	return WEXITSTATUS(status) == 0 ? 0 : WEXITSTATUS(status) == 1 ? BULLA_ETAMPERED : -EIO;
 }
 
 int remote_get(const char *name, const char *at, const char *path, unsigned how)

@@ -22,7 +22,7 @@ enum {
  * Write the answer to a GET to standard output; what is wrong is said, as by the command `name`, and what the aggregator says
  * may be missing.
  *
- * @return 0, or an error that was said; also where something may be missing.
+ * @return 0, or an error that was said; also where something may be missing.  BULLA_ETAMPERED: something was shown that is not so.
  */
 _must_check_ int remote_get(const char *name, const char *at, const char *path, unsigned how);
 

@@ -25,7 +25,8 @@ struct shown {
 	struct id boot;
 	int64_t mono_offset; /* monotonic minus received; only with has_mono */
 	bool has_mono;
-	bool sealed; /* the ledger has it; what is not sealed could still be changed unseen */
+	bool sealed;	/* the ledger has it; what is not sealed could still be changed unseen */
+	bool corrected; /* something else was shown in its place, before it was sealed */
 };
 
 /** Room for the cursor "<32 hex>:<seq>" and its NUL. */

@@ -161,3 +161,28 @@ Test(pieces, proofs_are_bounded)
 		cr_expect(eq(int, pieces_take(&p, head, sizeof head), over ? BULLA_EPARSE : 0));
 	}
 }
+
+Test(pieces, findings_are_lines_beside_damage)
+{
+	_cleanup_buf_ struct buf all = { 0 };
+	struct taken damage = { 0 }, findings = { 0 };
+
+	put(&all, ANSWER_FINDING, "made up\n", 8);
+	put(&all, ANSWER_DAMAGE, "damaged\n", 8);
+	for (unsigned who = 0; who < 2; who++) {
+		struct pieces p = { .finding = take_line, .arg = &findings };
+
+		if (who == 0) {
+			cr_expect(eq(int, pieces_take(&p, all.data, 13), 0));
+			cr_expect(eq(int, pieces_take(&p, all.data + 13, 5), BULLA_EPARSE));
+			continue;
+		}
+		p = (struct pieces){ .damage = take_line, .arg = &damage };
+		cr_expect(eq(int, pieces_take(&p, all.data + 13, 13), 0));
+		cr_expect(eq(int, pieces_take(&p, all.data, 5), BULLA_EPARSE));
+	}
+	expect(&findings.lines, "[made up]", 0);
+	expect(&damage.lines, "[damaged]", 0);
+	buf_done(&findings.lines);
+	buf_done(&damage.lines);
+}
