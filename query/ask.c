@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * bulla-ask NAME URL PATH [follow] [quiet] [raw]: the answer of an aggregator, on standard output (remote.h); raw: its pieces as they
- * come, for somebody who takes them apart.
+ * bulla-ask NAME URL PATH [follow] [quiet] [plain] [raw]: the answer of an aggregator, on standard output (remote.h); plain: for a
+ * terminal; raw: its pieces as they come, for somebody who takes them apart.
  */
 
 #include <errno.h>
@@ -17,23 +17,39 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/pieces.h"
+#include "base/plain.h"
 #include "bulla/error.h"
 
 enum { STATUS_FOUND = 1, STATUS_FAILED = 2, ERROR_TEXT_MAX = 64 << 10 };
 
 struct asking {
 	const char *at;
-	bool follow, quiet, raw;
+	bool follow, quiet, plain, raw;
 	struct http_answer answer;
 	struct pieces pieces;
+	struct plain terminal;
 	bool damaged; /* it has said that something may be missing */
 	bool found;   /* it has said that something was shown which is not so */
 };
 
 static int write_out(void *arg, const void *data, size_t n)
 {
-	(void) arg;
-	return io_write(1, data, n);
+	struct asking *a = arg;
+	_cleanup_buf_ struct buf text = { 0 };
+
+	if (!a->plain)
+		return io_write(1, data, n);
+	plain_take(&a->terminal, data, n, &text);
+	return text.bad ? -ENOMEM : io_write(1, text.data, text.len);
+}
+
+/* What was held back of a character that never ended. */
+static int end_text(struct asking *a)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+
+	plain_end(&a->terminal, &text);
+	return text.bad ? -ENOMEM : io_write(1, text.data, text.len);
 }
 
 static int tell_damage(void *arg, const char *line, size_t n)
@@ -121,6 +137,8 @@ static int get(struct asking *a, const char *path)
 	r = url.bad ? -ENOMEM : http_client_new(&client);
 	if (r >= 0)
 		r = http_client_do(client, &q, &a->answer);
+	if (r >= 0 && a->terminal.n_held > 0)
+		r = end_text(a);
 	r = judge(a, r);
 	buf_done(&a->answer.text);
 	return r < 0 ? r : a->damaged ? BULLA_ECORRUPT : 0;
@@ -144,6 +162,7 @@ int main(int argc, char **argv)
 	for (int i = 4; i < argc; i++) {
 		a.follow |= strcmp(argv[i], "follow") == 0;
 		a.quiet |= strcmp(argv[i], "quiet") == 0;
+		a.plain |= strcmp(argv[i], "plain") == 0;
 		a.raw |= strcmp(argv[i], "raw") == 0;
 	}
 	r = get(&a, argv[3]);

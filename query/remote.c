@@ -25,7 +25,7 @@ _noreturn_ static void become(const char *program, pid_t parent, char *const *ar
 }
 
 /* Start bulla-ask, with `out` (-1: ours) as its standard output.  @return its id, or an error that was said. */
-static pid_t start(const char *name, const char *at, const char *path, const char *const how[2],
+static pid_t start(const char *name, const char *at, const char *path, const char *const how[3],
 		   int out)
 {
 	char program[4096];
@@ -35,6 +35,7 @@ static pid_t start(const char *name, const char *at, const char *path, const cha
 			 (char *) (size_t) path,
 			 (char *) (size_t) how[0],
 			 (char *) (size_t) how[1],
+			 (char *) (size_t) how[2],
 			 NULL };
 	pid_t parent = getpid(), pid;
 	int r = role_path("bulla-ask", program);
@@ -64,7 +65,7 @@ static int end(pid_t pid)
 
 int remote_get(const char *name, const char *at, const char *path, unsigned how)
 {
-	const char *words[2] = { NULL, NULL };
+	const char *words[3] = { NULL };
 	int n = 0;
 	pid_t pid;
 
@@ -72,6 +73,8 @@ int remote_get(const char *name, const char *at, const char *path, unsigned how)
 		words[n++] = "follow";
 	if (how & REMOTE_QUIET)
 		words[n++] = "quiet";
+	if (how & REMOTE_PLAIN)
+		words[n++] = "plain";
 	pid = start(name, at, path, words, -1);
 	return pid < 0 ? (int) pid : end(pid);
 }
@@ -98,7 +101,7 @@ static int read_all(int fd, remote_take_fn take, void *arg)
 int remote_read(const char *name, const char *at, const char *path, remote_take_fn take, void *arg,
 		bool *ret_said)
 {
-	static const char *const raw[2] = { "raw", NULL };
+	static const char *const raw[3] = { "raw" };
 	int pair[2], r, ended;
 	pid_t pid;
 

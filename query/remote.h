@@ -16,6 +16,7 @@
 enum {
 	REMOTE_FOLLOW = 1 << 0, /* the answer never ends */
 	REMOTE_QUIET = 1 << 1,	/* what may be missing is not said, only told by the return value */
+	REMOTE_PLAIN = 1 << 2,	/* it goes to a terminal, which it must not act on (base/plain.h) */
 };
 
 /**
