@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -280,6 +282,63 @@ Test(proofs, of_what_was_changed_are_none)
 	close(fd);
 	buf_done(&good.files);
 	buf_done(&now.files);
+	end(&f);
+}
+
+/* Who asks while rows are packed gets what he would have got before or after. */
+
+struct asker {
+	struct fixture *f;
+	struct made *want; /* of each entry of the first journal */
+	unsigned entries;
+	atomic_uint rounds, wrong;
+	atomic_bool stop;
+};
+
+static void *ask_on(void *arg)
+{
+	struct asker *x = arg;
+	struct asked a = { .journal = x->f->b.journal[0].id };
+	struct made now = { 0 };
+
+	while (!atomic_load(&x->stop)) {
+		a.seq = atomic_fetch_add(&x->rounds, 1) % x->entries;
+		forget(&now);
+		x->wrong += proves_entry(x->f, &a, &now) < 0 || !same(&x->want[a.seq], &now);
+	}
+	buf_done(&now.files);
+	return NULL;
+}
+
+Test(proofs, packing_meanwhile_changes_none)
+{
+	struct made want[8] = { 0 };
+	struct fixture f;
+	struct asker x = { .f = &f, .want = want, .entries = ELEMENTS(want) };
+	pthread_t thread[2];
+
+	begin(&f);
+	for (unsigned i = 0; i < ELEMENTS(want); i++) {
+		struct asked a = { .journal = f.b.journal[0].id, .seq = i, .made = &want[i] };
+
+		host_proves(&f.b, &a, false);
+		cr_assert(eq(u32, want[i].n, 1));
+	}
+	for (unsigned i = 0; i < ELEMENTS(thread); i++)
+		cr_assert(eq(int, pthread_create(&thread[i], NULL, ask_on, &x), 0));
+	usleep(20000);
+	pack_all(&f);
+	cr_assert(eq(int, put(&f, f.commits / 2 + 1, f.commits - 1), PUT_ACCEPTED));
+	usleep(20000);
+	pack_all(&f);
+	usleep(20000);
+	atomic_store(&x.stop, true);
+	for (unsigned i = 0; i < ELEMENTS(thread); i++)
+		pthread_join(thread[i], NULL);
+	cr_expect(eq(u32, x.wrong, 0));
+	cr_expect(gt(u32, x.rounds, 10));
+	for (unsigned i = 0; i < ELEMENTS(want); i++)
+		buf_done(&want[i].files);
 	end(&f);
 }
 
