@@ -19,6 +19,7 @@
 #include "base/room.h"
 #include "bulla/error.h"
 #include "query/extents.h"
+#include "store/heading.h"
 #include "store/proving.h"
 #include "store/segment/batches.h"
 
@@ -31,8 +32,6 @@ enum {
 struct proving_here {
 	struct archive *archive;
 	struct held_origin *origin;
-	struct proving *proving;
-	int result;	   /* of the commit that ended it */
 	struct view *view; /* in use */
 	struct segment_set set;
 	struct segment_batches *segments;
@@ -179,17 +178,27 @@ static int find_entries(void *arg, const struct batch *b, struct proved_entries 
 
 /* Commits. */
 
-/* Take a block of the origin that is the next one.  @return 0; 1: nothing more is wished for; an error. */
-static int take_block(struct proving *p, const struct lane_block *b)
+/* Whoever goes along the commits of an origin. */
+struct walk {
+	struct archive *archive;
+	const struct held_origin *origin;
+	struct history *history;
+	/** Takes a commit that the history has previewed.  @return 0; 1: no more are wanted; an error. */
+	int (*commit)(void *arg, const struct sealed_commit *c);
+	void *arg;
+	int result; /* of the commit that ended it */
+};
+
+/* Take a block of the origin that is the next one.  @return as `commit`. */
+static int take_block(const struct walk *w, const struct lane_block *b)
 {
 	enum history_check check = b->doubtful ? HISTORY_CHECK_ALL : HISTORY_SKIP_SIGNATURE;
-	struct history *h = proving_history(p);
 	struct sealed_commit c;
 	struct frame f;
 
 	for (size_t at = 0; at < b->size;) {
 		ssize_t n = frame_parse(b->frames + at, b->size - at, WIRE_RECORD_MAX, &f);
-		int r = 0;
+		int r;
 
 		if (n <= 0) {
 			/* What looks like a frame behind damage may be content. */
@@ -198,50 +207,53 @@ static int take_block(struct proving *p, const struct lane_block *b)
 			continue;
 		}
 		at += (size_t) n;
-		/* Keys that are not the next ones are refused, and seal nothing. */
-		if (f.type == WIRE_KEYS)
-			r = history_keys(h, f.payload, f.size);
-		if (r == -ENOMEM || f.type != WIRE_COMMIT) {
+		if (f.type == WIRE_KEYS) {
+			/* Keys that are not the next ones are refused, and seal nothing. */
+			r = history_keys(w->history, f.payload, f.size);
 			if (r == -ENOMEM)
 				return r;
-			continue;
-		}
-		r = history_preview(h, f.payload, f.size, check, &c);
-		if (r < 0)
+		} else if (f.type == WIRE_COMMIT) {
+			r = history_preview(w->history, f.payload, f.size, check, &c);
+			if (r >= 0)
+				return w->commit(w->arg, &c);
 			return r == -ENOMEM ? r : 0;
-		return proving_commit(p, &c);
+		}
 	}
 	return 0;
 }
 
 static int on_block(void *arg, const struct lane *l, const struct lane_block *b)
 {
-	struct proving_here *p = arg;
+	struct walk *w = arg;
 
 	(void) l;
-	if (b->damaged || !id_equal(&b->origin, &p->origin->id) ||
-	    b->commit != history_size(proving_history(p->proving)))
+	if (b->damaged || !id_equal(&b->origin, &w->origin->id) ||
+	    b->commit != history_size(w->history))
 		return 0;
-	p->result = take_block(p->proving, b);
-	return p->result == 0 ? 0 : -ECANCELED;
+	w->result = take_block(w, b);
+	return w->result == 0 ? 0 : -ECANCELED;
 }
 
-static int read_lane(struct proving_here *p)
+static int walk(struct walk *w)
 {
-	struct lane *l = &p->archive->lane[p->origin->lane];
-	struct history *h = proving_history(p->proving);
+	struct lane *l = &w->archive->lane[w->origin->lane];
 	_cleanup_buf_ struct buf header = { 0 };
 	uint64_t end = lane_next(l);
 	int r;
 
 	history_write_header(0, &header);
-	r = header.bad ? -ENOMEM : history_header(h, header.data, header.len);
+	r = header.bad ? -ENOMEM : history_header(w->history, header.data, header.len);
 	for (uint64_t seq = 0; r >= 0 && seq <= end; seq++) {
-		r = lane_scan(l, seq, on_block, p);
+		r = lane_scan(l, seq, on_block, w);
 		if (r == -ENOENT)
 			r = 0;
 	}
-	return r == -ECANCELED ? MIN_OF(p->result, 0) : r;
+	return r == -ECANCELED ? MIN_OF(w->result, 0) : r;
+}
+
+static int give_commit(void *arg, const struct sealed_commit *c)
+{
+	return proving_commit(arg, c);
 }
 
 static int prove_origin(struct archive *a, struct held_origin *o, const struct prove_options *x,
@@ -249,11 +261,16 @@ static int prove_origin(struct archive *a, struct held_origin *o, const struct p
 {
 	struct proving_here p = { .archive = a, .origin = o };
 	const struct prove_source source = { NULL, find_entries, &p };
-	int r = proving_new(&p.proving, &source, x, why);
+	struct proving *proving = NULL;
+	int r = proving_new(&proving, &source, x, why);
 
 	if (r >= 0)
-		r = read_lane(&p);
-	proving_free(p.proving);
+		r = walk(&(struct walk){ .archive = a,
+					 .origin = o,
+					 .history = proving_history(proving),
+					 .commit = give_commit,
+					 .arg = proving });
+	proving_free(proving);
 	drop_segments(&p);
 	buf_done(&p.frame);
 	return r;
@@ -444,6 +461,50 @@ static int prove_all(struct archive *a, const struct question *q, archive_proof_
 	return r;
 }
 
+/* A head. */
+
+static int head_commit(void *arg, const struct sealed_commit *c)
+{
+	return heading_commit(arg, c);
+}
+
+static int make_head(struct archive *a, const struct held_origin *o, struct heading *h,
+		     struct buf *to, const char **why)
+{
+	int r;
+
+	do {
+		r = walk(&(struct walk){ .archive = a,
+					 .origin = o,
+					 .history = heading_history(h),
+					 .commit = head_commit,
+					 .arg = h });
+		if (r >= 0)
+			r = heading_again(h, why);
+	} while (r > 0);
+	return r < 0 ? r : heading_write(h, to);
+}
+
+static int prove_head_of(struct archive *a, const struct question *q, archive_proof_fn proof,
+			 void *arg, const char **why)
+{
+	_cleanup_buf_ struct buf file = { 0 };
+	const struct held_origin *o;
+	struct heading *h = NULL;
+	int r;
+
+	pthread_mutex_lock(&a->lock);
+	o = archive_origin(a, &q->origin);
+	pthread_mutex_unlock(&a->lock);
+	if (!o)
+		return 0;
+	r = heading_new(&h, q->from);
+	if (r >= 0)
+		r = make_head(a, o, h, &file, why);
+	heading_free(h);
+	return r < 0 ? r : proof(arg, &file);
+}
+
 int archive_prove(struct archive *a, const struct question *q, archive_proof_fn proof, void *arg,
 		  const char **ret_why)
 {
@@ -451,8 +512,9 @@ int archive_prove(struct archive *a, const struct question *q, archive_proof_fn 
 
 	*ret_why = NULL;
 	if (atomic_fetch_add(&a->n_proving, 1) < PROVING_MAX)
-		r = q->has_cursor ? prove_entry(a, q, proof, arg, ret_why)
-				  : prove_all(a, q, proof, arg, ret_why);
+		r = q->head	    ? prove_head_of(a, q, proof, arg, ret_why)
+		    : q->has_cursor ? prove_entry(a, q, proof, arg, ret_why)
+				    : prove_all(a, q, proof, arg, ret_why);
 	atomic_fetch_sub(&a->n_proving, 1);
 	return r;
 }

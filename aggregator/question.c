@@ -50,12 +50,29 @@ static int set_cursor(struct question *q, const char *value, size_t n, char *why
 	return q->has_cursor ? 0 : no(why, "a cursor is 32 hex digits, a colon and a number");
 }
 
+static int set_from(struct question *q, const char *value, size_t n, char *why)
+{
+	char text[24] = "";
+
+	if (n < sizeof text)
+		memcpy(text, value, n);
+	return strlen(text) == n && text_to_u64(text, &q->from) >= 0
+		       ? 0
+		       : no(why, "from is a number of commits");
+}
+
 int question_set(struct question *q, const char *key, const void *value, size_t n, char *why)
 {
 	if (strcmp(key, "origin") == 0)
 		return set_origin(q, value, n, why);
 	if (strcmp(key, "cursor") == 0)
 		return set_cursor(q, value, n, why);
+	if (strcmp(key, "from") == 0)
+		return set_from(q, value, n, why);
+	if (strcmp(key, "head") == 0) {
+		q->head = n == 1 && *(const char *) value == '1';
+		return q->head ? 0 : no(why, "head is 1, or is not given");
+	}
 	if (strcmp(key, "match") == 0)
 		q->has_match = true;
 	else if (strcmp(key, "since") != 0 && strcmp(key, "until") != 0) {
@@ -69,9 +86,13 @@ int question_check(const struct question *q, char *why)
 {
 	const struct query *x = &q->request.query;
 
-	if (q->has_cursor == q->has_match)
-		return no(why, "one cursor is wanted, or a match");
-	if (q->has_cursor && (x->since_ns > 0 || x->until_ns < UINT64_MAX))
+	if (q->head + q->has_cursor + q->has_match != 1)
+		return no(why, "one cursor is wanted, a match, or a head");
+	if (q->head && !q->has_origin)
+		return no(why, "a head is of an origin");
+	if (q->from > 0 && !q->head)
+		return no(why, "from goes with a head");
+	if (!q->has_match && (x->since_ns > 0 || x->until_ns < UINT64_MAX))
 		return no(why, "since and until go with a match");
 	return 0;
 }

@@ -4,7 +4,7 @@
  * Target: question_set(), question_check().
  *
  * The input is settings: u8 key, u8 size, value.  Each is taken or refused with a sentence; what makes sense in the end asks for one
- * entry or has a match, and an origin is what was given.
+ * thing.
  */
 
 #include <errno.h>
@@ -14,9 +14,8 @@
 #include "base/bytes.h"
 #include "fuzz/fuzz.h"
 
-static const char *const keys[] = {
-	"cursor", "origin", "match", "since", "until", "", "no-such-key"
-};
+static const char *const keys[] = { "cursor", "origin", "match", "since",      "until",
+				    "head",   "from",	"",	 "no-such-key" };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -40,7 +39,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert(k == 0 || k == -ENOMEM || (*why && memchr(why, '\0', sizeof why)));
 	}
 	if (k == 0 && question_check(&q, why) == 0)
-		assert(q.has_cursor != q.has_match);
+		assert(q.head + q.has_cursor + q.has_match == 1);
 	question_done(&q);
 	return 0;
 }

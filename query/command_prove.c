@@ -20,6 +20,7 @@
 #include "query/commands.h"
 #include "query/extents.h"
 #include "query/local.h"
+#include "query/pins.h"
 #include "query/proof_files.h"
 #include "query/prove_at.h"
 #include "query/request.h"
@@ -34,7 +35,9 @@ struct asked {
 	bool has_key;
 	uint64_t since_ns, until_ns; /* of commits */
 	bool all, head, help;
-	uint64_t from; /* commits of an older head */
+	uint64_t from;	    /* commits of an older head, which is: */
+	struct growth *old; /* owned; its bytes are in `old_memory` */
+	uint8_t *old_memory;
 };
 
 static void usage(FILE *to)
@@ -232,16 +235,20 @@ static int prove_all(struct asked *a, const struct state *state)
 
 /* The head. */
 
-static int read_old(const char *name, uint64_t *ret)
+/* Read the older head into what is kept with the request. */
+static int read_old(const char *name, struct asked *a)
 {
 	_cleanup_buf_ struct buf text = { 0 };
-	_cleanup_free_ struct growth *g = malloc(sizeof *g);
-	_cleanup_free_ uint8_t *memory = NULL;
 	int r = io_read_file(AT_FDCWD, name, GROWTH_FILE_SIZE_MAX, &text);
 
 	if (r >= 0) {
-		memory = malloc(text.len + 1);
-		r = g && memory ? growth_read(rd_of(text.data, text.len), memory, g) : -ENOMEM;
+		free(a->old);
+		free(a->old_memory);
+		a->old = malloc(sizeof *a->old);
+		a->old_memory = malloc(text.len + 1);
+		r = a->old && a->old_memory
+			    ? growth_read(rd_of(text.data, text.len), a->old_memory, a->old)
+			    : -ENOMEM;
 	}
 	if (r < 0)
 		return r == BULLA_EPARSE
@@ -249,7 +256,7 @@ static int read_old(const char *name, uint64_t *ret)
 					   "writes it",
 					   name)
 			       : log_error_code(r, "%s", name);
-	*ret = g->head.size;
+	a->from = a->old->head.size;
 	return 0;
 }
 
@@ -280,7 +287,7 @@ static int on_option(struct asked *a, int c, char **argv)
 		a->head = true;
 		return 0;
 	case 'F':
-		return read_old(optarg, &a->from);
+		return read_old(optarg, a);
 	case 'o':
 		a->output = optarg;
 		return 0;
@@ -325,8 +332,6 @@ static int check(const struct asked *a, int n)
 		return log_usage("one cursor is wanted");
 	if (!a->all && (a->since_ns > 0 || a->until_ns < UINT64_MAX))
 		return log_usage("--since and --until go with --all");
-	if (a->head && a->at)
-		return log_usage("--head is of this host: not with --at");
 	if (a->has_key && !a->at)
 		return log_usage("--key goes with --at");
 	if (a->state && a->at)
@@ -362,12 +367,35 @@ static int parse(struct asked *a, int argc, char **argv)
 	return r < 0 || !a->all ? r : set_matches(a, argc - optind, argv + optind);
 }
 
+/* Whose head is wanted is told by a key, or by the older head. */
+static int find_key(struct asked *a)
+{
+	int r;
+
+	if (a->has_key && a->old && !id_equal(&a->key.origin, &a->old->head.origin))
+		return log_usage("--from is a head of another host than --key");
+	if (a->has_key || !a->head)
+		return 0;
+	if (!a->old)
+		return log_usage("--head with --at wants --key, or --from: of which host");
+	r = pins_find(&a->old->head.origin, &a->key);
+	if (r < 0)
+		return log_error_code(r, "cannot read the pinned keys");
+	a->has_key = r > 0;
+	if (r == 0)
+		log_error("no key of that host is known here: --key KEY, or pin it");
+	return r > 0 ? 0 : -ENOENT;
+}
+
 static int ask(struct asked *a, const char *cursor)
 {
+	int r = find_key(a);
 	const struct prove_at at = {
 		.at = a->at,
 		.key = a->has_key ? &a->key : NULL,
-		.cursor = a->all ? NULL : cursor,
+		.head = a->head,
+		.old = a->old,
+		.cursor = a->all || a->head ? NULL : cursor,
 		.request = &a->request,
 		.since_ns = a->since_ns,
 		.until_ns = a->until_ns,
@@ -375,7 +403,7 @@ static int ask(struct asked *a, const char *cursor)
 	};
 
 	a->request.query.match = a->request.match;
-	return prove_at(&at);
+	return r < 0 ? EXIT_USAGE : prove_at(&at);
 }
 
 static int prove_here(struct asked *a, const char *cursor)
@@ -406,6 +434,8 @@ int command_prove(int argc, char **argv)
 		usage(stdout);
 	else if (r >= 0)
 		r = a.at ? ask(&a, argv[optind]) : prove_here(&a, argv[optind]);
+	free(a.old);
+	free(a.old_memory);
 	request_done(&a.request);
 	return r < 0 ? EXIT_USAGE : r;
 }

@@ -249,12 +249,12 @@ static int check_growth(struct checking *c, const char *name, const struct growt
 	r = growth_check(old, &c->pin, &proof_key_shape, &why);
 	if (r == BULLA_ETAMPERED)
 		return say_bad(c, c->from, why);
+	if (r >= 0)
+		r = proof_judge_head(g, old, &c->pin, &why);
+	if (r == BULLA_ETAMPERED)
+		return say_bad(c, name, why);
 	if (r < 0)
 		return r;
-	if (old->head.size != g->old || !tree_check_consistency(g->old, g->head.size, &g->proof,
-								&old->head.root, &g->head.root))
-		return say_bad(c, name,
-			       "it does not go on from that head: these are two histories");
 	describe_head(c, "goes on from ", &old->head);
 	return 0;
 }

@@ -55,12 +55,18 @@ static int on_line(void *arg, const char *line, size_t n)
 	return 0;
 }
 
+/* Whether one file is wanted. */
+static bool is_one(const struct prove_at *a)
+{
+	return a->cursor || a->head;
+}
+
 /* A good one. */
 static int keep(struct asking *x)
 {
 	int r;
 
-	if (!x->asked->cursor) {
+	if (!is_one(x->asked)) {
 		r = proof_file_batch(x->dirfd, &x->judge.proved.batch, &x->proof);
 		x->files += r >= 0;
 		x->said = r < 0;
@@ -74,6 +80,23 @@ static int keep(struct asking *x)
 	return x->one.bad ? -ENOMEM : 0;
 }
 
+static int judge_head(struct asking *x)
+{
+	const struct prove_at *a = x->asked;
+	_cleanup_free_ struct growth *g = malloc(sizeof *g);
+	_cleanup_free_ uint8_t *memory = malloc(x->proof.len + 1);
+	int r = g && memory ? growth_read(rd_of(x->proof.data, x->proof.len), memory, g) : -ENOMEM;
+
+	if (r == -ENOMEM)
+		return r;
+	x->judge.why = "it is no head as bulla writes it";
+	if (r < 0)
+		return BULLA_ETAMPERED;
+	r = proof_judge_head(g, a->old, a->key, &x->judge.why);
+	x->judge.proofs += r >= 0;
+	return r < 0 ? r : 1;
+}
+
 static int on_proof(void *arg, const void *data, size_t n, size_t left)
 {
 	struct asking *x = arg;
@@ -84,9 +107,9 @@ static int on_proof(void *arg, const void *data, size_t n, size_t left)
 		return -ENOMEM;
 	if (left > 0)
 		return 0;
-	if (x->asked->cursor && ++x->ones > ONES_MAX)
+	if (is_one(x->asked) && ++x->ones > ONES_MAX)
 		return BULLA_ELIMIT;
-	r = proof_judge(&x->judge, x->proof.data, x->proof.len);
+	r = x->asked->head ? judge_head(x) : proof_judge(&x->judge, x->proof.data, x->proof.len);
 	if (r > 0)
 		r = keep(x);
 	buf_clear(&x->proof);
@@ -112,7 +135,9 @@ static void put_path(const struct prove_at *a, struct buf *to)
 	_cleanup_buf_ struct buf keys = { 0 };
 	char origin[2 * ID_SIZE + 1];
 
-	if (a->cursor)
+	if (a->head)
+		buf_printf(&keys, "head=1&from=%" PRIu64, a->old ? a->old->head.size : 0);
+	else if (a->cursor)
 		buf_printf(&keys, "cursor=%s", a->cursor);
 	else
 		request_url_match(a->request, &keys);
@@ -157,7 +182,8 @@ static int say_nothing(const struct asking *x)
 		text_hex(origin, x->judge.unknown.b, ID_SIZE);
 		log_error("no key of host %s is known here: --key KEY, or pin it", origin);
 	} else if (x->lines == 0) {
-		log_error("%s has no proof of such an entry", x->asked->at);
+		log_error("%s has no proof of %s", x->asked->at,
+			  x->asked->head ? "this host" : "such an entry");
 	}
 	return EXIT_USAGE;
 }
@@ -166,7 +192,7 @@ static int finish(struct asking *x)
 {
 	if (x->judge.proofs == 0)
 		return say_nothing(x);
-	if (x->asked->cursor)
+	if (is_one(x->asked))
 		return proof_file_write(x->asked->output, &x->one) < 0 ? EXIT_USAGE : 0;
 	log_info("proved %" PRIu64 " entries of %zu journal%s in %" PRIu64 " files",
 		 x->judge.entries, x->judge.n_journals, x->judge.n_journals == 1 ? "" : "s",
@@ -210,7 +236,7 @@ int prove_at(const struct prove_at *a)
 	x.pieces.arg = &x;
 	if (a->cursor && shown_cursor_parse(a->cursor, &x.judge.journal, &x.judge.seq) < 0)
 		r = log_usage("%s: not a cursor as `bulla query -o export` shows it", a->cursor);
-	if (r >= 0 && !a->cursor)
+	if (r >= 0 && !is_one(a))
 		r = x.dirfd = proof_files_open(a->output);
 	r = r < 0 ? EXIT_USAGE : ask(&x);
 	close_fd(&x.dirfd);

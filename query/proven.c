@@ -184,3 +184,23 @@ int proof_judge(struct proof_judge *j, const void *file, size_t n)
 						      : j->proof->extent == PROOF_ENTRY;
 	return 1;
 }
+
+int proof_judge_head(const struct growth *g, const struct growth *old, const struct vkey *key,
+		     const char **ret_why)
+{
+	int r = growth_check(g, key, &proof_key_shape, ret_why);
+
+	if (r < 0 || (!old && g->old == 0))
+		return r;
+	*ret_why = "it is not from the head that was given";
+	if (!old || old->head.size != g->old)
+		return BULLA_ETAMPERED;
+	r = growth_check(old, key, &proof_key_shape, ret_why);
+	if (r < 0)
+		return r;
+	*ret_why = "it does not go on from that head: these are two histories";
+	return tree_check_consistency(g->old, g->head.size, &g->proof, &old->head.root,
+				      &g->head.root)
+		       ? 0
+		       : BULLA_ETAMPERED;
+}

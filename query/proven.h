@@ -18,6 +18,7 @@
 #include "base/attr.h"
 #include "base/buf.h"
 #include "query/exec.h"
+#include "seal/growth.h"
 #include "seal/proof.h"
 #include "store/contexts.h"
 
@@ -57,6 +58,13 @@ void proof_judge_done(struct proof_judge *j);
  *         -ENOMEM; an error of pins_find().
  */
 _must_check_ int proof_judge(struct proof_judge *j, const void *file, size_t n);
+/**
+ * Judge a head, and that it goes on from an older one (NULL: none was asked for), both under a key.
+ *
+ * @return 0; BULLA_ETAMPERED, and in words why not; -ENOMEM.
+ */
+_must_check_ int proof_judge_head(const struct growth *g, const struct growth *old,
+				  const struct vkey *key, const char **ret_why);
 /** The contexts that a proof has, parents first.  @return 0; an error of contexts_add(). */
 _must_check_ int proof_contexts(const struct entry_proof *p, struct contexts *ret);
 

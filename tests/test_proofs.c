@@ -243,6 +243,44 @@ Test(proofs, of_what_is_not_there_are_none)
 	end(&f);
 }
 
+/* A head, and that it goes on from each older one. */
+Test(proofs, heads_are_those_of_the_host)
+{
+	_cleanup_buf_ struct buf want = { 0 };
+	char origin[2 * ID_SIZE + 1], from[24];
+	const char *const keys[] = { "head", "1", "origin", origin, "from", from, NULL };
+	struct made now = { 0 };
+	struct fixture f;
+	const char *why;
+
+	begin(&f);
+	cr_assert(eq(int, put(&f, f.commits / 2 + 1, f.commits - 1), PUT_ACCEPTED));
+	text_hex(origin, f.origin.b, ID_SIZE);
+	for (unsigned round = 0; round < 2; round++) {
+		for (uint64_t old = 0; old <= f.commits; old++) {
+			snprintf(from, sizeof from, "%d", (int) old);
+			buf_clear(&want);
+			forget(&now);
+			cr_assert(eq(int, prove_head(&f.b.state, old, &want, &why), 0));
+			cr_assert(eq(int, proves(&f, keys, &now, &why), 0));
+			cr_assert(eq(u32, now.n, 1));
+			cr_assert(eq(sz, now.files.len, want.len), "from %d", (int) old);
+			cr_expect(eq(int, memcmp(now.files.data, want.data, want.len), 0),
+				  "from %d", (int) old);
+		}
+		if (round == 0)
+			pack_all(&f);
+	}
+	forget(&now);
+	snprintf(from, sizeof from, "%d", (int) f.commits + 1);
+	cr_expect(eq(int, proves(&f, keys, &now, &why), BULLA_ETAMPERED));
+	memset(origin, '0', sizeof origin - 1);
+	cr_expect(eq(int, proves(&f, keys, &now, &why), 0));
+	cr_expect(eq(u32, now.n, 0));
+	buf_done(&now.files);
+	end(&f);
+}
+
 /* Flip a bit of every byte of the lane's object, one after the other: each entry has the proof that it had, or none. */
 Test(proofs, of_what_was_changed_are_none)
 {
@@ -359,6 +397,14 @@ Test(proofs, a_question_is_understood_or_refused)
 		    "2" },
 		  0,
 		  0 },
+		{ { "head", "1", "origin", ID }, 0, 0 },
+		{ { "head", "1", "origin", ID, "from", "7" }, 0, 0 },
+		{ { "head", "1" }, 0, -EINVAL },
+		{ { "head", "1", "origin", ID, "cursor", ID ":7" }, 0, -EINVAL },
+		{ { "cursor", ID ":7", "from", "7" }, 0, -EINVAL },
+		{ { "head", "yes" }, -EINVAL, 0 },
+		{ { "from", "" }, -EINVAL, 0 },
+		{ { "from", "123456789012345678901234567890" }, -EINVAL, 0 },
 		{ { NULL }, 0, -EINVAL },
 		{ { "cursor", ID ":7", "match", "web" }, 0, -EINVAL },
 		{ { "cursor", ID ":7", "since", "1" }, 0, -EINVAL },
