@@ -10,8 +10,7 @@
  * is not shown again; one that was sealed otherwise is, and who follows is told.  So no row that a host has sealed is displaced, and
  * none that it has not passes for long, whoever pushed it.
  *
- * What was shown and is not sealed yet is remembered, PENDING_MAX rows in all: when there is no room for more, rows are shown once
- * they are sealed.
+ * What was shown and is not sealed yet is remembered, as far as `archive_pending_max` goes: what cannot be is shown once it is sealed.
  */
 
 #include <assert.h>

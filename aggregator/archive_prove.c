@@ -40,21 +40,6 @@ struct proving_here {
 
 /* Segments. */
 
-/* The segments that the view has of this origin.  Hashes are made here, with the lock held, where the view is not ours alone. */
-static int index_segments(struct proving_here *p)
-{
-	int r;
-
-	p->set = (struct segment_set){ .files = p->view->segments.files, .n = p->view->segments.n };
-	r = segment_set_index(&p->set, &p->origin->id);
-	for (uint32_t i = 0; r >= 0 && i < p->set.n_spans; i++) {
-		const struct segment_span *s = &p->set.spans[i];
-
-		contexts_hash_all(&p->set.files[s->file].segment.journals[s->number].contexts);
-	}
-	return r;
-}
-
 static void drop_segments(struct proving_here *p)
 {
 	p->segments = segment_batches_free(p->segments);
@@ -64,7 +49,7 @@ static void drop_segments(struct proving_here *p)
 	p->view = NULL;
 }
 
-/* Have those that there are now. */
+/* Have those that there are now, of this origin. */
 static int renew_segments(struct proving_here *p)
 {
 	int r;
@@ -72,9 +57,23 @@ static int renew_segments(struct proving_here *p)
 	drop_segments(p);
 	pthread_mutex_lock(&p->archive->lock);
 	p->view = archive_pin(p->archive);
-	r = index_segments(p);
 	pthread_mutex_unlock(&p->archive->lock);
+	p->set = (struct segment_set){ .files = p->view->segments.files, .n = p->view->segments.n };
+	r = segment_set_index(&p->set, &p->origin->id);
 	return r < 0 ? r : segment_batches_of(&p->segments, &p->set);
+}
+
+/* Contexts of a segment are hashed once, by whoever needs it first: it is not ours alone. */
+static void hash_contexts(const struct proving_here *p, const struct id *journal)
+{
+	uint32_t n;
+	const struct segment_span *span = segment_set_of(&p->set, journal, &n);
+
+	pthread_mutex_lock(&p->archive->lock);
+	for (uint32_t i = 0; i < n; i++)
+		contexts_hash_all(
+			&p->set.files[span[i].file].segment.journals[span[i].number].contexts);
+	pthread_mutex_unlock(&p->archive->lock);
 }
 
 static int from_segment(const struct proving_here *p, const struct batch *b,
@@ -82,8 +81,10 @@ static int from_segment(const struct proving_here *p, const struct batch *b,
 {
 	struct segment_group *g;
 	uint32_t number;
-	int r = segment_batches_find(p->segments, &b->journal, b->batch_no, &g, &number);
+	int r;
 
+	hash_contexts(p, &b->journal);
+	r = segment_batches_find(p->segments, &b->journal, b->batch_no, &g, &number);
 	return r < 0 ? r : proved_entries_group(e, b, g, number);
 }
 
@@ -97,6 +98,22 @@ struct batch_rows {
 	bool has_seed;
 };
 
+/* The first frame that does not begin before an entry: they are in the order of their numbers. */
+static size_t first_rows(const struct rows_index *rows, uint64_t seq)
+{
+	size_t from = 0, to = rows->n;
+
+	while (from < to) {
+		size_t middle = from + (to - from) / 2;
+
+		if (rows->at[middle].first_seq < seq)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return from;
+}
+
 /* Called with the lock held. */
 static int find_rows(const struct archive *a, const struct id *origin, const struct batch *b,
 		     struct batch_rows *ret)
@@ -105,11 +122,11 @@ static int find_rows(const struct archive *a, const struct id *origin, const str
 	const struct held_journal *j = number < 0 ? NULL : a->journals[number];
 	uint64_t end = b->first_seq + b->entries;
 
-	for (size_t i = 0; j && i < j->rows.n; i++) {
+	for (size_t i = j ? first_rows(&j->rows, b->first_seq) : 0; j && i < j->rows.n; i++) {
 		const struct rows_ref *ref = &j->rows.at[i];
 
-		if (ref->first_seq < b->first_seq || ref->first_seq + ref->count > end)
-			continue;
+		if (ref->first_seq + ref->count > end)
+			break;
 		if (!room_for(&ret->at, ret->n, &ret->cap, sizeof *ret->at))
 			return -ENOMEM;
 		ret->at[ret->n++] = *ref;
@@ -178,7 +195,7 @@ static int find_entries(void *arg, const struct batch *b, struct proved_entries 
 
 /* Commits. */
 
-/* Whoever goes along the commits of an origin. */
+/* Whoever goes along the commits of an origin, those that are durable and indexed. */
 struct walk {
 	struct archive *archive;
 	const struct held_origin *origin;
@@ -186,7 +203,8 @@ struct walk {
 	/** Takes a commit that the history has previewed.  @return 0; 1: no more are wanted; an error. */
 	int (*commit)(void *arg, const struct sealed_commit *c);
 	void *arg;
-	int result; /* of the commit that ended it */
+	uint64_t end; /* commits */
+	int result;   /* of the commit that ended it */
 };
 
 /* Take a block of the origin that is the next one.  @return as `commit`. */
@@ -230,7 +248,7 @@ static int on_block(void *arg, const struct lane *l, const struct lane_block *b)
 	if (b->damaged || !id_equal(&b->origin, &w->origin->id) ||
 	    b->commit != history_size(w->history))
 		return 0;
-	w->result = take_block(w, b);
+	w->result = b->commit < w->end ? take_block(w, b) : 1;
 	return w->result == 0 ? 0 : -ECANCELED;
 }
 
@@ -241,6 +259,9 @@ static int walk(struct walk *w)
 	uint64_t end = lane_next(l);
 	int r;
 
+	pthread_mutex_lock(&w->archive->lock);
+	w->end = w->origin->durable;
+	pthread_mutex_unlock(&w->archive->lock);
 	history_write_header(0, &header);
 	r = header.bad ? -ENOMEM : history_header(w->history, header.data, header.len);
 	for (uint64_t seq = 0; r >= 0 && seq <= end; seq++) {
@@ -274,6 +295,23 @@ static int prove_origin(struct archive *a, struct held_origin *o, const struct p
 	drop_segments(&p);
 	buf_done(&p.frame);
 	return r;
+}
+
+/* What cannot be proved of one host is no reason not to prove what another has. */
+struct failure {
+	int error; /* the first; 0: none */
+	const char *why;
+};
+
+static bool goes_on(const struct failure *f)
+{
+	return f->error >= 0 || f->why;
+}
+
+static void note_failure(struct failure *f, int r, const char *why)
+{
+	if (r < 0 && (f->error >= 0 || !why))
+		*f = (struct failure){ r, why };
 }
 
 /* One entry. */
@@ -327,11 +365,15 @@ static int prove_entry(struct archive *a, const struct question *q, archive_proo
 	struct one o = { q, proof, arg };
 	const struct prove_options x = { wish_entry, give_one, &o };
 	uint32_t n = origins_of(a, q, origins);
-	int r = 0;
+	struct failure failure = { 0 };
 
-	for (uint32_t i = 0; i < n && r >= 0; i++)
-		r = prove_origin(a, origins[i], &x, why);
-	return r;
+	for (uint32_t i = 0; i < n && goes_on(&failure); i++) {
+		int r = prove_origin(a, origins[i], &x, why);
+
+		note_failure(&failure, r, *why);
+	}
+	*why = failure.why;
+	return failure.error;
 }
 
 /* All of some journals. */
@@ -444,21 +486,26 @@ static int prove_all(struct archive *a, const struct question *q, archive_proof_
 		.proof = proof,
 		.arg = arg,
 	};
+	struct failure failure = { 0 };
 	int r;
 
 	query.match = q->request.match;
 	pthread_mutex_lock(&a->lock);
 	r = list_candidates(a, q, &c);
+	note_failure(&failure, r, NULL);
 	pthread_mutex_unlock(&a->lock);
 	if (c.n > 1)
 		qsort(c.at, c.n, sizeof *c.at, compare_candidates);
-	for (size_t i = 0, n; i < c.n && r >= 0; i += n) {
+	for (size_t i = 0, n; i < c.n && goes_on(&failure); i += n) {
 		for (n = 1; i + n < c.n && c.at[i + n].origin == c.at[i].origin;)
 			n++;
+		*why = NULL;
 		r = prove_matching(a, &query, &c.at[i], n, &m, why);
+		note_failure(&failure, r, *why);
 	}
 	extents_done(&m.extents);
-	return r;
+	*why = failure.why;
+	return failure.error;
 }
 
 /* A head. */
