@@ -20,8 +20,8 @@ static void expect(const char *text, size_t n, size_t cut, const char *want)
 	plain_take(&p, text + cut, n - cut, &got);
 	plain_end(&p, &got);
 	cr_expect(eq(sz, got.len, strlen(want)), "%s cut at %zu", want, cut);
-	cr_expect(eq(int, memcmp(got.data, want, MIN_OF(got.len, strlen(want))), 0),
-		  "%s cut at %zu", want, cut);
+	if (got.len > 0 && got.len == strlen(want))
+		cr_expect(eq(int, memcmp(got.data, want, got.len), 0), "%s cut at %zu", want, cut);
 }
 
 Test(plain, only_colours_act_on_a_terminal)
