@@ -243,6 +243,32 @@ Test(live, a_made_up_row_is_found_when_its_number_is_sealed)
 	end(&x);
 }
 
+Test(live, formats_with_all_fields_tell_what_was_corrected)
+{
+	static const char *const formats[][2] = {
+		{ "export", "\n__CORRECTED=yes\n" },
+		{ "verbose", "__CORRECTED=yes\n" },
+		{ "short", "CORRECTED" },
+	};
+
+	for (size_t i = 0; i < ELEMENTS(formats); i++) {
+		const char *const keys[] = { "output", formats[i][0], NULL };
+		_cleanup_buf_ struct buf forged = { 0 };
+		struct following x;
+
+		begin(&x, keys);
+		next_rows(&x);
+		forge(&x.pushed, 3, "nobody wrote this", &forged);
+		push(&x, &forged);
+		cr_expect(eq(u32, count(&x.shown, formats[i][1]), 0), "%s", formats[i][0]);
+		seal(&x);
+		cr_expect(eq(u32, count(&x.shown, formats[i][1]), i < 2), "%s", formats[i][0]);
+		cr_expect(gt(sz, x.shown.len, 0));
+		end(&x);
+		harness_teardown();
+	}
+}
+
 /* Numbers that are taken in advance, over several commits, with a push of their own for each journal's end. */
 Test(live, rows_pushed_ahead_displace_nothing)
 {
