@@ -18,10 +18,11 @@
 #include "aggregator/archive-internal.h"
 #include "aggregator/compactor.h"
 #include "base/cleanup.h"
+#include "base/frame.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "bulla/error.h"
-#include "query/extents.h"
+#include "store/format.h"
 #include "store/prove.h"
 #include "tests/archiving.h"
 #include "tests/harness.h"
@@ -321,6 +322,87 @@ Test(proofs, of_what_was_changed_are_none)
 	buf_done(&good.files);
 	buf_done(&now.files);
 	end(&f);
+}
+
+static void found(struct builder *b, const struct id *journal)
+{
+	builder_init(b, tempdir(), (struct kes_params){ 2, 2 });
+	builder_open_as(b, "web", journal);
+	for (unsigned i = 0; i < 2; i++) {
+		builder_log_many(b, 0, 3);
+		builder_commit(b);
+	}
+}
+
+static void damage_last_batch(const struct builder *b)
+{
+	_cleanup_buf_ struct buf tail = { 0 };
+	char name[64];
+	size_t at = 0;
+
+	builder_tail(b, 0, name);
+	builder_load(b->path, name, &tail);
+	/* The rows of its last batch. */
+	for (size_t i = 0; i + FRAME_HEADER_SIZE <= tail.len; i += FRAME_ALIGN) {
+		struct frame f;
+
+		if (frame_parse(tail.data + i, tail.len - i, TAIL_RECORD_MAX, &f) > 0 &&
+		    f.type == TAIL_ROWS)
+			at = i + FRAME_HEADER_SIZE;
+	}
+	cr_assert(gt(sz, at, 0));
+	tail.data[at] ^= 1;
+	builder_store(b->path, name, tail.data, tail.len);
+}
+
+/* The first host that comes gives a journal the id that another one has, and may leave out what it has of it. */
+Test(proofs, who_repeats_an_id_keeps_nobody_from_his_proofs)
+{
+	static const struct id id = { "somebody's id.." };
+
+	log_setup("test", LOG_LEVEL_ERR);
+	for (unsigned absent = 0; absent < 2; absent++) {
+		struct fixture first = { .store = tempdir() }, second = { 0 };
+		char origin[2 * ID_SIZE + 1], cursor[CURSOR_SIZE];
+		const char *const keys[] = { "cursor", cursor, "origin", origin, NULL };
+		_cleanup_buf_ struct buf body = { 0 };
+		struct made good = { 0 }, now = { 0 };
+		struct asked a = { .journal = id, .seq = 3, .made = &good };
+		const char *why;
+
+		found(&first.b, &id);
+		found(&second.b, &id);
+		host_proves(&second.b, &a, false);
+		if (absent)
+			damage_last_batch(&first.b);
+		begin_packing(&first);
+		begin_packing(&second);
+		open_archive(&first);
+		second.archive = first.archive;
+		pack(&first, 0, first.commits - 1, (struct pack_options){ .careful = true }, &body);
+		cr_assert(eq(int, put_body(&first, 0, first.commits - 1, &body), PUT_ACCEPTED));
+		cr_assert(eq(int, put(&second, 0, second.commits - 1), PUT_ACCEPTED));
+		text_hex(origin, second.origin.b, ID_SIZE);
+		text_hex(cursor, id.b, ID_SIZE);
+		strcpy(cursor + 2 * ID_SIZE, ":3");
+		for (unsigned packed = 0; packed < 2; packed++) {
+			if (packed)
+				pack_all(&first);
+			forget(&now);
+			cr_expect(eq(int, proves_entry(&first, &a, &now) < 0, (int) absent));
+			cr_expect(eq(u32, now.n, 2 - absent));
+			cr_expect(absent == 0 || same(&good, &now));
+			forget(&now);
+			cr_expect(eq(int, proves(&first, keys, &now, &why), 0));
+			cr_expect(same(&good, &now));
+		}
+		buf_done(&good.files);
+		buf_done(&now.files);
+		packer_free(second.packer);
+		builder_done(&second.b);
+		end(&first);
+		harness_teardown();
+	}
 }
 
 /* Who asks while rows are packed gets what he would have got before or after. */
