@@ -6,7 +6,6 @@
 #include <stdlib.h>
 
 #include "base/room.h"
-#include "query/source.h"
 
 void extents_done(struct extents *x)
 {
@@ -15,19 +14,19 @@ void extents_done(struct extents *x)
 	x->n = x->cap = 0;
 }
 
+enum tri extents_match(const struct query *q, const struct contexts *contexts)
+{
+	return contexts->n == 0 ? TRI_NO : match_context(q->match, contexts, 0, false, false);
+}
+
 int extents_add(struct extents *x, const struct query *q, const struct id *id,
 		const struct contexts *contexts)
 {
-	struct judgement jd;
-	enum whole all;
+	enum tri match = extents_match(q, contexts);
 
-	if (judgement_init(&jd, contexts->n) < 0)
-		return -ENOMEM;
-	all = judge_journal(&jd, q, contexts, false);
-	free(jd.of);
-	if (all == WHOLE_NO)
+	if (match == TRI_NO)
 		return 0;
-	if (all == WHOLE_MAYBE)
+	if (match == TRI_MAYBE)
 		return -EINVAL;
 	if (!room_for(&x->at, x->n, &x->cap, sizeof *x->at))
 		return -ENOMEM;

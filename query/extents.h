@@ -33,7 +33,9 @@ struct extents {
 #define EXTENTS_WHY "only what names a journal can be asked for: container, unit, image, host, ..."
 
 void extents_done(struct extents *x);
-/** Add a journal, if its contexts match.  @return 0; -EINVAL where they do not tell alone; -ENOMEM. */
+/** Whether a journal matches, by its identity: what its entries have besides is not asked. */
+enum tri extents_match(const struct query *q, const struct contexts *contexts);
+/** Add a journal, if it matches.  @return 0; -EINVAL where its identity does not tell; -ENOMEM. */
 _must_check_ int extents_add(struct extents *x, const struct query *q, const struct id *id,
 			     const struct contexts *contexts);
 /** All are there; some may have been added more than once.  Measuring begins. */
