@@ -3,9 +3,11 @@
 #define BULLA_AGGREGATOR_ARCHIVE_INTERNAL_H
 
 /**
- * Shared by archive.c (what is held), archive_put.c (what comes in), archive_follow.c (who is shown it at once),
- * archive_segments.c (what is packed), archive_damage.c (what cannot be shown), archive_view.c (who reads what) and compactor.c (who packs).
+ * Shared by archive.c (what is held), archive_put.c (what comes in), archive_live.c (what comes in unsealed), archive_follow.c (who
+ * is shown both at once), archive_segments.c (what is packed), archive_damage.c (what cannot be shown), archive_prove.c (proofs of it), archive_view.c (who reads what) and compactor.c (who packs).
  */
+
+#include <stdatomic.h>
 
 #include "aggregator/archive.h"
 #include "aggregator/compact.h"
@@ -167,6 +169,7 @@ struct archive {
 	size_t live_bytes;
 	unsigned n_followers;
 	bool ending;
+	atomic_uint n_proving; /* proofs being made; not guarded */
 };
 
 /** Number of a journal, which is made known if it was not.  Called with the lock held.  @return < 0 without memory. */
@@ -241,6 +244,8 @@ void archive_damage_met(struct archive *a, const struct view *v, const struct qu
 /** Take a block of a lane at start; after the last one, archive_reloaded(). */
 _must_check_ int archive_reload_block(void *arg, const struct lane *l, const struct lane_block *b);
 void archive_reloaded(struct archive *a);
+/** A piece is not read any more.  Called with the lock held. */
+void archive_release_piece(struct live_piece *p);
 /** Free the live pieces, when nobody follows any more. */
 void archive_drop_live(struct archive *a);
 /** Array growth by doubling. */

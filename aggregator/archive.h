@@ -66,12 +66,20 @@ _must_check_ int archive_query(struct archive *a, struct answer *answer,
 /** Somebody who follows: is shown what arrives from now on. */
 _must_check_ int archive_follow(struct archive *a, struct answer *answer,
 				struct archive_follower **ret);
+/** What who follows is told beside the entries; lines. */
+struct follow_told {
+	struct buf findings; /* what was shown unsealed, and was sealed otherwise */
+	struct buf doubts;   /* what was shown unsealed, and is not sealed */
+};
+/** How many unsealed rows may have been shown to a follower, and how long they may wait to be sealed; tests make it small. */
+extern uint64_t archive_pending_max, archive_pending_wait_ns;
 /**
- * Wait until there is more, at most `timeout_ms`, and answer with it.
+ * Wait until there is more, at most `timeout_ms`, and answer with it.  To `told`, which may be NULL, is appended.
  *
  * @return 0, an error of the answer; -ESTALE: it is too far behind; -ESHUTDOWN.
  */
-_must_check_ int archive_follow_step(struct archive_follower *f, unsigned timeout_ms);
+_must_check_ int archive_follow_step(struct archive_follower *f, unsigned timeout_ms,
+				     struct follow_told *told);
 struct archive_follower *archive_unfollow(struct archive_follower *f);
 
 /** Wait until somebody follows, at most `timeout_ms`.  @return whether. */
@@ -79,6 +87,18 @@ bool archive_wait_interest(struct archive *a, unsigned timeout_ms);
 /** Unsealed rows, for followers only: nothing of it is kept or acknowledged.  @return 0; BULLA_ECORRUPT; -ENOMEM. */
 _must_check_ int archive_live(struct archive *a, const struct id *origin, const uint8_t *body,
 			      size_t size);
+
+struct question;
+/** Takes a proof, a file as `bulla prove` writes it.  @return 0, or < 0 to stop. */
+typedef int (*archive_proof_fn)(void *arg, const struct buf *file);
+/**
+ * Make the proofs that a question asks for, of what is held; none, where there is no such entry.
+ *
+ * @return 0; -EBUSY: too many at once; an error of prove() or of `proof`; -EINVAL where the match does not tell journals.  `*ret_why` is
+ *         NULL, or says why in words.
+ */
+_must_check_ int archive_prove(struct archive *a, const struct question *q, archive_proof_fn proof,
+			       void *arg, const char **ret_why);
 
 /** Append what `bulla status --at` shows. */
 _must_check_ int archive_status(struct archive *a, struct buf *to);

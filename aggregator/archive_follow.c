@@ -5,46 +5,68 @@
  * come earlier, pushed by the host because somebody follows.  Rows that have arrived are read where they lay then, even if
  * segments have them meanwhile; one who is too far behind is let go.
  *
- * For each journal a follower knows the next seq to show.  Unsealed rows are shown only where they continue exactly there;
- * sealed rows are shown from there on.  So nothing is shown twice, out of order or with a hole, whatever the network does
- * to the unsealed ones.
+ * For each journal a follower knows how far it was shown what is sealed, and what it was shown beyond that.  Unsealed rows are
+ * shown only where they continue exactly there; sealed rows take their place.  A row that was shown before, and is what was sealed,
+ * is not shown again; one that was sealed otherwise is, and who follows is told.  So no row that a host has sealed is displaced, and
+ * none that it has not passes for long, whoever pushed it.
+ *
+ * What was shown and is not sealed yet is remembered, as far as `archive_pending_max` goes: what cannot be is shown once it is sealed.
  */
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <sodium.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "aggregator/archive-internal.h"
+#include "aggregator/pending.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/frame.h"
 #include "base/text.h"
 #include "bulla/error.h"
 
+uint64_t archive_pending_max = 1 << 16;
+uint64_t archive_pending_wait_ns = 60 * NS_PER_S;
+
+/* Where a follower is in a journal. */
+struct place {
+	uint64_t sealed; /* behind the last row of which what is sealed was shown */
+	struct pending pending;
+};
+
 struct archive_follower {
 	struct archive_follower *next;
 	struct archive *archive;
 	struct answer *answer;
-	struct view *view;  /* in use: rows that have arrived can be read */
-	uint64_t arrival;   /* next */
-	uint64_t live;	    /* number of the next live piece */
-	uint64_t *next_seq; /* by journal number */
+	struct view *view; /* in use: rows that have arrived can be read */
+	uint64_t arrival;  /* next */
+	uint64_t live;	   /* number of the next live piece */
+	struct place *at;  /* by journal number */
 	size_t n, cap;
-	struct buf frame, raw;
+	uint64_t n_pending;    /* rows of all journals */
+	uint64_t next_look_ns; /* for those that are not sealed for long */
+	uint8_t key[PENDING_KEY_SIZE];
+	struct match *any; /* owned: matches everything */
+	struct follow_told *told;
+	struct buf frame, raw, room;
 };
 
 /* Called with the lock held. */
 static int know_journals(struct archive_follower *f)
 {
 	size_t n = f->archive->n_journals;
-	int r = archive_grow(&f->next_seq, &f->cap, n, sizeof *f->next_seq);
+	int r = archive_grow(&f->at, &f->cap, n, sizeof *f->at);
 
 	if (r < 0)
 		return r;
 	for (; f->n < n; f->n++)
-		f->next_seq[f->n] = 0;
+		f->at[f->n] = (struct place){ 0 };
 	return 0;
 }
 
@@ -54,7 +76,7 @@ int archive_follow_from_here(struct archive_follower *f)
 	int r = know_journals(f);
 
 	for (uint32_t i = 0; i < f->n && r >= 0; i++)
-		f->next_seq[i] = a->journals[i]->next_seq;
+		f->at[i].sealed = a->journals[i]->next_seq;
 	f->arrival = a->n_arrivals;
 	f->live = a->live_next;
 	return r;
@@ -76,8 +98,13 @@ int archive_follow(struct archive *a, struct answer *answer, struct archive_foll
 
 	if (!f)
 		return -ENOMEM;
+	if (match_new(&f->any) < 0) {
+		free(f);
+		return -ENOMEM;
+	}
 	f->archive = a;
 	f->answer = answer;
+	randombytes_buf(f->key, sizeof f->key);
 	pthread_mutex_lock(&a->lock);
 	f->next = a->followers;
 	a->followers = f;
@@ -107,9 +134,13 @@ struct archive_follower *archive_unfollow(struct archive_follower *f)
 	f->archive->n_followers--;
 	f->view->users--;
 	pthread_mutex_unlock(&f->archive->lock);
-	free(f->next_seq);
+	for (size_t i = 0; i < f->n; i++)
+		pending_done(&f->at[i].pending);
+	free(f->at);
+	match_free(f->any);
 	buf_done(&f->frame);
 	buf_done(&f->raw);
+	buf_done(&f->room);
 	free(f);
 	return NULL;
 }
@@ -156,30 +187,171 @@ int archive_arrived(struct archive *a, uint32_t journal, const struct rows_ref *
 	return 0;
 }
 
-/* Leaves out the rows that were shown while they were not sealed yet. */
-struct skipper {
-	struct answer *answer;
-	uint64_t from_seq;
+/* Rows of a frame. */
+
+/* A frame of a journal, on its way to a follower. */
+struct coming {
+	struct archive_follower *follower;
+	struct place *at;
+	const struct catalog_journal *journal;
+	const struct rows_ref *ref;
+	const struct tail_rows *rows;
+	uint64_t from;	      /* unsealed rows are new from here on */
+	uint64_t n_otherwise; /* shown before, and sealed as something else */
+	uint64_t first, last; /* of these */
 };
 
-static int show_new(void *arg, const struct shown *s)
-{
-	const struct skipper *k = arg;
+typedef int (*row_fn)(struct coming *c, uint64_t seq, const struct entry *e);
 
-	return s->seq < k->from_seq ? 0 : answer_entry(k->answer, s);
+static int each_row(struct coming *c, row_fn fn)
+{
+	const struct contexts *contexts = c->journal->contexts;
+	struct archive_follower *f = c->follower;
+	_uninitialized_ struct field fields[FIELDS_MAX];
+	uint64_t seq = c->rows->first_seq;
+	struct row_state state = { 0 };
+	struct entry e;
+	uint32_t context;
+	struct rd rd;
+	int r = tail_rows_unpack(c->rows, &f->raw);
+
+	if (r < 0)
+		return r;
+	rd = rd_of(f->raw.data, f->raw.len);
+	while ((r = row_decode(&state, &rd, fields, &e, &context)) > 0) {
+		if (context >= contexts->n)
+			return BULLA_ECORRUPT;
+		e.context = contexts->at[context].hash;
+		r = fn(c, seq++, &e);
+		if (r < 0)
+			return r;
+	}
+	return r;
 }
 
-static int show_rows(struct archive_follower *f, const struct catalog_journal *j,
-		     const struct rows_ref *ref, const struct tail_rows *rows, uint32_t journal)
+static int show_rows(struct coming *c, const struct query *q, query_row_fn row)
 {
-	struct skipper k = { .answer = f->answer, .from_seq = f->next_seq[journal] };
+	struct archive_follower *f = c->follower;
+	int r = query_rows(q, c->journal, c->ref, c->rows, &f->raw, row, c);
+
+	return r < 0 ? r : answer_flush(f->answer);
+}
+
+static void forget_before(struct coming *c, uint64_t seq, uint64_t *ret_shown)
+{
+	struct pending *p = &c->at->pending;
+	uint64_t had = p->end - p->first;
+
+	*ret_shown = pending_forget(p, seq);
+	c->follower->n_pending -= had - (p->end - p->first);
+	p->since_ns = clock_monotonic_ns();
+}
+
+static void tell(struct buf *to, const struct id *journal, const char *format, ...) _printf_(3, 4);
+
+/* A line about a journal. */
+static void tell(struct buf *to, const struct id *journal, const char *format, ...)
+{
+	char id[2 * ID_SIZE + 1], text[256];
+	va_list args;
+
+	text_hex(id, journal->b, ID_SIZE);
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	buf_printf(to, "journal %s: %s\n", id, text);
+}
+
+/* Sealed rows. */
+
+static int compare_row(struct coming *c, uint64_t seq, const struct entry *e)
+{
+	struct archive_follower *f = c->follower;
+	struct pending_row *p = pending_of(&c->at->pending, seq);
+	uint64_t digest;
 	int r;
 
-	if (rows->first_seq + rows->count <= k.from_seq)
+	if (!p)
 		return 0;
-	r = query_rows(&f->answer->request->query, j, ref, rows, &f->raw, show_new, &k);
-	f->next_seq[journal] = rows->first_seq + rows->count;
-	return r < 0 ? r : answer_flush(f->answer);
+	r = pending_digest(f->key, e, &f->room, &digest);
+	if (r < 0)
+		return r;
+	p->same = digest == p->digest;
+	if (p->same || !p->shown)
+		return 0;
+	c->first = c->n_otherwise++ == 0 ? seq : c->first;
+	c->last = seq;
+	return 0;
+}
+
+/* What was sealed in the place of something that was shown is shown, whether it matches or not. */
+static int show_otherwise(void *arg, const struct shown *s)
+{
+	const struct coming *c = arg;
+	const struct pending_row *p = pending_of(&c->at->pending, s->seq);
+	struct shown corrected = *s;
+
+	corrected.corrected = true;
+	return p && p->shown && !p->same ? answer_entry(c->follower->answer, &corrected) : 0;
+}
+
+static int show_sealed(void *arg, const struct shown *s)
+{
+	const struct coming *c = arg;
+	const struct pending_row *p = pending_of(&c->at->pending, s->seq);
+
+	return s->seq < c->at->sealed || (p && (p->shown || p->same))
+		       ? 0
+		       : answer_entry(c->follower->answer, s);
+}
+
+static void tell_otherwise(const struct coming *c)
+{
+	struct follow_told *told = c->follower->told;
+
+	if (told && c->n_otherwise > 0)
+		tell(&told->findings, &c->journal->id,
+		     "%" PRIu64 " entries, %" PRIu64 " to %" PRIu64
+		     ", were shown before they were sealed, and were sealed otherwise; what was "
+		     "sealed is shown now",
+		     c->n_otherwise, c->first, c->last);
+}
+
+/* Sealed rows in front of these did not come: of what was pushed in their place nothing was sealed here. */
+static void pass_over(struct coming *c)
+{
+	struct follow_told *told = c->follower->told;
+	uint64_t shown;
+
+	forget_before(c, c->rows->first_seq, &shown);
+	if (told && shown > 0)
+		tell(&told->doubts, &c->journal->id,
+		     "%" PRIu64 " entries before %" PRIu64
+		     " were shown before they were sealed, and nothing of them was sealed here",
+		     shown, c->rows->first_seq);
+}
+
+static int take_sealed(struct coming *c)
+{
+	uint64_t end = c->rows->first_seq + c->rows->count, shown;
+	struct archive_follower *f = c->follower;
+	struct query any = { .match = f->any, .until_ns = UINT64_MAX, .limit = UINT64_MAX };
+	int r = 0;
+
+	if (end <= c->at->sealed)
+		return 0;
+	if (c->at->pending.first < c->at->pending.end) {
+		pass_over(c);
+		r = each_row(c, compare_row);
+	}
+	if (r >= 0 && c->n_otherwise > 0)
+		r = show_rows(c, &any, show_otherwise);
+	if (r >= 0)
+		r = show_rows(c, &f->answer->request->query, show_sealed);
+	tell_otherwise(c);
+	forget_before(c, end, &shown);
+	c->at->sealed = end;
+	return r;
 }
 
 static int step_sealed(struct archive_follower *f)
@@ -211,25 +383,17 @@ static int step_sealed(struct archive_follower *f)
 		pthread_mutex_unlock(&a->lock);
 		r = archive_read_rows(a, &arrival.rows, &f->frame, &rows);
 		if (r >= 0)
-			r = show_rows(f, &j, &arrival.rows, &rows, arrival.journal);
+			r = take_sealed(&(struct coming){ .follower = f,
+							  .at = &f->at[arrival.journal],
+							  .journal = &j,
+							  .ref = &arrival.rows,
+							  .rows = &rows });
 		if (r < 0)
 			return r;
 	}
 }
 
-static void piece_free(struct live_piece *p)
-{
-	contexts_done(&p->contexts);
-	free(p->frame);
-	free(p);
-}
-
-/* Called with the lock held. */
-static void piece_release(struct live_piece *p)
-{
-	if (--p->users == 0)
-		piece_free(p);
-}
+/* Unsealed rows. */
 
 /* Of rows that no batch has come with yet only their identity says it. */
 static struct id boot_of(const struct contexts *c)
@@ -240,6 +404,54 @@ static struct id boot_of(const struct contexts *c)
 	if (!f || text_unhex((const char *) f->value, f->value_len, boot.b, ID_SIZE) < 0)
 		return (struct id){ 0 };
 	return boot;
+}
+
+static int remember_row(struct coming *c, uint64_t seq, const struct entry *e)
+{
+	struct archive_follower *f = c->follower;
+	uint64_t digest;
+	int r;
+
+	if (seq < c->from)
+		return 0;
+	r = pending_digest(f->key, e, &f->room, &digest);
+	if (r < 0)
+		return r;
+	pending_add(&c->at->pending, digest);
+	f->n_pending++;
+	return 0;
+}
+
+static int show_unsealed(void *arg, const struct shown *s)
+{
+	const struct coming *c = arg;
+
+	if (s->seq < c->from)
+		return 0;
+	pending_of(&c->at->pending, s->seq)->shown = true;
+	return answer_entry(c->follower->answer, s);
+}
+
+static int take_unsealed(struct coming *c)
+{
+	uint64_t end = c->rows->first_seq + c->rows->count;
+	struct archive_follower *f = c->follower;
+	struct pending *p = &c->at->pending;
+	int r;
+
+	c->from = p->first < p->end ? p->end : c->at->sealed;
+	/* Only what continues: a hole would be filled later, out of order. */
+	if (c->rows->first_seq > c->from || end <= c->from)
+		return 0;
+	/* What cannot be remembered is shown once it is sealed. */
+	if (f->n_pending + (end - c->from) > archive_pending_max)
+		return 0;
+	if (p->first == p->end)
+		p->since_ns = clock_monotonic_ns();
+	r = pending_reserve(p, c->from, (size_t) (end - c->from));
+	if (r >= 0)
+		r = each_row(c, remember_row);
+	return r < 0 ? r : show_rows(c, &f->answer->request->query, show_unsealed);
 }
 
 static int show_live(struct archive_follower *f, const struct live_piece *p, const struct id *id)
@@ -257,10 +469,11 @@ static int show_live(struct archive_follower *f, const struct live_piece *p, con
 	if (frame_parse(p->frame, p->frame_size, TAIL_RECORD_MAX, &frame) <= 0 ||
 	    tail_rows_decode(frame.payload, frame.size, &rows) < 0)
 		return 0;
-	/* Only what continues: a hole would be filled later, out of order. */
-	if (rows.first_seq > f->next_seq[p->journal])
-		return 0;
-	return show_rows(f, &j, &ref, &rows, p->journal);
+	return take_unsealed(&(struct coming){ .follower = f,
+					       .at = &f->at[p->journal],
+					       .journal = &j,
+					       .ref = &ref,
+					       .rows = &rows });
 }
 
 static int step_live(struct archive_follower *f)
@@ -286,11 +499,42 @@ static int step_live(struct archive_follower *f)
 		r = show_live(f, p, &id);
 		output_forget_contexts(&f->answer->request->output);
 		pthread_mutex_lock(&a->lock);
-		piece_release(p);
+		archive_release_piece(p);
 		pthread_mutex_unlock(&a->lock);
 		if (r < 0)
 			return r;
 	}
+}
+
+/* What is not sealed for long: it is told, and forgotten, so that what is pushed for numbers that never come takes no room. */
+static int step_waiting(struct archive_follower *f)
+{
+	uint64_t now = clock_monotonic_ns();
+
+	if (f->n_pending == 0 || now < f->next_look_ns)
+		return 0;
+	f->next_look_ns = now + archive_pending_wait_ns / 16;
+	for (size_t i = 0; i < f->n; i++) {
+		struct coming c = { .follower = f, .at = &f->at[i] };
+		struct pending *p = &c.at->pending;
+		uint64_t shown, end = p->end;
+		struct id id;
+
+		if (p->first == p->end || now - p->since_ns < archive_pending_wait_ns)
+			continue;
+		forget_before(&c, end, &shown);
+		if (!f->told || shown == 0)
+			continue;
+		pthread_mutex_lock(&f->archive->lock);
+		id = f->archive->journals[i]->id;
+		pthread_mutex_unlock(&f->archive->lock);
+		tell(&f->told->doubts, &id,
+		     "%" PRIu64 " entries before %" PRIu64
+		     " were shown before they were sealed, and are not sealed after %" PRIu64
+		     " s: nothing vouches for them",
+		     shown, end, archive_pending_wait_ns / NS_PER_S);
+	}
+	return 0;
 }
 
 static struct timespec deadline(unsigned timeout_ms)
@@ -301,7 +545,7 @@ static struct timespec deadline(unsigned timeout_ms)
 				  .tv_nsec = (long) (at % NS_PER_S) };
 }
 
-int archive_follow_step(struct archive_follower *f, unsigned timeout_ms)
+int archive_follow_step(struct archive_follower *f, unsigned timeout_ms, struct follow_told *told)
 {
 	struct archive *a = f->archive;
 	struct timespec until = deadline(timeout_ms);
@@ -315,8 +559,14 @@ int archive_follow_step(struct archive_follower *f, unsigned timeout_ms)
 	pthread_mutex_unlock(&a->lock);
 	if (ending)
 		return -ESHUTDOWN;
+	f->told = told;
 	r = step_sealed(f);
-	return r < 0 ? r : step_live(f);
+	if (r >= 0)
+		r = step_live(f);
+	if (r >= 0)
+		r = step_waiting(f);
+	f->told = NULL;
+	return r;
 }
 
 bool archive_wait_interest(struct archive *a, unsigned timeout_ms)
@@ -331,166 +581,4 @@ bool archive_wait_interest(struct archive *a, unsigned timeout_ms)
 	interest = a->n_followers > 0;
 	pthread_mutex_unlock(&a->lock);
 	return interest;
-}
-
-/* Coming in. */
-
-static void drop_oldest(struct archive *a)
-{
-	struct live_piece *oldest = a->live[a->live_first++ % LIVE_MAX];
-
-	a->live_bytes -= oldest->size;
-	piece_release(oldest);
-}
-
-void archive_drop_live(struct archive *a)
-{
-	while (a->live_first < a->live_next)
-		drop_oldest(a);
-}
-
-/*
- * The journal that rows are of.  Only origins that have sealed something have any, and what was never sealed is bounded:
- * nobody vouches for it.  Called with the lock held.  @return -ENOENT where it is not to be known.
- */
-static int64_t live_journal(struct archive *a, const struct id *origin, const struct id *journal)
-{
-	struct held_origin *o = archive_origin(a, origin);
-	uint32_t before = a->n_journals;
-	int64_t number;
-
-	if (!o)
-		return -ENOENT;
-	if (o->live_journals >= LIVE_JOURNALS_MAX && archive_find_journal(a, origin, journal) < 0)
-		return -ENOENT;
-	number = archive_journal(a, origin, journal);
-	if (number >= before) {
-		o->live_journals++;
-		a->journals[number]->live_only = true;
-	}
-	return number;
-}
-
-static int publish(struct archive *a, const struct id *origin, const struct id *journal,
-		   struct live_piece *p)
-{
-	int64_t number;
-
-	pthread_mutex_lock(&a->lock);
-	number = live_journal(a, origin, journal);
-	if (number < 0) {
-		pthread_mutex_unlock(&a->lock);
-		piece_free(p);
-		return number == -ENOENT ? 0 : (int) number;
-	}
-	/* What a slow follower has not seen yet comes to it sealed. */
-	while (a->live_first < a->live_next && (a->live_next - a->live_first >= LIVE_MAX ||
-						a->live_bytes + p->size > LIVE_BYTES_MAX))
-		drop_oldest(a);
-	p->users = 1;
-	p->journal = (uint32_t) number;
-	p->number = a->live_next;
-	a->live[a->live_next++ % LIVE_MAX] = p;
-	a->live_bytes += p->size;
-	pthread_cond_broadcast(&a->more);
-	pthread_mutex_unlock(&a->lock);
-	return 0;
-}
-
-static int copy_contexts(struct contexts *to, const struct contexts *from)
-{
-	for (uint32_t i = 0; i < from->n; i++) {
-		int64_t k = contexts_add(to, from->at[i].leaf, from->at[i].leaf_size);
-
-		if (k < 0)
-			return (int) k;
-	}
-	return 0;
-}
-
-/* The rows are what their head says: whoever follows counts by it. */
-static int check_rows(const struct frame *f, const struct contexts *contexts, struct buf *raw)
-{
-	struct field fields[FIELDS_MAX];
-	struct row_state state = { 0 };
-	struct tail_rows rows;
-	uint32_t context, n = 0;
-	struct entry e;
-	struct rd rd;
-	int r;
-
-	r = tail_rows_decode(f->payload, f->size, &rows);
-	if (r >= 0)
-		r = tail_rows_unpack(&rows, raw);
-	if (r < 0)
-		return r;
-	rd = rd_of(raw->data, raw->len);
-	while ((r = row_decode(&state, &rd, fields, &e, &context)) > 0) {
-		if (context >= contexts->n)
-			return BULLA_ECORRUPT;
-		n++;
-	}
-	if (r < 0)
-		return r;
-	return n == rows.count && rows.first_seq <= UINT64_MAX - n ? 0 : BULLA_ECORRUPT;
-}
-
-static int on_rows(struct archive *a, const struct id *origin, const struct id *journal,
-		   const struct contexts *contexts, const uint8_t *frame, size_t size)
-{
-	struct live_piece *p = calloc(1, sizeof *p);
-	int r;
-
-	if (!p)
-		return -ENOMEM;
-	p->frame = malloc(size);
-	p->size = size + contexts->size;
-	r = p->frame ? copy_contexts(&p->contexts, contexts) : -ENOMEM;
-	if (r < 0) {
-		piece_free(p);
-		return r;
-	}
-	memcpy(p->frame, frame, size);
-	p->frame_size = size;
-	return publish(a, origin, journal, p);
-}
-
-static void contexts_clear(struct contexts *c)
-{
-	contexts_done(c);
-}
-
-int archive_live(struct archive *a, const struct id *origin, const uint8_t *body, size_t size)
-{
-	_cleanup_(contexts_clear) struct contexts contexts = { 0 };
-	_cleanup_buf_ struct buf raw = { 0 };
-	struct wire_batch head;
-	bool begun = false;
-
-	for (size_t at = 0; at < size;) {
-		struct frame f;
-		ssize_t n = frame_parse(body + at, size - at, TAIL_RECORD_MAX, &f);
-		int64_t r = 0;
-
-		if (n <= 0)
-			return BULLA_ECORRUPT;
-		if (f.type == WIRE_BATCH) {
-			contexts_done(&contexts);
-			r = wire_batch_decode(f.payload, f.size, &head);
-			begun = true;
-		} else if (f.type == TAIL_CONTEXT && begun) {
-			r = contexts_add(&contexts, f.payload, f.size);
-		} else if (f.type == TAIL_ROWS && begun) {
-			r = check_rows(&f, &contexts, &raw);
-			if (r >= 0)
-				r = on_rows(a, origin, &head.journal, &contexts, body + at,
-					    (size_t) n);
-		} else {
-			return BULLA_ECORRUPT;
-		}
-		if (r < 0)
-			return (int) r;
-		at += (size_t) n;
-	}
-	return 0;
 }

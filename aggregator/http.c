@@ -197,6 +197,8 @@ static enum MHD_Result dispatch(struct call *call, struct MHD_Connection *c, con
 		return http_query(call->server, c, false);
 	if (strcmp(url, "/v1/tail") == 0)
 		return http_query(call->server, c, true);
+	if (strcmp(url, "/v1/prove") == 0)
+		return http_prove(call->server, c);
 	if (strcmp(url, "/v1/status") == 0)
 		return on_status(call, c);
 	if (strcmp(url, "/v1/key") == 0)

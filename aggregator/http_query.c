@@ -1,264 +1,172 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/** Answers to readers.  They may be long: a worker writes into a pipe, the connection's thread reads from it. */
+/** What readers ask: queries, who follows, and proofs. */
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "aggregator/http-internal.h"
+#include "aggregator/question.h"
 #include "base/cleanup.h"
-#include "base/io.h"
-#include "base/log.h"
-#include "base/pieces.h"
 #include "bulla/error.h"
 
-enum { THREAD_STACK = 512 << 10, FOLLOW_STEP_MS = 500 };
+enum { FOLLOW_STEP_MS = 500 };
 
-struct worker {
-	struct http_server *server;
+/* Queries. */
+
+struct asked {
 	struct request request;
-	bool follow;
-	int out, in; /* ends of the pipe */
-	int socket;  /* of the connection: who hangs up ends the worker */
-	bool pieces; /* the answer is in pieces, because that was asked for */
-	struct MHD_Response *response;
-	atomic_uint damaged; /* places that may be missing in the answer */
-	atomic_bool failed;
-	atomic_int users; /* the worker's thread and the response */
+	struct http_stream *stream; /* while it is answered */
 };
 
-static void worker_release(struct worker *w)
+static int to_stream(void *arg, const void *data, size_t n)
 {
-	if (atomic_fetch_sub(&w->users, 1) != 1)
-		return;
-	request_done(&w->request);
-	free(w);
+	const struct asked *a = arg;
+
+	return n > 0 ? http_stream_put(a->stream, ANSWER_TEXT, data, n) : 0;
 }
 
-static int put_piece(const struct worker *w, enum answer_piece kind, const void *data, size_t n)
-{
-	uint8_t head[ANSWER_PIECE_HEAD];
-	int r = 0;
-
-	if (w->pieces) {
-		answer_piece_encode(kind, (uint32_t) n, head);
-		r = io_write(w->out, head, sizeof head);
-	}
-	return r < 0 ? r : io_write(w->out, data, n);
-}
-
-static int to_pipe(void *arg, const void *data, size_t n)
-{
-	return n > 0 ? put_piece(arg, ANSWER_TEXT, data, n) : 0;
-}
-
-/* Say what may be missing.  Who has not asked for pieces is told how many places there are, behind the answer. */
-static int put_damage(struct worker *w, const struct buf *damage)
-{
-	const char *at = (const char *) damage->data, *end = at ? at + damage->len : NULL;
-	int r = damage->bad ? -ENOMEM : 0;
-
-	for (const char *line = at; line < end && r >= 0; line = at) {
-		at = memchr(line, '\n', (size_t) (end - line));
-		at = at ? at + 1 : end;
-		w->damaged++;
-		if (w->pieces)
-			r = put_piece(w, ANSWER_DAMAGE, line, (size_t) (at - line));
-	}
-	return r;
-}
-
-static int ask(struct worker *w, struct answer *answer, struct archive_follower *f)
+static int ask(struct asked *a, struct answer *answer, struct archive_follower *f)
 {
 	_cleanup_buf_ struct buf damage = { 0 };
-	int r = archive_query(w->server->archive, answer, f, &damage);
+	int r = archive_query(http_stream_server(a->stream)->archive, answer, f, &damage);
 
-	return r < 0 ? r : put_damage(w, &damage);
+	return r < 0 ? r : http_stream_tell(a->stream, ANSWER_DAMAGE, &damage);
 }
 
-/* Nobody reads the pipe any more; or its reader waits for us, and the peer it reads for is gone. */
-static bool hung_up(const struct worker *w)
+static int follow(struct asked *a, struct answer *answer, struct archive_follower *f)
 {
-	struct pollfd p[] = {
-		{ .fd = w->out },
-		{ .fd = w->socket, .events = POLLRDHUP },
-	};
-
-	return poll(p, ELEMENTS(p), 0) > 0 &&
-	       ((p[0].revents & POLLERR) || (p[1].revents & (POLLRDHUP | POLLHUP | POLLERR)));
-}
-
-static int follow(struct worker *w, struct answer *answer, struct archive_follower *f)
-{
-	int r = ask(w, answer, f);
+	struct follow_told told = { 0 };
+	int r = ask(a, answer, f);
 
 	while (r >= 0) {
-		r = archive_follow_step(f, FOLLOW_STEP_MS);
-		if (hung_up(w))
+		r = archive_follow_step(f, FOLLOW_STEP_MS, &told);
+		if (r >= 0)
+			r = http_stream_tell(a->stream, ANSWER_FINDING, &told.findings);
+		if (r >= 0)
+			r = http_stream_tell(a->stream, ANSWER_DAMAGE, &told.doubts);
+		buf_clear(&told.findings);
+		buf_clear(&told.doubts);
+		if (http_stream_hung_up(a->stream))
 			r = -EPIPE;
 	}
+	buf_done(&told.findings);
+	buf_done(&told.doubts);
 	return r;
 }
 
-static void *work(void *arg)
+static int answer_asked(void *arg, struct http_stream *stream)
 {
+	struct archive *archive = http_stream_server(stream)->archive;
 	struct archive_follower *f = NULL;
-	struct worker *w = arg;
+	struct asked *a = arg;
 	struct answer answer;
 	int r = 0;
 
-	answer_init(&answer, &w->request, to_pipe, w);
-	if (w->follow)
-		r = archive_follow(w->server->archive, &answer, &f);
+	a->stream = stream;
+	answer_init(&answer, &a->request, to_stream, a);
+	if (a->request.follow)
+		r = archive_follow(archive, &answer, &f);
 	if (r >= 0)
-		r = w->follow ? follow(w, &answer, f) : ask(w, &answer, NULL);
+		r = a->request.follow ? follow(a, &answer, f) : ask(a, &answer, NULL);
 	archive_unfollow(f);
 	answer_done(&answer);
-	if (r < 0 && r != -EPIPE && r != -ESHUTDOWN)
-		log_error_code(r, "a query failed");
-	/* Who follows is told by a broken connection that this was not the end of the logs. */
-	w->failed = r < 0;
-	close(w->out);
-	atomic_fetch_sub(&w->server->workers, 1);
-	worker_release(w);
-	return NULL;
+	return r;
 }
 
-static ssize_t read_pipe(void *arg, uint64_t position, char *to, size_t n)
+static void asked_free(void *arg)
 {
-	struct worker *w = arg;
-	char number[16];
-	ssize_t got;
+	struct asked *a = arg;
 
-	(void) position;
-	do
-		got = read(w->in, to, n);
-	while (got < 0 && errno == EINTR);
-	if (got > 0)
-		return got;
-	if (got == 0 && !w->pieces && w->damaged > 0) {
-		snprintf(number, sizeof number, "%u", w->damaged);
-		MHD_add_response_footer(w->response, ANSWER_DAMAGE_TRAILER, number);
-	}
-	/* An answer that broke off must not look like a whole one. */
-	return got < 0 || w->failed ? MHD_CONTENT_READER_END_WITH_ERROR
-				    : MHD_CONTENT_READER_END_OF_STREAM;
+	request_done(&a->request);
+	free(a);
 }
 
-static void free_pipe(void *arg)
+static int set_asked(void *arg, const char *key, const void *value, size_t n, char *why)
 {
-	struct worker *w = arg;
+	struct asked *a = arg;
 
-	close(w->in);
-	worker_release(w);
-}
-
-static int start_worker(struct worker *w)
-{
-	pthread_attr_t attributes;
-	pthread_t thread;
-	int pair[2], r;
-
-	if (pipe2(pair, O_CLOEXEC) < 0)
-		return -errno;
-	w->in = pair[0];
-	w->out = pair[1];
-	w->users = 2;
-	atomic_fetch_add(&w->server->workers, 1);
-	pthread_attr_init(&attributes);
-	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	pthread_attr_setstacksize(&attributes, THREAD_STACK);
-	r = pthread_create(&thread, &attributes, work, w);
-	pthread_attr_destroy(&attributes);
-	if (r != 0) {
-		atomic_fetch_sub(&w->server->workers, 1);
-		close(pair[0]);
-		close(pair[1]);
-	}
-	return -r;
-}
-
-struct key_reader {
-	struct request *request;
-	char why[256];
-	int r;
-};
-
-/* A key or a value may hold any byte, a zero too: it is as long as it is. */
-static enum MHD_Result read_key(void *arg, enum MHD_ValueKind kind, const char *key,
-				size_t key_size, const char *value, size_t value_size)
-{
-	struct key_reader *k = arg;
-
-	(void) kind;
-	if (strlen(key) != key_size) {
-		snprintf(k->why, sizeof k->why, "unknown key %.100s", key);
-		k->r = -ENOENT;
-	} else {
-		k->r = request_set_bytes(k->request, key, value ? value : "",
-					 value ? value_size : 0, k->why);
-	}
-	return k->r < 0 ? MHD_NO : MHD_YES;
-}
-
-static bool wants_pieces(struct MHD_Connection *c)
-{
-	const char *accept =
-		MHD_lookup_connection_value(c, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
-
-	return accept && strcmp(accept, ANSWER_PIECES_TYPE) == 0;
-}
-
-static enum MHD_Result respond(struct worker *w, struct MHD_Connection *c)
-{
-	enum MHD_Result result;
-
-	MHD_add_response_header(w->response, MHD_HTTP_HEADER_CONTENT_TYPE,
-				w->pieces ? ANSWER_PIECES_TYPE
-					  : output_content_type(w->request.output.format));
-	MHD_add_response_header(w->response, "X-Accel-Buffering", "no");
-	if (!w->pieces)
-		MHD_add_response_header(w->response, MHD_HTTP_HEADER_TRAILER,
-					ANSWER_DAMAGE_TRAILER);
-	result = MHD_queue_response(c, MHD_HTTP_OK, w->response);
-	MHD_destroy_response(w->response);
-	return result;
+	return request_set_bytes(&a->request, key, value, n, why);
 }
 
 enum MHD_Result http_query(struct http_server *s, struct MHD_Connection *c, bool follows)
 {
-	struct worker *w = calloc(1, sizeof *w);
-	struct key_reader k = { 0 };
+	static const struct http_work work = { answer_asked, asked_free };
+	struct asked *a = calloc(1, sizeof *a);
+	char why[256];
+	int r;
 
-	if (!w || request_init(&w->request) < 0) {
-		free(w);
+	if (!a || request_init(&a->request) < 0) {
+		free(a);
 		return http_say(c, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
 	}
-	w->server = s;
-	w->pieces = wants_pieces(c);
-	w->follow = w->request.follow = follows;
-	w->socket = MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-	k.request = &w->request;
-	MHD_get_connection_values_n(c, MHD_GET_ARGUMENT_KIND, read_key, &k);
-	if (k.r >= 0)
-		k.r = start_worker(w);
-	if (k.r < 0) {
-		request_done(&w->request);
-		free(w);
-		return http_say(c, *k.why ? MHD_HTTP_BAD_REQUEST : MHD_HTTP_SERVICE_UNAVAILABLE,
-				*k.why ? k.why : bulla_strerror(k.r));
+	a->request.follow = follows;
+	r = http_read_keys(c, set_asked, a, why);
+	if (r < 0) {
+		asked_free(a);
+		return http_say_no(c, r, why);
 	}
-	w->response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, ANSWER_PIECE, read_pipe,
-							w, free_pipe);
-	if (!w->response) {
-		free_pipe(w);
-		return MHD_NO;
+	return http_stream(s, c, output_content_type(a->request.output.format), &work, a);
+}
+
+/* Proofs. */
+
+static int give_proof(void *arg, const struct buf *file)
+{
+	struct http_stream *stream = arg;
+
+	if (file->len > ANSWER_PROOF_MAX)
+		return BULLA_ELIMIT;
+	return http_stream_hung_up(stream)
+		       ? -EPIPE
+		       : http_stream_put(stream, ANSWER_PROOF, file->data, file->len);
+}
+
+static int answer_question(void *arg, struct http_stream *stream)
+{
+	_cleanup_buf_ struct buf line = { 0 };
+	const char *why;
+	int r = archive_prove(http_stream_server(stream)->archive, arg, give_proof, stream, &why);
+
+	if (r >= 0 || r == -EPIPE)
+		return r;
+	/* What cannot be proved is said, in place of a proof. */
+	buf_printf(&line, "%s\n",
+		   why		 ? why
+		   : r == -EBUSY ? "too many proofs are being made; try again"
+				 : bulla_strerror(r));
+	return http_stream_tell(stream, ANSWER_DAMAGE, &line);
+}
+
+static void question_free(void *arg)
+{
+	question_done(arg);
+	free(arg);
+}
+
+static int set_question(void *arg, const char *key, const void *value, size_t n, char *why)
+{
+	return question_set(arg, key, value, n, why);
+}
+
+enum MHD_Result http_prove(struct http_server *s, struct MHD_Connection *c)
+{
+	static const struct http_work work = { answer_question, question_free };
+	struct question *q = calloc(1, sizeof *q);
+	char why[256];
+	int r;
+
+	if (!q || question_init(q) < 0) {
+		free(q);
+		return http_say(c, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
 	}
-	return respond(w, c);
+	r = http_read_keys(c, set_question, q, why);
+	if (r >= 0)
+		r = question_check(q, why);
+	if (r < 0) {
+		question_free(q);
+		return http_say_no(c, r, why);
+	}
+	return http_stream(s, c, NULL, &work, q);
 }

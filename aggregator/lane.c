@@ -60,6 +60,8 @@ struct scan {
 	bool rest;
 	bool complete; /* this object has no end that a crash may have torn */
 	bool doubtful; /* damage has been stepped over in this object */
+	bool heads;    /* what is in a block is for the callback to look at */
+	uint64_t end;  /* so many bytes of the object count */
 	lane_block_fn each;
 	void *arg;
 };
@@ -80,7 +82,7 @@ static ssize_t scan_block(const struct scan *s, const uint8_t *base, size_t at, 
 	if (h.size > n - end)
 		return 0;
 	/* A block is there when its last frame is: check all of them. */
-	for (size_t p = end; p < end + h.size;) {
+	for (size_t p = end; !s->heads && p < end + h.size;) {
 		ssize_t k2 = frame_parse(base + p, end + h.size - p, WIRE_RECORD_MAX, &f);
 
 		if (k2 <= 0)
@@ -134,31 +136,32 @@ static int64_t scan_object(struct scan *s, int fd)
 {
 	struct stat st;
 	uint8_t *base;
-	size_t at = 0, end = 0;
+	size_t at = 0, end = 0, size;
 	ssize_t r = 0;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (st.st_size == 0)
+	size = (size_t) MIN_OF((uint64_t) st.st_size, s->end);
+	if (size == 0)
 		return 0;
-	base = mmap(NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	base = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
 	if (base == MAP_FAILED)
 		return -errno;
 	s->doubtful = false;
-	while (at < (size_t) st.st_size && r >= 0) {
-		r = scan_block(s, base, at, (size_t) st.st_size);
+	while (at < size && r >= 0) {
+		r = scan_block(s, base, at, size);
 		if (r > 0)
 			end = at += (size_t) r;
 		else if (r == 0) {
 			bool doubtful = s->doubtful;
 			size_t from = at;
 
-			at = next_block(s, base, at, (size_t) st.st_size);
-			if (s->complete || at < (size_t) st.st_size)
-				r = tell_damaged(s, base, from, (size_t) st.st_size, doubtful);
+			at = next_block(s, base, at, size);
+			if (s->complete || at < size)
+				r = tell_damaged(s, base, from, size, doubtful);
 		}
 	}
-	munmap(base, (size_t) st.st_size);
+	munmap(base, size);
 	return r < 0 ? r : (int64_t) end;
 }
 
@@ -222,7 +225,7 @@ static int scan_lane(struct lane *l, struct scan *s)
 int lane_open(struct lane *l, struct objstore *store, unsigned number, lane_block_fn each,
 	      void *arg)
 {
-	struct scan s = { .lane = l, .each = each, .arg = arg };
+	struct scan s = { .lane = l, .end = UINT64_MAX, .each = each, .arg = arg };
 	char prefix[32];
 	int fd;
 
@@ -376,6 +379,35 @@ int lane_rotate(struct lane *l, uint64_t age_ns)
 		r = rotate(l, l->seq);
 	pthread_mutex_unlock(&l->lock);
 	return r;
+}
+
+/* How much of an object may be read: of the one under way what was appended whole. */
+static uint64_t whole_part(struct lane *l, uint64_t seq)
+{
+	uint64_t end;
+
+	pthread_mutex_lock(&l->lock);
+	end = seq == l->seq ? l->end : UINT64_MAX;
+	pthread_mutex_unlock(&l->lock);
+	return end;
+}
+
+int lane_scan(struct lane *l, uint64_t seq, lane_block_fn each, void *arg)
+{
+	struct scan s = {
+		.lane = l, .seq = seq, .complete = true, .heads = true, .each = each, .arg = arg
+	};
+	_cleanup_close_ int fd = -1;
+	int64_t r;
+
+	s.end = whole_part(l, seq);
+	fd = lane_read(l, seq, false);
+	if (fd == -ENOENT) {
+		s.rest = true;
+		fd = lane_read(l, seq, true);
+	}
+	r = fd < 0 ? fd : scan_object(&s, fd);
+	return (int) MIN_OF(r, (int64_t) 0);
 }
 
 int lane_read(struct lane *l, uint64_t seq, bool rest)

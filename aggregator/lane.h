@@ -109,6 +109,13 @@ _must_check_ int lane_sync(struct lane *l);
 uint64_t lane_next(struct lane *l);
 /** Complete the object under way if its first block came so long ago.  @return 0 or an error of lane_append(). */
 _must_check_ int lane_rotate(struct lane *l, uint64_t age_ns);
+/**
+ * Give the blocks of an object, or of its rest, as lane_open() does; but what is in a block is not looked at.  Of the object under
+ * way those that are whole by now.
+ *
+ * @return 0; -ENOENT; an error of the callback; a negated errno.
+ */
+_must_check_ int lane_scan(struct lane *l, uint64_t seq, lane_block_fn each, void *arg);
 /** Name of an object, or of its rest. */
 void lane_name(uint64_t seq, bool rest, char ret[LANE_NAME_SIZE]);
 /** Open an object of the lane, or its rest, for reading. */

@@ -10,6 +10,7 @@
 #include <strings.h>
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "bulla/error.h"
 
 struct http_client {
@@ -175,20 +176,9 @@ static void set_up(CURL *c, const struct http_request *q, struct exchange *x)
 	}
 }
 
-const char *http_sentence(const void *text, size_t n, char ret[HTTP_SENTENCE_SIZE])
+const char *http_answer_sentence(const struct http_answer *a, char ret[TEXT_SENTENCE_SIZE])
 {
-	const uint8_t *p = text;
-	size_t i = 0;
-
-	for (; i < n && i + 1 < HTTP_SENTENCE_SIZE && p[i] != '\n'; i++)
-		ret[i] = p[i] < ' ' || p[i] >= 127 ? '?' : (char) p[i];
-	ret[i] = '\0';
-	return ret;
-}
-
-const char *http_answer_sentence(const struct http_answer *a, char ret[HTTP_SENTENCE_SIZE])
-{
-	return http_sentence(a->text.data, a->text.len, ret);
+	return text_sentence(a->text.data, a->text.len, ret);
 }
 
 static struct curl_slist *headers_of(const struct http_request *q)

@@ -13,6 +13,7 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "base/text.h"
 
 struct http_client;
 
@@ -54,12 +55,8 @@ struct http_answer {
 	struct buf text;    /* owned; buf_done() */
 };
 
-enum { HTTP_SENTENCE_SIZE = 256 };
-
-/** What somebody says, as a sentence: the first line, cut to fit, in which no byte acts on a terminal.  @return ret. */
-const char *http_sentence(const void *text, size_t n, char ret[HTTP_SENTENCE_SIZE]);
-/** The same of the text of an answer. */
-const char *http_answer_sentence(const struct http_answer *a, char ret[HTTP_SENTENCE_SIZE]);
+/** The text of an answer as a sentence (text_sentence()). */
+const char *http_answer_sentence(const struct http_answer *a, char ret[TEXT_SENTENCE_SIZE]);
 
 /**
  * @return 0 when an answer came, whatever its status; the error of `write`; -ECONNREFUSED, BULLA_EHOST, -ETIMEDOUT,

@@ -15,6 +15,23 @@ void answer_piece_encode(enum answer_piece kind, uint32_t size, uint8_t ret[ANSW
 	wr_u32(&w, size);
 }
 
+/* How long a piece may be; 0: there is no such kind. */
+static uint32_t size_max(const struct pieces *p, uint8_t kind)
+{
+	switch (kind) {
+	case ANSWER_TEXT:
+		return p->text ? UINT32_MAX : 0;
+	case ANSWER_DAMAGE:
+		return p->damage ? ANSWER_LINE_MAX : 0;
+	case ANSWER_FINDING:
+		return p->finding ? ANSWER_LINE_MAX : 0;
+	case ANSWER_PROOF:
+		return p->proof ? ANSWER_PROOF_MAX : 0;
+	default:
+		return 0;
+	}
+}
+
 static int take_head(struct pieces *p)
 {
 	struct rd r = rd_of(p->head, sizeof p->head);
@@ -22,10 +39,7 @@ static int take_head(struct pieces *p)
 
 	p->left = rd_u32(&r);
 	p->n_line = 0;
-	if ((kind != ANSWER_TEXT && kind != ANSWER_DAMAGE) || p->left == 0 ||
-	    (kind == ANSWER_DAMAGE && p->left > ANSWER_LINE_MAX))
-		return BULLA_EPARSE;
-	return 0;
+	return p->left == 0 || p->left > size_max(p, kind) ? BULLA_EPARSE : 0;
 }
 
 /* Of a line all is awaited. */
@@ -38,7 +52,20 @@ static int take_line(struct pieces *p, const void *data, size_t n)
 	if (p->left > n)
 		return 0;
 	size = p->n_line - (p->line[p->n_line - 1] == '\n');
-	return p->damage(p->arg, p->line, size);
+	return p->head[0] == ANSWER_FINDING ? p->finding(p->arg, p->line, size)
+					    : p->damage(p->arg, p->line, size);
+}
+
+static int take_part(struct pieces *p, const void *data, size_t n)
+{
+	switch (p->head[0]) {
+	case ANSWER_TEXT:
+		return p->text(p->arg, data, n);
+	case ANSWER_PROOF:
+		return p->proof(p->arg, data, n, p->left - n);
+	default:
+		return take_line(p, data, n);
+	}
 }
 
 int pieces_take(struct pieces *p, const void *data, size_t n)
@@ -57,7 +84,7 @@ int pieces_take(struct pieces *p, const void *data, size_t n)
 			continue;
 		}
 		k = MIN_OF(n, (size_t) p->left);
-		r = p->head[0] == ANSWER_TEXT ? p->text(p->arg, at, k) : take_line(p, at, k);
+		r = take_part(p, at, k);
 		at += k;
 		n -= k;
 		p->left -= (uint32_t) k;

@@ -3,7 +3,8 @@
 #define BULLA_BASE_PIECES_H
 
 /**
- * An aggregator's answer in pieces, so that what is wrong with it can be told beside the text, also while somebody follows.
+ * An aggregator's answer in pieces, so that what is wrong with it can be told beside the text, also while somebody follows; and
+ * proofs, each as one piece.
  *
  *	piece   u8 kind | u32 size | size bytes
  *
@@ -22,19 +23,24 @@
 #define ANSWER_DAMAGE_TRAILER "Bulla-Damage"
 
 enum answer_piece {
-	ANSWER_TEXT = 1,   /* goes on with the text */
-	ANSWER_DAMAGE = 2, /* a line: what cannot be shown, and why */
+	ANSWER_TEXT = 1,    /* goes on with the text */
+	ANSWER_DAMAGE = 2,  /* a line: what cannot be shown, and why */
+	ANSWER_PROOF = 3,   /* a proof, as a file has it */
+	ANSWER_FINDING = 4, /* a line: what was shown, and is not so */
 };
 
-enum { ANSWER_PIECE_HEAD = 5, ANSWER_LINE_MAX = 4096 };
+enum { ANSWER_PIECE_HEAD = 5, ANSWER_LINE_MAX = 4096, ANSWER_PROOF_MAX = 48 << 20 };
 
 void answer_piece_encode(enum answer_piece kind, uint32_t size, uint8_t ret[ANSWER_PIECE_HEAD]);
 
-/** Start with zeroes but for the functions. */
+/** Start with zeroes but for the functions; a kind whose function is NULL is refused. */
 struct pieces {
 	/** Each: @return 0, or < 0 to break off. */
 	int (*text)(void *arg, const void *data, size_t n);
-	int (*damage)(void *arg, const char *line, size_t n); /* without its end; any bytes */
+	int (*damage)(void *arg, const char *line, size_t n);  /* without its end; any bytes */
+	int (*finding)(void *arg, const char *line, size_t n); /* likewise */
+	/** Part of a proof, of which so much is still to come. */
+	int (*proof)(void *arg, const void *data, size_t n, size_t left);
 	void *arg;
 	uint8_t head[ANSWER_PIECE_HEAD];
 	size_t n_head;

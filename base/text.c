@@ -150,3 +150,14 @@ bool text_is_utf8(const uint8_t *p, size_t n)
 	}
 	return true;
 }
+
+const char *text_sentence(const void *text, size_t n, char ret[TEXT_SENTENCE_SIZE])
+{
+	const uint8_t *p = text;
+	size_t i = 0;
+
+	for (; i < n && i + 1 < TEXT_SENTENCE_SIZE && p[i] != '\n'; i++)
+		ret[i] = p[i] < ' ' || p[i] >= 127 ? '?' : (char) p[i];
+	ret[i] = '\0';
+	return ret;
+}

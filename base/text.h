@@ -24,4 +24,8 @@ bool text_is_utf8(const uint8_t *p, size_t n);
 /** Length of the valid UTF-8 sequence at `p`, or 0. */
 size_t text_utf8_step(const uint8_t *p, size_t n);
 
+enum { TEXT_SENTENCE_SIZE = 256 };
+/** What somebody says, as a sentence: the first line, cut to fit, in which no byte acts on a terminal.  @return ret. */
+const char *text_sentence(const void *text, size_t n, char ret[TEXT_SENTENCE_SIZE]);
+
 #endif

@@ -178,7 +178,7 @@ static int take_head(struct forwarder *f, const struct http_answer *a, struct se
 
 static int on_answer(struct forwarder *f, int r, const struct http_answer *a, struct send_input *in)
 {
-	char why[HTTP_SENTENCE_SIZE];
+	char why[TEXT_SENTENCE_SIZE];
 
 	/* Who wants it done once is not kept waiting for a name that may never be known. */
 	if (r == BULLA_EHOST && f->sender.once)

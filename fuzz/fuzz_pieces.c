@@ -4,7 +4,7 @@
  * Target: pieces_take().
  *
  * Whatever an aggregator sends, and however the network cuts it (the first byte says where), the text, the lines and the verdict
- * are the same, and no line is longer than its bound.
+ * are the same, and no line and no proof is longer than its bound.
  */
 
 #include "fuzz/fuzz.h"
@@ -15,7 +15,8 @@
 #include "base/pieces.h"
 
 struct taken {
-	struct buf text, lines;
+	struct buf text, lines, proofs;
+	size_t left; /* of the proof at hand */
 };
 
 static int take_text(void *arg, const void *data, size_t n)
@@ -37,9 +38,22 @@ static int take_line(void *arg, const char *line, size_t n)
 	return 0;
 }
 
+static int take_proof(void *arg, const void *data, size_t n, size_t left)
+{
+	struct taken *t = arg;
+
+	assert(n > 0 && n + left <= ANSWER_PROOF_MAX);
+	assert(t->left == 0 || t->left == n + left);
+	t->left = left;
+	buf_append(&t->proofs, data, n);
+	if (left == 0)
+		buf_char(&t->proofs, '\n');
+	return 0;
+}
+
 static int take(const uint8_t *data, size_t size, size_t step, struct taken *t)
 {
-	struct pieces p = { .text = take_text, .damage = take_line, .arg = t };
+	struct pieces p = { .text = take_text, .damage = take_line, .proof = take_proof, .arg = t };
 	int r = 0;
 
 	for (size_t at = 0; at < size && r >= 0; at += step)
@@ -64,9 +78,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(take(data + 1, size - 1, 1 + data[0] % 64u, &cut) == r);
 	same(&whole.text, &cut.text);
 	same(&whole.lines, &cut.lines);
+	same(&whole.proofs, &cut.proofs);
 	buf_done(&whole.text);
 	buf_done(&whole.lines);
+	buf_done(&whole.proofs);
 	buf_done(&cut.text);
 	buf_done(&cut.lines);
+	buf_done(&cut.proofs);
 	return 0;
 }

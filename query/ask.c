@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/** bulla-ask NAME URL PATH [follow] [quiet]: the answer of an aggregator, on standard output (remote.h). */
+/**
+ * bulla-ask NAME URL PATH [follow] [quiet] [plain] [raw]: the answer of an aggregator, on standard output (remote.h); plain: for a
+ * terminal; raw: its pieces as they come, for somebody who takes them apart.
+ */
 
 #include <errno.h>
 #include <signal.h>
@@ -14,41 +17,70 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/pieces.h"
+#include "base/plain.h"
 #include "bulla/error.h"
 
-enum { STATUS_FAILED = 2, ERROR_TEXT_MAX = 64 << 10 };
+enum { STATUS_FOUND = 1, STATUS_FAILED = 2, ERROR_TEXT_MAX = 64 << 10 };
 
 struct asking {
 	const char *at;
-	bool follow, quiet;
+	bool follow, quiet, plain, raw;
 	struct http_answer answer;
 	struct pieces pieces;
+	struct plain terminal;
 	bool damaged; /* it has said that something may be missing */
+	bool found;   /* it has said that something was shown which is not so */
 };
 
 static int write_out(void *arg, const void *data, size_t n)
 {
-	(void) arg;
-	return io_write(1, data, n);
+	struct asking *a = arg;
+	_cleanup_buf_ struct buf text = { 0 };
+
+	if (!a->plain)
+		return io_write(1, data, n);
+	plain_take(&a->terminal, data, n, &text);
+	return text.bad ? -ENOMEM : io_write(1, text.data, text.len);
+}
+
+/* What was held back of a character that never ended. */
+static int end_text(struct asking *a)
+{
+	_cleanup_buf_ struct buf text = { 0 };
+
+	plain_end(&a->terminal, &text);
+	return text.bad ? -ENOMEM : io_write(1, text.data, text.len);
 }
 
 static int tell_damage(void *arg, const char *line, size_t n)
 {
 	struct asking *a = arg;
-	char said[HTTP_SENTENCE_SIZE];
+	char said[TEXT_SENTENCE_SIZE];
 
 	a->damaged = true;
 	if (!a->quiet)
-		log_warning("%s: %s", a->at, http_sentence(line, n, said));
+		log_warning("%s: %s", a->at, text_sentence(line, n, said));
+	return 0;
+}
+
+static int tell_finding(void *arg, const char *line, size_t n)
+{
+	struct asking *a = arg;
+	char said[TEXT_SENTENCE_SIZE];
+
+	a->found = true;
+	log_error("TAMPERED: %s: %s", a->at, text_sentence(line, n, said));
 	return 0;
 }
 
 static int take(void *arg, const void *data, size_t n)
 {
 	struct asking *a = arg;
+	bool in_pieces = strcmp(a->answer.type, ANSWER_PIECES_TYPE) == 0;
 
-	return strcmp(a->answer.type, ANSWER_PIECES_TYPE) == 0 ? pieces_take(&a->pieces, data, n)
-							       : write_out(a, data, n);
+	if (a->raw)
+		return in_pieces ? write_out(a, data, n) : BULLA_EPARSE;
+	return in_pieces ? pieces_take(&a->pieces, data, n) : write_out(a, data, n);
 }
 
 static int check(const char *at)
@@ -66,7 +98,7 @@ static int check(const char *at)
 /* @return 0 or an error, which is said. */
 static int judge(struct asking *a, int r)
 {
-	char why[HTTP_SENTENCE_SIZE];
+	char why[TEXT_SENTENCE_SIZE];
 
 	if (r >= 0 && a->answer.status == 200 && !pieces_whole(&a->pieces))
 		r = -EPIPE;
@@ -99,10 +131,14 @@ static int get(struct asking *a, const char *path)
 	buf_str(&url, path);
 	buf_char(&url, '\0');
 	q.url = (const char *) url.data;
-	a->pieces = (struct pieces){ .text = write_out, .damage = tell_damage, .arg = a };
+	a->pieces = (struct pieces){
+		.text = write_out, .damage = tell_damage, .finding = tell_finding, .arg = a
+	};
 	r = url.bad ? -ENOMEM : http_client_new(&client);
 	if (r >= 0)
 		r = http_client_do(client, &q, &a->answer);
+	if (r >= 0 && a->terminal.n_held > 0)
+		r = end_text(a);
 	r = judge(a, r);
 	buf_done(&a->answer.text);
 	return r < 0 ? r : a->damaged ? BULLA_ECORRUPT : 0;
@@ -111,9 +147,11 @@ static int get(struct asking *a, const char *path)
 int main(int argc, char **argv)
 {
 	static struct asking a;
+	int r;
 
 	if (argc < 4) {
-		fprintf(stderr, "bulla-ask is run by: bulla query, tail and status --at URL\n");
+		fprintf(stderr,
+			"bulla-ask is run by: bulla query, tail, prove and status --at URL\n");
 		return STATUS_FAILED;
 	}
 	log_setup(argv[1], LOG_LEVEL_INFO);
@@ -124,6 +162,9 @@ int main(int argc, char **argv)
 	for (int i = 4; i < argc; i++) {
 		a.follow |= strcmp(argv[i], "follow") == 0;
 		a.quiet |= strcmp(argv[i], "quiet") == 0;
+		a.plain |= strcmp(argv[i], "plain") == 0;
+		a.raw |= strcmp(argv[i], "raw") == 0;
 	}
-	return get(&a, argv[3]) < 0 ? STATUS_FAILED : 0;
+	r = get(&a, argv[3]);
+	return a.found ? STATUS_FOUND : r < 0 ? STATUS_FAILED : 0;
 }

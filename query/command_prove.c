@@ -15,22 +15,29 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "base/room.h"
 #include "base/text.h"
 #include "bulla/error.h"
 #include "query/commands.h"
+#include "query/extents.h"
 #include "query/local.h"
+#include "query/pins.h"
+#include "query/proof_files.h"
+#include "query/prove_at.h"
 #include "query/request.h"
-#include "query/source.h"
+#include "query/shown.h"
 #include "seal/growth.h"
 #include "store/prove.h"
 
 struct asked {
 	struct request request;
-	const char *state, *output;
+	const char *state, *output, *at;
+	struct vkey key; /* with --at */
+	bool has_key;
 	uint64_t since_ns, until_ns; /* of commits */
 	bool all, head, help;
-	uint64_t from; /* commits of an older head */
+	uint64_t from;	    /* commits of an older head, which is: */
+	struct growth *old; /* owned; its bytes are in `old_memory` */
+	uint8_t *old_memory;
 };
 
 static void usage(FILE *to)
@@ -58,6 +65,10 @@ static void usage(FILE *to)
 	      "cannot deny "
 	      "it\n"
 	      "      --from FILE     with --head: and that it goes on from this older head\n"
+	      "      --at URL        ask this aggregator: it makes the proofs, which are written "
+	      "only if they are good\n"
+	      "      --key KEY       with --at: the host's key, as `bulla keys` printed it there "
+	      "(default: those pinned here)\n"
 	      "      --state DIR     state directory (default: $BULLA_STATE or /var/lib/bulla)\n"
 	      "  -h, --help          show this\n"
 	      "\n"
@@ -89,11 +100,7 @@ static int wish_entry(void *arg, const struct batch *b, uint64_t commit_ns, stru
 	const struct one *o = arg;
 
 	(void) commit_ns;
-	if (!id_equal(&b->journal, &o->journal) || o->seq < b->first_seq ||
-	    o->seq - b->first_seq >= b->entries)
-		return 0;
-	*ret = (struct prove_wish){ PROOF_ENTRY, (uint32_t) (o->seq - b->first_seq), true };
-	return 1;
+	return prove_wish_entry(b, &o->journal, o->seq, ret);
 }
 
 static int keep_proof(void *arg, const struct batch *b, const struct prove_wish *wish,
@@ -107,29 +114,6 @@ static int keep_proof(void *arg, const struct batch *b, const struct prove_wish 
 	return o->file.bad ? -ENOMEM : 0;
 }
 
-static int parse_cursor(const char *text, struct one *ret)
-{
-	size_t n = (size_t) 2 * ID_SIZE;
-
-	if (strlen(text) < n + 2 || text[n] != ':' ||
-	    text_unhex(text, n, ret->journal.b, ID_SIZE) < 0 ||
-	    text_to_u64(text + n + 1, &ret->seq) < 0)
-		return log_usage("%s: not a cursor as `bulla query -o export` shows it", text);
-	return 0;
-}
-
-static int write_file(const char *name, const struct buf *file)
-{
-	_cleanup_close_ int fd = -1;
-	int r;
-
-	if (!name)
-		return io_write(STDOUT_FILENO, file->data, file->len);
-	fd = open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	r = fd < 0 ? -errno : io_write(fd, file->data, file->len);
-	return r < 0 ? log_error_code(r, "%s", name) : 0;
-}
-
 static int prove_one(const struct asked *a, const struct state *state, const char *cursor)
 {
 	struct one o = { .seq = 0 };
@@ -137,95 +121,53 @@ static int prove_one(const struct asked *a, const struct state *state, const cha
 	const char *why;
 	int r;
 
-	if (parse_cursor(cursor, &o) < 0)
+	if (shown_cursor_parse(cursor, &o.journal, &o.seq) < 0) {
+		log_usage("%s: not a cursor as `bulla query -o export` shows it", cursor);
 		return EXIT_USAGE;
+	}
 	r = prove(state, &options, &why);
 	if (r >= 0 && o.file.len == 0) {
 		r = -ENOENT;
 		why = "no sealed commit has such an entry";
 	}
-	r = r < 0 ? failed(r, why) : write_file(a->output, &o.file) < 0 ? EXIT_USAGE : 0;
+	r = r < 0 ? failed(r, why) : proof_file_write(a->output, &o.file) < 0 ? EXIT_USAGE : 0;
 	buf_done(&o.file);
 	return r;
 }
 
 /* All of some journals. */
 
-/* Which batches of a journal the proofs are of. */
-struct extent {
-	struct id journal;
-	uint64_t first, end; /* inside; first >= end: none */
-	uint64_t batches;    /* that the ledger has of it */
-};
-
 struct many {
-	struct extent *at; /* owned, by journal */
-	size_t n, cap;
-	uint64_t since_ns, until_ns;
+	struct extents extents;
 	int dirfd;
 	uint64_t entries, files;
 };
 
-static int compare_extents(const void *a, const void *b)
-{
-	return id_compare(&((const struct extent *) a)->journal,
-			  &((const struct extent *) b)->journal);
-}
-
-static struct extent *extent_of(const struct many *m, const struct id *journal)
-{
-	struct extent key = { .journal = *journal };
-
-	return m->n == 0 ? NULL : bsearch(&key, m->at, m->n, sizeof *m->at, compare_extents);
-}
-
-/* First time along: where each begins and ends. */
 static int measure(void *arg, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
 {
-	const struct many *m = arg;
-	struct extent *e = extent_of(m, &b->journal);
+	struct many *m = arg;
 
 	(void) ret;
-	if (!e)
-		return 0;
-	e->batches = b->batch_no + 1;
-	if (commit_ns < m->since_ns && e->first >= e->end)
-		e->first = e->end = b->batch_no + 1;
-	if (commit_ns >= m->since_ns && commit_ns <= m->until_ns)
-		e->end = b->batch_no + 1;
+	extents_measure(&m->extents, b, commit_ns);
 	return 0;
 }
 
-/* Second time: these, and the neighbours on both sides, which show that nothing is missing there. */
 static int wish_batch(void *arg, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
 {
-	const struct many *m = arg;
-	const struct extent *e = extent_of(m, &b->journal);
+	struct many *m = arg;
 
 	(void) commit_ns;
-	if (!e || b->batch_no + 1 < e->first || b->batch_no > e->end)
-		return 0;
-	*ret = (struct prove_wish){
-		.extent =
-			b->batch_no >= e->first && b->batch_no < e->end ? PROOF_WHOLE : PROOF_BATCH,
-	};
-	return 1;
+	return extents_wish(&m->extents, b, ret);
 }
 
 static int write_batch(void *arg, const struct batch *b, const struct prove_wish *wish,
 		       const struct buf *file)
 {
 	struct many *m = arg;
-	char name[2 * ID_SIZE + 64], id[2 * ID_SIZE + 1];
-	_cleanup_close_ int fd = -1;
-	int r;
+	int r = proof_file_batch(m->dirfd, b, file);
 
-	text_hex(id, b->journal.b, ID_SIZE);
-	snprintf(name, sizeof name, "%s-%010" PRIu64 ".tlog-proof", id, b->batch_no);
-	fd = openat(m->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-	r = fd < 0 ? -errno : io_write(fd, file->data, file->len);
 	if (r < 0)
-		return log_error_code(r, "%s", name);
+		return r;
 	m->files++;
 	m->entries += wish->extent == PROOF_WHOLE ? b->entries : 0;
 	return 0;
@@ -234,29 +176,14 @@ static int write_batch(void *arg, const struct batch *b, const struct prove_wish
 static int add_journal(struct many *m, const struct query *q, const struct id *id,
 		       const struct contexts *contexts)
 {
-	struct judgement jd;
-	enum whole all;
+	int r = extents_add(&m->extents, q, id, contexts);
 
-	if (judgement_init(&jd, contexts->n) < 0)
-		return -ENOMEM;
-	all = judge_journal(&jd, q, contexts, false);
-	free(jd.of);
-	if (all == WHOLE_NO)
-		return 0;
-	if (all == WHOLE_MAYBE)
-		return log_usage(
-			"only what names a journal can be asked for with --all: container, "
-			"unit, image, host, ...");
-	if (!room_for(&m->at, m->n, &m->cap, sizeof *m->at))
-		return -ENOMEM;
-	m->at[m->n++] = (struct extent){ .journal = *id };
-	return 0;
+	return r == -EINVAL ? log_usage("%s", EXTENTS_WHY) : r;
 }
 
 /* Those that tails and segments have; a journal may be in several. */
 static int find_journals(struct many *m, const struct query *q, const struct catalog *c)
 {
-	size_t kept = 0;
 	int r = 0;
 
 	for (uint32_t i = 0; r >= 0 && i < c->n; i++)
@@ -269,28 +196,13 @@ static int find_journals(struct many *m, const struct query *q, const struct cat
 	}
 	if (r < 0)
 		return r;
-	if (m->n > 1)
-		qsort(m->at, m->n, sizeof *m->at, compare_extents);
-	for (size_t i = 0; i < m->n; i++)
-		if (i == 0 || compare_extents(&m->at[i], &m->at[kept - 1]) != 0)
-			m->at[kept++] = m->at[i];
-	m->n = kept;
-	return m->n == 0 ? log_usage("no journal matches") : 0;
-}
-
-static int open_output(const char *name)
-{
-	int fd, r = io_make_dirs(name, 0777);
-
-	if (r < 0)
-		return log_error_code(r, "%s", name);
-	fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? log_error_code(-errno, "%s", name) : fd;
+	extents_settle(&m->extents);
+	return m->extents.n == 0 ? log_usage("no journal matches") : 0;
 }
 
 static int prove_all(struct asked *a, const struct state *state)
 {
-	struct many m = { .since_ns = a->since_ns, .until_ns = a->until_ns };
+	struct many m = { .extents = { .since_ns = a->since_ns, .until_ns = a->until_ns } };
 	struct prove_options options = { measure, write_batch, &m };
 	struct local_catalog catalog;
 	const char *why = NULL;
@@ -302,9 +214,9 @@ static int prove_all(struct asked *a, const struct state *state)
 	a->request.query.match = a->request.match;
 	r = find_journals(&m, &a->request.query, &catalog.catalog);
 	local_catalog_done(&catalog);
-	m.dirfd = r < 0 ? -1 : open_output(a->output);
+	m.dirfd = r < 0 ? -1 : proof_files_open(a->output);
 	if (m.dirfd < 0) {
-		free(m.at);
+		extents_done(&m.extents);
 		return EXIT_USAGE;
 	}
 	r = prove(state, &options, &why);
@@ -316,23 +228,27 @@ static int prove_all(struct asked *a, const struct state *state)
 		r = failed(r, why);
 	else
 		log_info("proved %" PRIu64 " entries of %zu journal%s in %" PRIu64 " files",
-			 m.entries, m.n, m.n == 1 ? "" : "s", m.files);
-	free(m.at);
+			 m.entries, m.extents.n, m.extents.n == 1 ? "" : "s", m.files);
+	extents_done(&m.extents);
 	return r;
 }
 
 /* The head. */
 
-static int read_old(const char *name, uint64_t *ret)
+/* Read the older head into what is kept with the request. */
+static int read_old(const char *name, struct asked *a)
 {
 	_cleanup_buf_ struct buf text = { 0 };
-	_cleanup_free_ struct growth *g = malloc(sizeof *g);
-	_cleanup_free_ uint8_t *memory = NULL;
 	int r = io_read_file(AT_FDCWD, name, GROWTH_FILE_SIZE_MAX, &text);
 
 	if (r >= 0) {
-		memory = malloc(text.len + 1);
-		r = g && memory ? growth_read(rd_of(text.data, text.len), memory, g) : -ENOMEM;
+		free(a->old);
+		free(a->old_memory);
+		a->old = malloc(sizeof *a->old);
+		a->old_memory = malloc(text.len + 1);
+		r = a->old && a->old_memory
+			    ? growth_read(rd_of(text.data, text.len), a->old_memory, a->old)
+			    : -ENOMEM;
 	}
 	if (r < 0)
 		return r == BULLA_EPARSE
@@ -340,7 +256,7 @@ static int read_old(const char *name, uint64_t *ret)
 					   "writes it",
 					   name)
 			       : log_error_code(r, "%s", name);
-	*ret = g->head.size;
+	a->from = a->old->head.size;
 	return 0;
 }
 
@@ -352,7 +268,7 @@ static int prove_newest(const struct asked *a, const struct state *state)
 
 	if (r < 0)
 		return failed(r, why);
-	return write_file(a->output, &file) < 0 ? EXIT_USAGE : 0;
+	return proof_file_write(a->output, &file) < 0 ? EXIT_USAGE : 0;
 }
 
 /* The command line. */
@@ -371,10 +287,18 @@ static int on_option(struct asked *a, int c, char **argv)
 		a->head = true;
 		return 0;
 	case 'F':
-		return read_old(optarg, &a->from);
+		return read_old(optarg, a);
 	case 'o':
 		a->output = optarg;
 		return 0;
+	case 'A':
+		a->at = optarg;
+		return 0;
+	case 'k':
+		a->has_key = true;
+		return vkey_parse(optarg, &a->key) < 0
+			       ? log_usage("--key %s: not a key as `bulla keys` prints it", optarg)
+			       : 0;
 	case 's':
 		a->state = optarg;
 		return 0;
@@ -408,6 +332,10 @@ static int check(const struct asked *a, int n)
 		return log_usage("one cursor is wanted");
 	if (!a->all && (a->since_ns > 0 || a->until_ns < UINT64_MAX))
 		return log_usage("--since and --until go with --all");
+	if (a->has_key && !a->at)
+		return log_usage("--key goes with --at");
+	if (a->state && a->at)
+		return log_usage("--at and --state do not go together");
 	if (a->since_ns > a->until_ns)
 		return log_usage("--since is later than --until");
 	return 0;
@@ -422,6 +350,8 @@ static int parse(struct asked *a, int argc, char **argv)
 		{ "since", required_argument, NULL, 'S' },
 		{ "until", required_argument, NULL, 'U' },
 		{ "output", required_argument, NULL, 'o' },
+		{ "at", required_argument, NULL, 'A' },
+		{ "key", required_argument, NULL, 'k' },
 		{ "state", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
@@ -437,10 +367,62 @@ static int parse(struct asked *a, int argc, char **argv)
 	return r < 0 || !a->all ? r : set_matches(a, argc - optind, argv + optind);
 }
 
+/* Whose head is wanted is told by a key, or by the older head. */
+static int find_key(struct asked *a)
+{
+	int r;
+
+	if (a->has_key && a->old && !id_equal(&a->key.origin, &a->old->head.origin))
+		return log_usage("--from is a head of another host than --key");
+	if (a->has_key || !a->head)
+		return 0;
+	if (!a->old)
+		return log_usage("--head with --at wants --key, or --from: of which host");
+	r = pins_find(&a->old->head.origin, &a->key);
+	if (r < 0)
+		return log_error_code(r, "cannot read the pinned keys");
+	a->has_key = r > 0;
+	if (r == 0)
+		log_error("no key of that host is known here: --key KEY, or pin it");
+	return r > 0 ? 0 : -ENOENT;
+}
+
+static int ask(struct asked *a, const char *cursor)
+{
+	int r = find_key(a);
+	const struct prove_at at = {
+		.at = a->at,
+		.key = a->has_key ? &a->key : NULL,
+		.head = a->head,
+		.old = a->old,
+		.cursor = a->all || a->head ? NULL : cursor,
+		.request = &a->request,
+		.since_ns = a->since_ns,
+		.until_ns = a->until_ns,
+		.output = a->output,
+	};
+
+	a->request.query.match = a->request.match;
+	return r < 0 ? EXIT_USAGE : prove_at(&at);
+}
+
+static int prove_here(struct asked *a, const char *cursor)
+{
+	struct state state;
+	int r = local_open(a->state, &state);
+
+	if (r < 0)
+		return EXIT_USAGE;
+	r = a->head  ? prove_newest(a, &state)
+	    : a->all ? prove_all(a, &state)
+		     : prove_one(a, &state, cursor);
+	state_close(&state);
+	return r;
+}
+
 int command_prove(int argc, char **argv)
 {
 	struct asked a = { .until_ns = UINT64_MAX };
-	struct state state;
 	int r;
 
 	log_setup("bulla prove", LOG_LEVEL_INFO);
@@ -448,17 +430,12 @@ int command_prove(int argc, char **argv)
 	if (r < 0)
 		return EXIT_USAGE;
 	r = parse(&a, argc, argv);
-	if (r >= 0 && a.help) {
+	if (r >= 0 && a.help)
 		usage(stdout);
-	} else if (r >= 0) {
-		r = local_open(a.state, &state);
-		if (r >= 0) {
-			r = a.head  ? prove_newest(&a, &state)
-			    : a.all ? prove_all(&a, &state)
-				    : prove_one(&a, &state, argv[optind]);
-			state_close(&state);
-		}
-	}
+	else if (r >= 0)
+		r = a.at ? ask(&a, argv[optind]) : prove_here(&a, argv[optind]);
+	free(a.old);
+	free(a.old_memory);
 	request_done(&a.request);
 	return r < 0 ? EXIT_USAGE : r;
 }

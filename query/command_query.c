@@ -36,6 +36,7 @@ struct asked {
 	struct request request;
 	const char *state, *at, *key;
 	bool no_pager, quiet, limited, help, verified;
+	bool plain; /* the answer goes to a terminal, and is not wanted byte for byte */
 };
 
 static void usage(FILE *to, const char *command)
@@ -481,6 +482,7 @@ static int ask_checked(struct asked *a)
 static int ask_there(struct asked *a, const char *name)
 {
 	_cleanup_buf_ struct buf path = { 0 }, query = { 0 };
+	int r;
 
 	request_url(&a->request, &query);
 	buf_str(&path, a->request.follow ? "/v1/tail?" : "/v1/query?");
@@ -488,8 +490,10 @@ static int ask_there(struct asked *a, const char *name)
 	buf_char(&path, '\0');
 	if (path.bad || query.bad)
 		return log_error_code(-ENOMEM, "%s", a->at);
-	return remote_get(name, a->at, (const char *) path.data,
-			  (a->request.follow ? REMOTE_FOLLOW : 0) | (a->quiet ? REMOTE_QUIET : 0));
+	r = remote_get(name, a->at, (const char *) path.data,
+		       (a->request.follow ? REMOTE_FOLLOW : 0) | (a->quiet ? REMOTE_QUIET : 0) |
+			       (a->plain ? REMOTE_PLAIN : 0));
+	return r == BULLA_ETAMPERED ? 1 : r;
 }
 
 static bool wants_colour(void)
@@ -497,6 +501,12 @@ static bool wants_colour(void)
 	const char *term = getenv("TERM"), *no = getenv("NO_COLOR");
 
 	return isatty(1) && !(no && *no) && term && strcmp(term, "dumb") != 0;
+}
+
+/* Whatever a terminal makes of them. */
+static bool wants_bytes(const struct request *r)
+{
+	return r->output.all || r->list_field || r->output.format == OUTPUT_CAT;
 }
 
 static int run(struct asked *a, const char *command, int argc, char **argv)
@@ -516,6 +526,7 @@ static int run(struct asked *a, const char *command, int argc, char **argv)
 	if (r < 0)
 		return EXIT_USAGE;
 	a->request.output.colour = wants_colour();
+	a->plain = isatty(1) && !wants_bytes(&a->request);
 	if (!a->no_pager && !a->request.follow)
 		pager_open(&pager);
 	r = a->verified ? ask_checked(a) : a->at ? ask_there(a, argv[0]) : ask_here(a);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -399,6 +400,9 @@ int command_status(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (at)
-		return remote_get("bulla status", at, "/v1/status", 0) < 0 ? EXIT_USAGE : 0;
+		return remote_get("bulla status", at, "/v1/status", isatty(1) ? REMOTE_PLAIN : 0) <
+				       0
+			       ? EXIT_USAGE
+			       : 0;
 	return status_here(state);
 }

@@ -22,14 +22,12 @@
 #include "bulla/error.h"
 #include "query/commands.h"
 #include "query/pins.h"
+#include "query/proven.h"
 #include "query/request.h"
 #include "seal/growth.h"
 #include "seal/proof.h"
 #include "store/contexts.h"
 #include "store/verify.h"
-
-/* The shape of every key that a host of this kind begins with. */
-static const struct kes_params shape = { .levels = 4, .height = 8 };
 
 /* A good proof, as far as it is needed to say whether anything lies between it and the next. */
 struct good {
@@ -117,20 +115,6 @@ static int show(struct checking *c, const struct contexts *contexts, const struc
 	return answer_entry(&c->answer, &s);
 }
 
-static int read_contexts(const struct entry_proof *p, struct contexts *ret)
-{
-	struct rd r = rd_of(p->contexts.p, p->contexts.n);
-	struct span s;
-
-	while (proof_next(&r, &s)) {
-		int64_t k = contexts_add(ret, s.p, s.n);
-
-		if (k < 0)
-			return (int) k;
-	}
-	return 0;
-}
-
 static int show_entries(struct checking *c, const struct entry_proof *p)
 {
 	_cleanup_free_ struct field *fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
@@ -140,7 +124,7 @@ static int show_entries(struct checking *c, const struct entry_proof *p)
 	uint32_t place = p->place;
 	struct entry e;
 	struct span s;
-	int k = fields ? read_contexts(p, &contexts) : -ENOMEM;
+	int k = fields ? proof_contexts(p, &contexts) : -ENOMEM;
 
 	while (k >= 0 && proof_next(&r, &s)) {
 		k = entry_decode(rd_of(s.p, s.n), fields, &e, salt);
@@ -262,15 +246,15 @@ static int check_growth(struct checking *c, const char *name, const struct growt
 		log_error_code(r, "--from %s", c->from);
 		return -EINVAL; /* it is said */
 	}
-	r = growth_check(old, &c->pin, &shape, &why);
+	r = growth_check(old, &c->pin, &proof_key_shape, &why);
 	if (r == BULLA_ETAMPERED)
 		return say_bad(c, c->from, why);
+	if (r >= 0)
+		r = proof_judge_head(g, old, &c->pin, &why);
+	if (r == BULLA_ETAMPERED)
+		return say_bad(c, name, why);
 	if (r < 0)
 		return r;
-	if (old->head.size != g->old || !tree_check_consistency(g->old, g->head.size, &g->proof,
-								&old->head.root, &g->head.root))
-		return say_bad(c, name,
-			       "it does not go on from that head: these are two histories");
 	describe_head(c, "goes on from ", &old->head);
 	return 0;
 }
@@ -292,7 +276,7 @@ static int check_head(struct checking *c, const char *name, const struct buf *te
 		r = pin_for(c, &g->head.origin);
 	if (r <= 0)
 		return r;
-	r = growth_check(g, &c->pin, &shape, &why);
+	r = growth_check(g, &c->pin, &proof_key_shape, &why);
 	if (r == BULLA_ETAMPERED)
 		return say_bad(c, name, why);
 	if (r < 0)
@@ -318,7 +302,7 @@ static int check_text(struct checking *c, const char *name, const struct buf *te
 		r = pin_for(c, &p->origin);
 	if (r <= 0)
 		return r;
-	r = entry_proof_check(p, &c->pin, &shape, &c->proved, &why);
+	r = entry_proof_check(p, &c->pin, &proof_key_shape, &c->proved, &why);
 	if (r == BULLA_ETAMPERED)
 		return say_bad(c, name, why);
 	if (r >= 0)

@@ -99,6 +99,8 @@ static void append_fixed(const struct shown *s, struct buf *to)
 	buf_str(to, "__SEQNUM_ID=");
 	buf_str(to, id);
 	buf_str(to, s->sealed ? "\n__SEALED=yes\n" : "\n__SEALED=no\n");
+	if (s->corrected)
+		buf_str(to, "__CORRECTED=yes\n");
 	if (output_has_source_time(s))
 		append_line(to, "_SOURCE_REALTIME_TIMESTAMP=", s->entry->time_ns / 1000);
 }

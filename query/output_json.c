@@ -256,6 +256,8 @@ static void append_fixed(const struct shown *s, struct buf *to)
 	w = PUT(w, "\",\"__SEQNUM_ID\":\"");
 	w = output_id(w, &s->journal);
 	w = s->sealed ? PUT(w, "\",\"__SEALED\":\"yes") : PUT(w, "\",\"__SEALED\":\"no");
+	if (s->corrected)
+		w = PUT(w, "\",\"__CORRECTED\":\"yes");
 	if (output_has_source_time(s)) {
 		w = PUT(w, "\",\"_SOURCE_REALTIME_TIMESTAMP\":\"");
 		w = output_decimal(w, s->entry->time_ns / NS_PER_US);

@@ -322,6 +322,11 @@ void output_verbose(struct output *o, const struct shown *s, struct buf *to)
 				       (const uint8_t *) (s->sealed ? "yes" : "no"),
 				       s->sealed ? 3 : 2, 8 },
 		      to);
+	if (s->corrected)
+		output_gather(c,
+			      &(struct field){ (const uint8_t *) "__CORRECTED",
+					       (const uint8_t *) "yes", 3, 11 },
+			      to);
 	if (output_has_source_time(s)) {
 		size_t n = (size_t) (output_decimal(us, s->entry->time_ns / NS_PER_US) - us);
 

@@ -256,6 +256,12 @@ static void url_number(const char *key, uint64_t value, struct buf *to)
 	url_text(key, text, to);
 }
 
+void request_url_match(const struct request *r, struct buf *to)
+{
+	if (match_each_word(r->match, url_word, to) < 0)
+		to->bad = true;
+}
+
 void request_url(const struct request *r, struct buf *to)
 {
 	static const char *const formats[] = { "short",	 "short-iso", "json",
@@ -263,8 +269,7 @@ void request_url(const struct request *r, struct buf *to)
 	char range[8];
 
 	_Static_assert(ELEMENTS(formats) == OUTPUT_VERBOSE + 1, "a format without a name");
-	if (match_each_word(r->match, url_word, to) < 0)
-		to->bad = true;
+	request_url_match(r, to);
 	if (r->query.since_ns > 0)
 		url_number("since", r->query.since_ns, to);
 	if (r->query.until_ns != UINT64_MAX)

@@ -46,6 +46,8 @@ _must_check_ int request_set_bytes(struct request *r, const char *key, const voi
 _must_check_ int request_set(struct request *r, const char *key, const char *value, char *why);
 /** Append the request as a URL query, without the '?'.  Out of memory shows as `to->bad`. */
 void request_url(const struct request *r, struct buf *to);
+/** The same of its matches alone. */
+void request_url_match(const struct request *r, struct buf *to);
 
 /** Whether the answer is no entries but what they have, or how many there are. */
 bool request_is_summary(const struct request *r);

@@ -2,6 +2,7 @@
 
 #include "query/shown.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -16,6 +17,17 @@ void shown_cursor(const struct shown *s, char ret[CURSOR_SIZE])
 {
 	text_hex(ret, s->journal.b, ID_SIZE);
 	snprintf(ret + 2 * ID_SIZE, CURSOR_SIZE - 2 * ID_SIZE, ":%" PRIu64, s->seq);
+}
+
+int shown_cursor_parse(const char *text, struct id *ret_journal, uint64_t *ret_seq)
+{
+	size_t n = (size_t) 2 * ID_SIZE;
+
+	if (strlen(text) < n + 2 || text[n] != ':' ||
+	    text_unhex(text, n, ret_journal->b, ID_SIZE) < 0 ||
+	    text_to_u64(text + n + 1, ret_seq) < 0)
+		return -EINVAL;
+	return 0;
 }
 
 /* The fixed parts of an entry, as fields.  @return how many. */

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/attr.h"
 #include "seal/statement.h"
 #include "store/contexts.h"
 
@@ -24,12 +25,15 @@ struct shown {
 	struct id boot;
 	int64_t mono_offset; /* monotonic minus received; only with has_mono */
 	bool has_mono;
-	bool sealed; /* the ledger has it; what is not sealed could still be changed unseen */
+	bool sealed;	/* the ledger has it; what is not sealed could still be changed unseen */
+	bool corrected; /* something else was shown in its place, before it was sealed */
 };
 
 /** Room for the cursor "<32 hex>:<seq>" and its NUL. */
 enum { CURSOR_SIZE = 2 * ID_SIZE + 1 + 20 + 1 };
 void shown_cursor(const struct shown *s, char ret[CURSOR_SIZE]);
+/** Parse one.  @return 0 or -EINVAL. */
+_must_check_ int shown_cursor_parse(const char *text, struct id *ret_journal, uint64_t *ret_seq);
 
 /** Called with each field; a true return ends the walk. */
 typedef bool (*shown_field_fn)(void *arg, const struct field *f);

@@ -1,253 +1,121 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
-/**
- * The ledger is read up to the commit: with it come the tree, the key's trees, and the commits in which keys succeeded each other.
- * Then the batch's entries are looked for in segments, and in the journal's tail.
- */
+/** Of a state directory: the ledger is read up to the commit, the batch's entries are looked for in segments, and in the journal's tail. */
 
 #include "store/prove.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
-#include "seal/history.h"
 #include "seal/ledger.h"
-#include "seal/proof.h"
-#include "store/prove-internal.h"
+#include "store/proving.h"
 #include "store/segment/batches.h"
+#include "store/tail_reader.h"
 
-struct proving {
+struct place {
 	const struct state *state;
-	const struct prove_options *options;
-	const char **why;
-	struct history *history;
-	struct ledger ledger;
-	struct ledger_scan scan;
 	struct segment_batches *segments;
-	struct kept_successions successions;
-	/* Of the commit at hand, once something of it is wished for. */
-	struct kept_link seal;
-	struct batch *batches; /* owned, with all roots */
-	struct hash *leaves;   /* owned: theirs */
-	uint32_t n_batches;
-	struct proved_entries entries;
-	struct entry_proof proof;
-	struct buf batch, file;
 };
 
-static void forget_commit(struct proving *p)
-{
-	kept_link_done(&p->seal);
-	free(p->batches);
-	free(p->leaves);
-	p->batches = NULL;
-	p->leaves = NULL;
-}
-
-static void proving_done(struct proving *p)
-{
-	forget_commit(p);
-	kept_successions_done(&p->successions);
-	history_free(p->history);
-	ledger_close(&p->ledger);
-	segment_batches_free(p->segments);
-	proved_entries_done(&p->entries);
-	buf_done(&p->batch);
-	buf_done(&p->file);
-}
-
-static int no(struct proving *p, int error, const char *why)
-{
-	*p->why = why;
-	return error;
-}
-
-/* The ledger. */
-
 /* What packing left out of the ledger, segments have. */
-static int fill_roots(struct proving *p)
+static int find_root(void *arg, const struct batch *b, struct hash *ret)
 {
-	for (uint32_t i = 0; i < p->n_batches; i++) {
-		struct batch *b = &p->batches[i];
-		int r;
+	const struct place *p = arg;
 
-		if (!root_is_absent(&b->root))
-			continue;
-		r = segment_batches_root(p->segments, b, &b->root);
-		if (r == -ENOMEM)
-			return r;
-		if (r < 0)
-			return no(p, BULLA_ETAMPERED,
-				  "a batch of its commit is in no segment, or damaged there");
-	}
-	return 0;
+	return segment_batches_root(p->segments, b, ret);
 }
 
-/* Have all of a commit at hand. */
-static int take_commit(struct proving *p, const struct sealed_commit *c)
+static int from_segment(const struct place *p, const struct batch *b, struct proved_entries *e)
 {
-	struct hash root;
+	struct segment_group *g;
+	uint32_t number;
+	int r = segment_batches_find(p->segments, &b->journal, b->batch_no, &g, &number);
+
+	return r < 0 ? r : proved_entries_group(e, b, g, number);
+}
+
+static int from_tail(const struct place *p, const struct batch *b, struct proved_entries *e)
+{
+	_cleanup_(tail_reader_close) struct tail_reader t = { .fd = -1 };
+	char name[TAIL_NAME_SIZE];
+	struct tail_item item;
 	int r;
 
-	if (p->batches)
-		return 0;
-	p->n_batches = c->commit.n_batches;
-	p->batches = reallocarray(NULL, p->n_batches, sizeof *p->batches);
-	p->leaves = reallocarray(NULL, p->n_batches, sizeof *p->leaves);
-	if (!p->batches || !p->leaves)
-		return -ENOMEM;
-	memcpy(p->batches, c->batches, p->n_batches * sizeof *p->batches);
-	r = fill_roots(p);
-	if (r >= 0)
-		r = kept_link_take(&p->seal, p->history, c);
-	if (r < 0)
-		return r;
-	for (uint32_t i = 0; i < p->n_batches; i++)
-		p->leaves[i] = batch_leaf_hash(&p->batches[i]);
-	root = tree_root(p->leaves, p->n_batches);
-	return hash_same(&root, &c->commit.batches_root)
-		       ? 0
-		       : no(p, BULLA_ETAMPERED,
-			    "a batch of its commit was changed after it was sealed");
-}
-
-/* Batches. */
-
-static int prove_entries(struct proving *p, const struct batch *b)
-{
-	struct hash root;
-	int r;
-
-	p->proof.n_entries = p->proof.n_contexts = 0;
-	p->proof.entries = p->proof.contexts = (struct span){ 0 };
-	if (p->proof.extent == PROOF_BATCH)
-		return 0;
-	p->entries.only = p->proof.extent == PROOF_ENTRY;
-	p->entries.place = p->proof.place;
-	r = proved_entries_find(&p->entries, p->state, p->segments, b);
-	if (r == BULLA_ELIMIT)
-		return no(p, r,
-			  "its batch is too large for one proof; single entries can be proved");
-	if (r < 0)
-		return r == -ENOMEM ? r : no(p, r, "its batch cannot be read");
-	root = tree_root(p->entries.leaves, b->entries);
-	if (!hash_same(&root, &b->root))
-		return no(p, BULLA_ETAMPERED, "its batch was changed after it was sealed");
-	if (p->proof.extent == PROOF_ENTRY)
-		tree_prove_inclusion(p->entries.leaves, b->entries, p->proof.place,
-				     &p->proof.entry_path);
-	return proved_entries_put(&p->entries, &p->proof);
-}
-
-static int write_proof(struct proving *p, uint32_t place, const struct prove_wish *wish)
-{
-	const struct batch *b = &p->batches[place];
-	struct entry_proof *e = &p->proof;
-	struct vkey key = history_vkey(p->history);
-	uint8_t *at;
-	struct wr w;
-	int r;
-
-	buf_clear(&p->batch);
-	buf_clear(&p->file);
-	at = buf_room(&p->batch, BATCH_LEAF_SIZE);
-	if (!at)
-		return -ENOMEM;
-	w = wr_of(at, BATCH_LEAF_SIZE);
-	batch_encode(b, &w);
-	memcpy(key.public_key, history_public_key(p->history), KES_PUBLIC_SIZE);
-	vkey_id(&key, e->key_id);
-	e->origin = key.origin;
-	kept_successions_put(&p->successions, &e->successions);
-	e->seal = p->seal.link;
-	e->batch_place = place;
-	e->batch = (struct span){ at, w.len };
-	e->extent = wish->extent;
-	e->place = wish->place;
-	tree_prove_inclusion(p->leaves, p->n_batches, place, &e->batch_path);
-	r = prove_entries(p, b);
-	if (r < 0)
-		return r;
-	entry_proof_write(e, &p->file);
-	return p->file.bad ? -ENOMEM : p->options->proof(p->options->arg, b, wish, &p->file);
-}
-
-/* @return 1 when nothing more is wished for. */
-static int prove_batches(struct proving *p, const struct sealed_commit *c)
-{
-	bool last = false;
-	int r = 0;
-
-	for (uint32_t i = 0; r >= 0 && !last && i < c->commit.n_batches; i++) {
-		struct prove_wish wish = { .extent = PROOF_ENTRY };
-
-		r = p->options->wish(p->options->arg, &c->batches[i], c->commit.time_ns, &wish);
-		if (r <= 0)
-			continue;
-		last = wish.last;
-		r = take_commit(p, c);
-		if (r >= 0)
-			r = write_proof(p, i, &wish);
-	}
-	forget_commit(p);
-	return r < 0 ? r : last;
-}
-
-static int on_commit(struct proving *p, const struct sealed_commit *c)
-{
-	/* The first has no entries: each journal is opened before it has any. */
-	int r = c->commit.number > 0 ? prove_batches(p, c) : 0;
-
-	if (r != 0)
-		return r;
-	r = kept_successions_add(&p->successions, p->history, c);
-	if (r == BULLA_ELIMIT)
-		return no(p, r, "too many keys have succeeded each other");
-	if (r < 0)
-		return r;
-	history_commit_sealed(p->history);
-	return r;
-}
-
-static int follow_ledger(struct proving *p)
-{
-	struct ledger_read read;
-	int r = ledger_begin(&p->ledger, p->state->ledger, O_RDONLY);
-
-	while (r >= 0) {
-		r = ledger_next(&p->ledger, p->history, HISTORY_SKIP_SIGNATURE, &p->scan, &read);
+	tail_name(&b->journal, name);
+	r = tail_reader_open(&t, p->state->journals, name);
+	while (r >= 0 && e->n < b->entries) {
+		r = tail_reader_next(&t, &item);
 		if (r == 0)
-			return 0;
-		if (r < 0)
-			return no(p, r, "the ledger cannot be read that far");
-		r = read.type == LEDGER_COMMIT ? on_commit(p, &read.commit) : 0;
-		if (r > 0)
-			return 0;
+			return BULLA_ETRUNCATED;
+		if ((r == BULLA_ECORRUPT || r == BULLA_ETRUNCATED) && !t.refused) {
+			r = tail_reader_resync(&t);
+			if (r == 0)
+				return BULLA_ECORRUPT;
+			continue;
+		}
+		if (r < 0 || item.type != TAIL_ROWS || item.rows.first_seq < b->first_seq)
+			continue;
+		r = proved_entries_rows(e, b, seeds_of(&t.seeds, b->batch_no), &t.contexts,
+					&item.rows);
 	}
-	return r;
+	return MIN_OF(r, 0);
+}
+
+static int find_entries(void *arg, const struct batch *b, struct proved_entries *e)
+{
+	int r = from_segment(arg, b, e);
+
+	if (r >= 0 || r == -ENOMEM)
+		return r;
+	r = proved_entries_begin(e, b);
+	return r < 0 ? r : from_tail(arg, b, e);
+}
+
+static int follow_ledger(struct proving *p, const struct state *s, const char **why)
+{
+	struct ledger_scan scan = { 0 };
+	struct ledger l = { .fd = -1 };
+	struct ledger_read read;
+	int r = ledger_begin(&l, s->ledger, O_RDONLY);
+
+	while (r == 0) {
+		r = ledger_next(&l, proving_history(p), HISTORY_SKIP_SIGNATURE, &scan, &read);
+		if (r == 0)
+			break;
+		if (r < 0)
+			*why = "the ledger cannot be read that far";
+		else
+			r = read.type == LEDGER_COMMIT ? proving_commit(p, &read.commit) : 0;
+	}
+	ledger_close(&l);
+	return MIN_OF(r, 0);
+}
+
+int prove_wish_entry(const struct batch *b, const struct id *journal, uint64_t seq,
+		     struct prove_wish *ret)
+{
+	if (!id_equal(&b->journal, journal) || seq < b->first_seq ||
+	    seq - b->first_seq >= b->entries)
+		return 0;
+	*ret = (struct prove_wish){ PROOF_ENTRY, (uint32_t) (seq - b->first_seq), true };
+	return 1;
 }
 
 int prove(const struct state *s, const struct prove_options *o, const char **ret_why)
 {
-	struct proving *p = calloc(1, sizeof *p);
-	int r;
+	struct place place = { .state = s };
+	const struct prove_source source = { find_root, find_entries, &place };
+	struct proving *p = NULL;
+	int r = proving_new(&p, &source, o, ret_why);
 
-	*ret_why = NULL;
-	if (!p)
-		return -ENOMEM;
-	p->state = s;
-	p->options = o;
-	p->why = ret_why;
-	p->ledger.fd = -1;
-	p->history = history_new();
-	r = p->history ? segment_batches_new(&p->segments, s) : -ENOMEM;
 	if (r >= 0)
-		r = follow_ledger(p);
-	proving_done(p);
-	free(p);
+		r = segment_batches_new(&place.segments, s);
+	if (r >= 0)
+		r = follow_ledger(p, s, ret_why);
+	proving_free(p);
+	segment_batches_free(place.segments);
 	return r;
 }

@@ -39,6 +39,9 @@ struct prove_options {
  *         -ENOMEM; a negated errno; what a callback returned.  `*ret_why` is NULL, or says why in words.
  */
 _must_check_ int prove(const struct state *s, const struct prove_options *o, const char **ret_why);
+/** A wish for one entry, and nothing else.  @return as `wish`. */
+int prove_wish_entry(const struct batch *b, const struct id *journal, uint64_t seq,
+		     struct prove_wish *ret);
 /**
  * Append the newest head as a file (seal/growth.h); with `from` commits, the proof that it goes on from there.
  *

@@ -8,21 +8,22 @@
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
-#include "store/tail_reader.h"
 
 void proved_entries_done(struct proved_entries *e)
 {
 	buf_done(&e->bytes);
+	buf_done(&e->raw);
 	buf_done(&e->put);
 	buf_done(&e->put_contexts);
 	contexts_done(&e->contexts);
 	free(e->end);
 	free(e->context);
 	free(e->leaves);
+	free(e->fields);
 	*e = (struct proved_entries){ 0 };
 }
 
-static int begin(struct proved_entries *e, const struct batch *b)
+int proved_entries_begin(struct proved_entries *e, const struct batch *b)
 {
 	bool only = e->only;
 	uint32_t place = e->place;
@@ -33,7 +34,8 @@ static int begin(struct proved_entries *e, const struct batch *b)
 	e->end = reallocarray(NULL, b->entries, sizeof *e->end);
 	e->context = reallocarray(NULL, b->entries, sizeof *e->context);
 	e->leaves = reallocarray(NULL, b->entries, sizeof *e->leaves);
-	return e->end && e->context && e->leaves ? 0 : -ENOMEM;
+	e->fields = reallocarray(NULL, FIELDS_MAX, sizeof *e->fields);
+	return e->end && e->context && e->leaves && e->fields ? 0 : -ENOMEM;
 }
 
 /* Numbers stay what they are: contexts are copied in their order. */
@@ -81,25 +83,14 @@ static int add(struct proved_entries *e, const struct batch *b, const uint8_t *s
 	return 0;
 }
 
-static int from_segment(struct proved_entries *e, struct segment_batches *segments,
-			const struct batch *b)
+int proved_entries_group(struct proved_entries *e, const struct batch *b, struct segment_group *g,
+			 uint32_t number)
 {
-	_cleanup_free_ struct field *fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
-	_cleanup_buf_ struct buf message = { 0 };
-	struct segment_journal *j;
-	struct segment_group *g;
-	const uint8_t *seed;
+	struct segment_journal *j = &g->segment->journals[g->batches[number].journal];
+	const uint8_t *seed = seeds_of(&j->seeds, b->batch_no);
 	struct entry entry;
-	uint32_t number;
 	int r;
 
-	if (!fields)
-		return -ENOMEM;
-	r = segment_batches_find(segments, &b->journal, b->batch_no, &g, &number);
-	if (r < 0)
-		return r;
-	j = &g->segment->journals[g->batches[number].journal];
-	seed = seeds_of(&j->seeds, b->batch_no);
 	if (!seed || g->batches[number].entries != b->entries)
 		return BULLA_ECORRUPT;
 	contexts_hash_all(&j->contexts);
@@ -107,19 +98,16 @@ static int from_segment(struct proved_entries *e, struct segment_batches *segmen
 	for (uint32_t i = 0; r >= 0 && i < b->entries; i++) {
 		uint32_t row = g->batches[number].first_row + i;
 
-		r = group_entry(g, row, j, &message, fields, &entry);
+		r = group_entry(g, row, j, &e->raw, e->fields, &entry);
 		if (r >= 0)
 			r = add(e, b, seed, &entry, (uint32_t) g->context[row]);
 	}
 	return r;
 }
 
-/* Of a frame of rows those that are the batch's: it has all of them, or none. */
-static int take_rows(struct proved_entries *e, const struct tail_reader *t,
-		     const struct tail_rows *rows, const struct batch *b, struct field *fields,
-		     struct buf *raw)
+int proved_entries_rows(struct proved_entries *e, const struct batch *b, const uint8_t *seed,
+			const struct contexts *contexts, const struct tail_rows *rows)
 {
-	const uint8_t *seed = seeds_of(&t->seeds, b->batch_no);
 	struct row_state state = { 0 };
 	struct entry entry;
 	uint32_t context;
@@ -128,61 +116,18 @@ static int take_rows(struct proved_entries *e, const struct tail_reader *t,
 
 	if (!seed || rows->first_seq != b->first_seq + e->n)
 		return BULLA_ECORRUPT;
-	r = tail_rows_unpack(rows, raw);
+	r = tail_rows_unpack(rows, &e->raw);
 	if (r >= 0)
-		r = copy_contexts(e, &t->contexts);
+		r = copy_contexts(e, contexts);
 	if (r < 0)
 		return r;
-	rd = rd_of(raw->data, raw->len);
-	while ((r = row_decode(&state, &rd, fields, &entry, &context)) > 0) {
+	rd = rd_of(e->raw.data, e->raw.len);
+	while ((r = row_decode(&state, &rd, e->fields, &entry, &context)) > 0) {
 		r = add(e, b, seed, &entry, context);
 		if (r < 0)
 			return r;
 	}
 	return r;
-}
-
-static int from_tail(struct proved_entries *e, const struct state *s, const struct batch *b)
-{
-	_cleanup_free_ struct field *fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
-	_cleanup_(tail_reader_close) struct tail_reader t = { .fd = -1 };
-	_cleanup_buf_ struct buf raw = { 0 };
-	char name[TAIL_NAME_SIZE];
-	struct tail_item item;
-	int r;
-
-	if (!fields)
-		return -ENOMEM;
-	tail_name(&b->journal, name);
-	r = tail_reader_open(&t, s->journals, name);
-	while (r >= 0 && e->n < b->entries) {
-		r = tail_reader_next(&t, &item);
-		if (r == 0)
-			return BULLA_ETRUNCATED;
-		if ((r == BULLA_ECORRUPT || r == BULLA_ETRUNCATED) && !t.refused) {
-			r = tail_reader_resync(&t);
-			if (r == 0)
-				return BULLA_ECORRUPT;
-			continue;
-		}
-		if (r < 0 || item.type != TAIL_ROWS || item.rows.first_seq < b->first_seq)
-			continue;
-		r = take_rows(e, &t, &item.rows, b, fields, &raw);
-	}
-	return MIN_OF(r, 0);
-}
-
-int proved_entries_find(struct proved_entries *e, const struct state *s,
-			struct segment_batches *segments, const struct batch *b)
-{
-	int r = begin(e, b);
-
-	if (r >= 0)
-		r = from_segment(e, segments, b);
-	if (r >= 0 || r == -ENOMEM)
-		return r;
-	r = begin(e, b);
-	return r < 0 ? r : from_tail(e, s, b);
 }
 
 /* Putting. */

@@ -144,6 +144,14 @@ static uint32_t stream(struct tail_writer *t, const char *name)
 
 size_t builder_open(struct builder *b, const char *name)
 {
+	struct id journal;
+
+	randombytes_buf(journal.b, ID_SIZE);
+	return builder_open_as(b, name, &journal);
+}
+
+size_t builder_open_as(struct builder *b, const char *name, const struct id *journal)
+{
 	struct builder_journal *j = &b->journal[b->n];
 	uint8_t leaf[1024], seed[SEED_SIZE], body[EVENT_BODY];
 	struct event_open open = { 0 };
@@ -152,7 +160,7 @@ size_t builder_open(struct builder *b, const char *name)
 	int r;
 
 	assert(b->n < BUILDER_JOURNALS_MAX);
-	randombytes_buf(j->id.b, ID_SIZE);
+	j->id = *journal;
 	randombytes_buf(seed, sizeof seed);
 	size = identity_leaf(name, b->tenant, leaf, sizeof leaf, &open.identity);
 	open.journal = j->id;

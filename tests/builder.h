@@ -53,6 +53,8 @@ void builder_done(struct builder *b);
 
 /** Open a journal, sealed; the name is in its identity.  @return its index. */
 size_t builder_open(struct builder *b, const char *name);
+/** The same under an id that somebody else may have. */
+size_t builder_open_as(struct builder *b, const char *name, const struct id *journal);
 /** Log one entry, or `n` different ones; they are staged. */
 void builder_log(struct builder *b, size_t journal, const char *message);
 void builder_log_many(struct builder *b, size_t journal, size_t n);

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aggregator/compactor.h"
 #include "aggregator/http.h"
 #include "base/cleanup.h"
 #include "base/http_client.h"
@@ -214,8 +215,10 @@ static void *log_and_send(void *arg)
 
 static void *ask_on(void *arg)
 {
-	static const char *const paths[] = { "/v1/query?output=json", "/v1/status", "/v1/key",
-					     "/v1/query?names=1", "/v1/query?unit=web" };
+	static const char *const paths[] = {
+		"/v1/query?output=json", "/v1/status",	       "/v1/key",
+		"/v1/query?names=1",	 "/v1/query?unit=web", "/v1/prove?match=container%3Dweb"
+	};
 	struct http_client *c = new_client();
 
 	(void) arg;
@@ -314,7 +317,9 @@ static void run_crowd(struct archive *a)
 
 static void crowd_http(void)
 {
+	static const struct compactor_options o = { .age_ns = 0, .level = 1 };
 	struct http_server *server;
+	struct compactor *compactor;
 	struct archive *a;
 	char path[600];
 	uint16_t port;
@@ -327,7 +332,10 @@ static void crowd_http(void)
 	r = http_server_start(&server, a, "127.0.0.1:0", &port);
 	assert(r == 0);
 	snprintf(base, sizeof base, "http://127.0.0.1:%u", port);
+	r = compactor_start(&compactor, a, &o);
+	assert(r == 0);
 	run_crowd(a);
+	compactor_stop(compactor);
 	assert(!http_server_broken(server));
 	http_server_stop(server);
 	archive_close(a);

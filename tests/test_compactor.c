@@ -570,9 +570,9 @@ Test(compactor, who_follows_sees_what_was_packed_before_it_was_shown)
 	begin_packing(&s.f);
 	put_all(&s.f);
 	pack_round(&s, &all_of_it);
-	cr_expect(eq(int, archive_follow_step(follower, 0), 0));
+	cr_expect(eq(int, archive_follow_step(follower, 0, NULL), 0));
 	cr_expect(eq(u64, lines, 7));
-	cr_expect(eq(int, archive_follow_step(follower, 0), 0));
+	cr_expect(eq(int, archive_follow_step(follower, 0, NULL), 0));
 	cr_expect(eq(u64, lines, 7));
 	archive_unfollow(follower);
 	answer_done(&answer);
@@ -603,7 +603,7 @@ Test(compactor, who_asks_and_follows_sees_each_entry_once)
 	put_all(&s.f);
 	cr_expect(eq(int, archive_query(s.f.archive, &answer, follower, NULL), 0));
 	cr_expect(eq(u64, lines, held + 5));
-	cr_expect(eq(int, archive_follow_step(follower, 0), 0));
+	cr_expect(eq(int, archive_follow_step(follower, 0, NULL), 0));
 	cr_expect(eq(u64, lines, held + 5));
 	archive_unfollow(follower);
 	answer_done(&answer);

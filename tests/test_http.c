@@ -198,16 +198,16 @@ Test(http, what_an_answer_says_does_not_act_on_a_terminal)
 				      "full\r\0\x7f\nand more\n";
 	struct http_answer a = { .text = { .data = (uint8_t *) (uintptr_t) hostile,
 					   .len = sizeof hostile - 1 } };
-	uint8_t much[2 * HTTP_SENTENCE_SIZE];
-	char said[HTTP_SENTENCE_SIZE];
+	uint8_t much[2 * TEXT_SENTENCE_SIZE];
+	char said[TEXT_SENTENCE_SIZE];
 
 	cr_expect(eq(int, strcmp(http_answer_sentence(&a, said), "?]0;x?it is ??full???"), 0));
 	memset(much, 'x', sizeof much);
 	a.text.data = much;
-	for (size_t n = HTTP_SENTENCE_SIZE - 2; n <= HTTP_SENTENCE_SIZE; n++) {
+	for (size_t n = TEXT_SENTENCE_SIZE - 2; n <= TEXT_SENTENCE_SIZE; n++) {
 		a.text.len = n;
 		cr_expect(eq(sz, strlen(http_answer_sentence(&a, said)),
-			     MIN_OF(n, (size_t) HTTP_SENTENCE_SIZE - 1)));
+			     MIN_OF(n, (size_t) TEXT_SENTENCE_SIZE - 1)));
 	}
 	a.text = (struct buf){ 0 };
 	cr_expect(eq(int, *http_answer_sentence(&a, said), 0));

@@ -88,7 +88,8 @@ Test(pieces, what_is_none_is_refused)
 		int want;
 	} cases[] = {
 		{ 0, 1, BULLA_EPARSE },
-		{ 3, 1, BULLA_EPARSE },
+		{ ANSWER_PROOF, 1, BULLA_EPARSE }, /* nobody takes it */
+		{ 4, 1, BULLA_EPARSE },
 		{ ANSWER_TEXT, 0, BULLA_EPARSE },
 		{ ANSWER_DAMAGE, 0, BULLA_EPARSE },
 		{ ANSWER_DAMAGE, ANSWER_LINE_MAX + 1, BULLA_EPARSE },
@@ -111,4 +112,77 @@ Test(pieces, what_is_none_is_refused)
 		buf_done(&t.text);
 		buf_done(&t.lines);
 	}
+}
+
+/* Proofs are given in parts, and each part with what is still to come. */
+struct proofs {
+	struct buf bytes;
+	unsigned ended;
+};
+
+static int take_proof(void *arg, const void *data, size_t n, size_t left)
+{
+	struct proofs *p = arg;
+
+	buf_append(&p->bytes, data, n);
+	p->ended += left == 0;
+	return 0;
+}
+
+Test(pieces, proofs_come_whole_or_in_parts)
+{
+	_cleanup_buf_ struct buf all = { 0 };
+
+	put(&all, ANSWER_PROOF, "first\n", 6);
+	put(&all, ANSWER_DAMAGE, "no\n", 3);
+	for (size_t cut = 0; cut <= 11; cut++) {
+		struct proofs t = { 0 };
+		struct pieces p = { .proof = take_proof, .arg = &t };
+
+		cr_assert(eq(int, pieces_take(&p, all.data, cut), 0));
+		cr_assert(eq(int, pieces_take(&p, all.data + cut, 11 - cut), 0));
+		expect(&t.bytes, "first\n", cut);
+		cr_expect(eq(u32, t.ended, 1));
+		/* Lines nobody takes are refused, and so is text. */
+		cr_expect(eq(int, pieces_take(&p, all.data + 11, ANSWER_PIECE_HEAD), BULLA_EPARSE));
+		buf_done(&t.bytes);
+	}
+}
+
+Test(pieces, proofs_are_bounded)
+{
+	struct proofs t = { 0 };
+
+	for (uint32_t over = 0; over <= 1; over++) {
+		struct pieces p = { .proof = take_proof, .arg = &t };
+		uint8_t head[ANSWER_PIECE_HEAD];
+
+		answer_piece_encode(ANSWER_PROOF, ANSWER_PROOF_MAX + over, head);
+		cr_expect(eq(int, pieces_take(&p, head, sizeof head), over ? BULLA_EPARSE : 0));
+	}
+}
+
+Test(pieces, findings_are_lines_beside_damage)
+{
+	_cleanup_buf_ struct buf all = { 0 };
+	struct taken damage = { 0 }, findings = { 0 };
+
+	put(&all, ANSWER_FINDING, "made up\n", 8);
+	put(&all, ANSWER_DAMAGE, "damaged\n", 8);
+	for (unsigned who = 0; who < 2; who++) {
+		struct pieces p = { .finding = take_line, .arg = &findings };
+
+		if (who == 0) {
+			cr_expect(eq(int, pieces_take(&p, all.data, 13), 0));
+			cr_expect(eq(int, pieces_take(&p, all.data + 13, 5), BULLA_EPARSE));
+			continue;
+		}
+		p = (struct pieces){ .damage = take_line, .arg = &damage };
+		cr_expect(eq(int, pieces_take(&p, all.data + 13, 13), 0));
+		cr_expect(eq(int, pieces_take(&p, all.data, 5), BULLA_EPARSE));
+	}
+	expect(&findings.lines, "[made up]", 0);
+	expect(&damage.lines, "[damaged]", 0);
+	buf_done(&findings.lines);
+	buf_done(&damage.lines);
 }

@@ -7,7 +7,6 @@
 
 #include "base/room.h"
 #include "bulla/error.h"
-#include "store/segment/set.h"
 
 /* A commit has batches in all groups of a window, and the next window's are asked for before it is over. */
 enum { GROUPS_OPEN = 64, ROWS_OPEN = 2 * WINDOW_ROWS };
@@ -33,7 +32,7 @@ struct open_group {
 };
 
 struct segment_batches {
-	const struct state *state;
+	const struct state *state; /* NULL: the set is somebody else's */
 	struct segment_set set;
 	struct index *of; /* owned, by file; NULL until the set is read */
 	struct open_group open[GROUPS_OPEN];
@@ -60,6 +59,22 @@ static void close_one(struct segment_batches *b, struct open_group *o)
 	o->used = 0;
 }
 
+int segment_batches_of(struct segment_batches **ret, const struct segment_set *set)
+{
+	struct segment_batches *b = calloc(1, sizeof *b);
+
+	if (!b)
+		return -ENOMEM;
+	b->set = *set;
+	b->of = calloc(MAX_OF(b->set.n, 1u), sizeof *b->of);
+	if (!b->of) {
+		free(b);
+		return -ENOMEM;
+	}
+	*ret = b;
+	return 0;
+}
+
 static void forget(struct segment_batches *b)
 {
 	for (size_t i = 0; i < GROUPS_OPEN; i++)
@@ -68,7 +83,8 @@ static void forget(struct segment_batches *b)
 		free(b->of[i].runs);
 	free(b->of);
 	b->of = NULL;
-	segment_set_close(&b->set);
+	if (b->state)
+		segment_set_close(&b->set);
 }
 
 struct segment_batches *segment_batches_free(struct segment_batches *b)
@@ -84,7 +100,7 @@ static int look(struct segment_batches *b)
 {
 	int r;
 
-	if (b->of && !segment_set_is_stale(&b->set, b->state))
+	if (!b->state || (b->of && !segment_set_is_stale(&b->set, b->state)))
 		return 0;
 	forget(b);
 	r = segment_set_open(&b->set, b->state);

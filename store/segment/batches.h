@@ -3,7 +3,7 @@
 #define BULLA_STORE_SEGMENT_BATCHES_H
 
 /**
- * Single batches out of the segments of a state directory, for who walks along the ledger and finds that a tail is gone.
+ * Single batches out of segments, for who walks along the ledger and finds that a tail is gone.
  *
  * A commit lies in one row group of a segment, and groups follow each other in time: so few are open at once.
  */
@@ -12,12 +12,15 @@
 
 #include "base/attr.h"
 #include "store/segment/segment.h"
+#include "store/segment/set.h"
 #include "store/state.h"
 
 struct segment_batches;
 
 /** Nothing is read before it is asked for; `s` is borrowed. */
 _must_check_ int segment_batches_new(struct segment_batches **ret, const struct state *s);
+/** The same of the segments of a set, which is borrowed, and is all there is. */
+_must_check_ int segment_batches_of(struct segment_batches **ret, const struct segment_set *set);
 struct segment_batches *segment_batches_free(struct segment_batches *b);
 
 /**

@@ -195,12 +195,18 @@ static int compare_spans(const void *a, const void *b)
 	return c != 0 ? c : (x->first_seq > y->first_seq) - (x->first_seq < y->first_seq);
 }
 
-static int index_spans(struct segment_set *s)
+static bool is_of(const struct segment *s, uint32_t journal, const struct id *origin)
+{
+	return !origin || id_equal(&s->origins[s->journals[journal].origin].id, origin);
+}
+
+int segment_set_index(struct segment_set *s, const struct id *origin)
 {
 	size_t n = 0;
 
 	for (uint32_t i = 0; i < s->n; i++)
-		n += s->files[i].segment.n_journals;
+		for (uint32_t k = 0; k < s->files[i].segment.n_journals; k++)
+			n += is_of(&s->files[i].segment, k, origin);
 	s->spans = reallocarray(NULL, MAX_OF(n, 1ul), sizeof *s->spans);
 	if (!s->spans)
 		return -ENOMEM;
@@ -208,6 +214,8 @@ static int index_spans(struct segment_set *s)
 		for (uint32_t k = 0; k < s->files[i].segment.n_journals; k++) {
 			const struct segment_journal *j = &s->files[i].segment.journals[k];
 
+			if (!is_of(&s->files[i].segment, k, origin))
+				continue;
 			s->spans[s->n_spans++] = (struct segment_span){ j->id,
 									j->first_seq,
 									j->first_seq + j->entries,
@@ -238,7 +246,7 @@ static int open_files(struct segment_set *s, const struct state *state)
 		if (f->error == -ENOMEM || f->error == -EMFILE || f->error == -ENFILE)
 			return f->error;
 	}
-	return index_spans(s);
+	return segment_set_index(s, NULL);
 }
 
 int segment_set_open(struct segment_set *s, const struct state *state)

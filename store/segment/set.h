@@ -72,6 +72,8 @@ struct segment_set {
  */
 _must_check_ int segment_set_open(struct segment_set *s, const struct state *state);
 void segment_set_close(struct segment_set *s);
+/** Make the spans of files that were opened elsewhere, of all origins or of one.  @return 0 or -ENOMEM. */
+_must_check_ int segment_set_index(struct segment_set *s, const struct id *origin);
 /**
  * Whether the directory has other segments by now.  Who reads tails after segments asks at the end, and starts over: a tail
  * may have gone because a new segment has what it had.
