@@ -174,7 +174,7 @@ static int count_times(void *arg, const struct glimpse *g)
 	struct counter *k = arg;
 
 	return g->histogram ? histogram_add_all(&k->histogram, g->histogram)
-			: histogram_add(&k->histogram, g->time_ns, g->n);
+			    : histogram_add(&k->histogram, g->time_ns, g->n);
 }
 
 static int name_span(void *arg, const struct time_span *span)

@@ -19,7 +19,8 @@
 #include "query/newest.h"
 
 enum {
-	ALONE = 2 * WINDOW_ROWS /* rows of groups that are opened before other threads are called in */
+	ALONE = 2 *
+		WINDOW_ROWS /* rows of groups that are opened before other threads are called in */
 };
 
 struct run {

@@ -15,9 +15,9 @@
 
 #include "base/attr.h"
 #include "query/catalog.h"
+#include "query/histogram.h"
 #include "query/match.h"
 #include "query/shown.h"
-#include "query/histogram.h"
 
 struct query {
 	struct match *match;	     /* borrowed */
@@ -36,11 +36,11 @@ struct glimpse {
 	const struct contexts *contexts; /* of the journal, if the tally asked for contexts */
 	uint32_t context;		 /* of all of them, if the tally asked for contexts */
 	uint32_t n;
-	const uint64_t *time_ns;    /* of each, if the tally asked for times, or else: */
+	const uint64_t *time_ns;	   /* of each, if the tally asked for times, or else: */
 	const struct histogram *histogram; /* them, counted */
-	const uint8_t *priority;    /* of each, if it asked for priorities */
-	uint16_t n_fields;	    /* where n is 1: */
-	const struct field *fields; /* its own */
+	const uint8_t *priority;	   /* of each, if it asked for priorities */
+	uint16_t n_fields;		   /* where n is 1: */
+	const struct field *fields;	   /* its own */
 };
 
 /** Somebody who counts entries.  The calls return 0 to go on, < 0 to stop with that error. */

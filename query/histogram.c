@@ -65,7 +65,7 @@ int histogram_add_all(struct histogram *h, const struct histogram *other)
 }
 
 int histogram_each(const struct histogram *h, int (*each)(void *arg, const struct time_span *span),
-	       void *arg)
+		   void *arg)
 {
 	int r = 0;
 

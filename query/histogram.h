@@ -42,6 +42,6 @@ _must_check_ int histogram_add_counts(struct histogram *h, uint64_t length, uint
 _must_check_ int histogram_add_all(struct histogram *h, const struct histogram *other);
 /** Give each span that has any; one may come in several parts.  @return 0 or the first error of `each`. */
 _must_check_ int histogram_each(const struct histogram *h,
-			    int (*each)(void *arg, const struct time_span *span), void *arg);
+				int (*each)(void *arg, const struct time_span *span), void *arg);
 
 #endif

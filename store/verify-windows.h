@@ -12,13 +12,14 @@
 /** A row group of the window at hand. */
 struct held_group {
 	struct segment_group group;
-	bool open;	       /* it tells at least which batches it has */
-	bool damaged;	       /* of its rows some cannot be read, or none */
-	uint64_t where;	       /* the block, if so */
-	struct batch *batches; /* owned: what its batches are, in its order, as far as they were hashed */
+	bool open;	/* it tells at least which batches it has */
+	bool damaged;	/* of its rows some cannot be read, or none */
+	uint64_t where; /* the block, if so */
+	struct batch *
+		batches; /* owned: what its batches are, in its order, as far as they were hashed */
 	uint32_t n_batches;
 	struct buf memory; /* for its messages */
-	bool let_go;	   /* they are not what was hashed any more: who reads them reads the file again */
+	bool let_go; /* they are not what was hashed any more: who reads them reads the file again */
 };
 
 /** What groups have of a journal. */

@@ -41,7 +41,7 @@ static void found_unopened(struct verifier *v, uint32_t file, struct problem *wr
 	else if (verify_is_ours(f->error) && f->error_at > 0)
 		wrong->what = "what tells where everything lies is damaged";
 	verify_found_in_segment(v, file, wrong->verdict, NULL, NULL, NONE,
-			 verify_is_ours(f->error) ? f->error_at : NONE, wrong->what);
+				verify_is_ours(f->error) ? f->error_at : NONE, wrong->what);
 }
 
 int verify_segments_open(struct verifier *v, bool late)
@@ -61,10 +61,11 @@ int verify_segments_open(struct verifier *v, bool late)
 		v->cursors[i].late = late;
 		v->cursors[i].broken = v->segments.files[i].segment.seeds_error < 0;
 		if (v->cursors[i].broken && !late)
-			verify_found_in_segment(v, i, VERDICT_TAMPERED, NULL, NULL, NONE,
-					 v->segments.files[i].segment.seeds_at,
-					 "the seeds are damaged: its entries can be read, and not "
-					 "proved");
+			verify_found_in_segment(
+				v, i, VERDICT_TAMPERED, NULL, NULL, NONE,
+				v->segments.files[i].segment.seeds_at,
+				"the seeds are damaged: its entries can be read, and not "
+				"proved");
 		if (v->segments.files[i].error == 0 || late)
 			continue;
 		r = verify_unreadable(v->segments.files[i].error, &wrong);
@@ -258,8 +259,8 @@ int verify_segments_batch(struct verifier *v, const struct sealed_commit *c, uin
 		lose(v, span, held ? held->where : v->cursors[span->file].lost_at, c->handles[i], b,
 		     c->commit.number);
 	else if (what && what != unreadable)
-		verify_found_in_segment(v, span->file, VERDICT_TAMPERED, &j->id, b, c->commit.number, NONE,
-				 what);
+		verify_found_in_segment(v, span->file, VERDICT_TAMPERED, &j->id, b,
+					c->commit.number, NONE, what);
 	return what || in_tail ? 0 : verify_give_group(v, &held->group, (uint32_t) number, b);
 }
 
@@ -284,9 +285,9 @@ void verify_segments_rest(struct verifier *v)
 			batches += s->groups[k].batches;
 		if (!c->late && !c->broken && c->seen != batches)
 			verify_found_in_segment(v, i, VERDICT_TAMPERED, NULL, NULL, NONE, NONE,
-					 "it has batches that the ledger does not know");
+						"it has batches that the ledger does not know");
 		else if (!c->late && !c->broken && !has_what_it_says(c, s))
 			verify_found_in_segment(v, i, VERDICT_TAMPERED, NULL, NULL, NONE, NONE,
-					 "it says that it has other entries than it has");
+						"it says that it has other entries than it has");
 	}
 }

@@ -83,7 +83,8 @@ static int lose_group(struct verifier *v, uint32_t file, struct held_group *h)
 	const struct segment *s = &v->segments.files[file].segment;
 	struct segment_cursor *c = &v->cursors[file];
 	uint64_t end;
-	int r = next_commit(s, c->next < s->n_windows ? s->windows[c->next].first : s->n_groups, &end);
+	int r = next_commit(s, c->next < s->n_windows ? s->windows[c->next].first : s->n_groups,
+			    &end);
 
 	c->lost_end = MAX_OF(c->lost_end, end);
 	c->lost_at = h->where;

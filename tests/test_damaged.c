@@ -221,7 +221,8 @@ Test(damaged, templates_hide_messages_that_have_one)
 	flip(template_table_part(segment->templates, 0)->offset);
 	ask(NULL, NULL, 1, &said);
 	cr_expect(eq(u32, said.stats.n_damage, 1));
-	cr_expect(eq(u64, said.stats.damage[0].offset, template_table_part(segment->templates, 0)->offset));
+	cr_expect(eq(u64, said.stats.damage[0].offset,
+		     template_table_part(segment->templates, 0)->offset));
 	/* Where nobody needs messages, nothing is missing. */
 	ask("count-by", "container", 1, &said);
 	cr_expect(zero(u64, said.stats.frames_damaged));

@@ -339,7 +339,7 @@ static uint64_t ask(const struct segment_set *segments, uint64_t span_ns, uint64
 
 Test(windows, a_histogram_of_seconds_is_read_from_the_footer)
 {
-	static const uint64_t spans[] = { NS_PER_S,	  2 * NS_PER_S, 10 * NS_PER_S,
+	static const uint64_t spans[] = { NS_PER_S,	   2 * NS_PER_S, 10 * NS_PER_S,
 					  3600 * NS_PER_S, NS_PER_S / 2, NS_PER_S * 3 / 2 };
 	uint64_t middle;
 
@@ -382,8 +382,8 @@ static void lie_of_counts(void)
 
 	snprintf(path, sizeof path, "%s/segments/%s", host.path, set.files[0].name);
 	fd = open(path, O_RDWR | O_CLOEXEC);
-	cr_assert(eq(i64, pread(fd, trailer, sizeof trailer,
-				(off_t) (segment->size - sizeof trailer)),
+	cr_assert(eq(i64,
+		     pread(fd, trailer, sizeof trailer, (off_t) (segment->size - sizeof trailer)),
 		     sizeof trailer));
 	ref.offset = rd_u64(&r);
 	ref.stored = rd_u32(&r);

@@ -61,9 +61,9 @@ void window_counts_add(struct window_counts *c, const struct segment_group *g)
 
 bool window_counts_lie(const struct window_counts *c)
 {
-	return c->lie || (c->counts && c->window->n_counts > 0 &&
-			  memcmp(c->counts, c->window->counts,
-				 c->window->n_counts * sizeof *c->counts) != 0);
+	return c->lie ||
+	       (c->counts && c->window->n_counts > 0 &&
+		memcmp(c->counts, c->window->counts, c->window->n_counts * sizeof *c->counts) != 0);
 }
 
 void window_counts_done(struct window_counts *c)

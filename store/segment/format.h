@@ -46,13 +46,13 @@ enum {
 	SEGMENT_TRAILER_SIZE = 8 + 4 + 4 + 4 + 8,
 	WINDOW_ROWS = 128 << 10, /* a window ends with the commit that fills it */
 	WINDOW_BYTES = 32 << 20,
-	LAST_ROWS = 4 << 10, /* the last one has no more than it takes to have these */
-	GROUP_ROWS = 8 << 10, /* a group of it ends with the app that fills it */
-	COUNTS_RARE = 16,     /* there are so many rows at least for each count of a window */
+	LAST_ROWS = 4 << 10,	   /* the last one has no more than it takes to have these */
+	GROUP_ROWS = 8 << 10,	   /* a group of it ends with the app that fills it */
+	COUNTS_RARE = 16,	   /* there are so many rows at least for each count of a window */
 	WINDOW_ROWS_MAX = 1 << 22, /* what one commit may add to that, and then some */
 	GROUP_BLOCKS_MAX = 1 << 14,
 	WINDOW_SIZE_MAX = 256 << 20, /* of all blocks of a window, raw */
-	GROUPS_MAX = 1 << 16, /* of a segment */
+	GROUPS_MAX = 1 << 16,	     /* of a segment */
 	GROUP_VARIABLES_MAX = 1 << 24,
 	BLOCK_SIZE_MAX = 64 << 20, /* raw */
 	SEGMENT_JOURNALS_MAX = 1 << 20,

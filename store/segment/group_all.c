@@ -16,7 +16,7 @@
 
 enum {
 	MADE_BYTES_USUAL = WINDOW_BYTES + (1 << 20), /* of a writer's window */
-	MADE_BYTES_MAX = 64 << 20,		    /* with more they are not kept */
+	MADE_BYTES_MAX = 64 << 20,		     /* with more they are not kept */
 	ROW_BYTES_USUAL = 512,
 };
 

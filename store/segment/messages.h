@@ -47,7 +47,7 @@ enum {
 	TEMPLATES_MAX = 1 << 20, /* of a segment */
 	TEMPLATES_PART_SIZE = 64 << 10,
 	PART_SIZE = 256 << 10, /* after which a stream is cut before the next column */
-	ROWS_MIN = 2,		 /* of a template in a group; rarer messages are kept whole */
+	ROWS_MIN = 2,	       /* of a template in a group; rarer messages are kept whole */
 };
 
 /* Forms of columns of digits. */

@@ -64,8 +64,7 @@ static int read_origins(struct segment *s, struct rd *r)
 }
 
 /* Numbers of batches and entries, where they begin, and its place among the journals of a window. */
-static int read_extent(const struct segment *s, struct segment_journal *j, uint64_t n,
-		       struct rd *r)
+static int read_extent(const struct segment *s, struct segment_journal *j, uint64_t n, struct rd *r)
 {
 	uint64_t origin = rd_varint(r), rank;
 

@@ -101,7 +101,6 @@ static inline bool segment_is_damage(int r)
 	return r <= BULLA_ETRUNCATED || r == -EIO;
 }
 
-
 /** A batch of a group; its rows follow each other. */
 struct group_batch {
 	uint32_t journal; /* of the segment */
@@ -158,8 +157,8 @@ struct segment_group {
 	uint32_t *n_fields, *first_field; /* of each row; NULL also where no row has any */
 	struct text *names, *values;
 	uint8_t *fields_data;
-	uint32_t *template_of;	      /* 0: whole */
-	uint32_t *ordinal;	      /* of the row among those of its template */
+	uint32_t *template_of; /* 0: whole */
+	uint32_t *ordinal;     /* of the row among those of its template */
 	struct group_template *templates;
 	struct variable_column *columns; /* of all templates */
 	uint32_t n_templates, n_columns, n_whole;

@@ -241,8 +241,7 @@ static int compare_runs(const void *a, const void *b)
 	return c != 0 ? c : (x->journal > y->journal) - (x->journal < y->journal);
 }
 
-static size_t find_runs(struct staging *s, staging_key_fn key_of, const void *arg,
-			struct run *runs)
+static size_t find_runs(struct staging *s, staging_key_fn key_of, const void *arg, struct run *runs)
 {
 	size_t n = 0;
 

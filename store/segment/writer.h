@@ -35,8 +35,8 @@ struct segment_source {
 	uint64_t next_batch, next_seq;	 /* the writer's */
 	const struct contexts *contexts;
 	const struct seeds *seeds;
-	struct staging_key key;		 /* the writer's, like the following */
-	uint32_t rank;			 /* among all, by key */
+	struct staging_key key; /* the writer's, like the following */
+	uint32_t rank;		/* among all, by key */
 };
 
 /** A row group that was written. */
@@ -63,7 +63,7 @@ struct segment_writer {
 	struct buf blocks_of; /* the footer's lines of their blocks */
 	struct buf windows;   /* and of windows */
 	void *zstd;
-	struct staging rows;	  /* of the window at hand */
+	struct staging rows;	   /* of the window at hand */
 	struct staged_group group; /* of it, at hand */
 	struct messages messages;
 	struct message_blocks blocks;
