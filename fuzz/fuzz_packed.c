@@ -18,6 +18,8 @@
 
 enum { ITEMS_MAX = 4096 };
 
+FUZZ_HAS_ENTRANCE;
+
 static struct commit_record commits[PACKED_COMMITS_MAX];
 static struct ledger_item items[ITEMS_MAX];
 
@@ -55,6 +57,7 @@ static void compare(const struct buf *record, size_t n)
 	struct packed_reader r = { 0 };
 	struct commit_record c;
 
+	fuzz_count_let_in();
 	assert(packed_begin(&r, record->data, record->len) == 0);
 	for (size_t i = 0; i < n; i++) {
 		assert(packed_next(&r, &c) == 1);

@@ -29,6 +29,8 @@ static size_t count(struct span statements)
 	return n;
 }
 
+FUZZ_HAS_ENTRANCE;
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct kes_params shape = { 4, 8 };
@@ -43,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	r = entry_proof_read((const char *) data, size, &memory, p);
 	assert(r == 0 || r == BULLA_EPARSE || r == BULLA_ELIMIT);
 	if (r == 0) {
+		fuzz_count_let_in();
 		entry_proof_write(p, &again);
 		assert(again.len == size && memcmp(again.data, data, size) == 0);
 		assert(count(p->entries) == p->n_entries && count(p->contexts) == p->n_contexts);

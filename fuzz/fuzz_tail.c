@@ -17,6 +17,8 @@
 #include "fuzz/fuzz.h"
 #include "store/tail_reader.h"
 
+FUZZ_HAS_ENTRANCE;
+
 static void check_chain(const struct contexts *c, uint32_t number)
 {
 	unsigned steps = 0;
@@ -48,6 +50,8 @@ static void check_rows(const struct tail_reader *t, const struct tail_rows *rows
 		n++;
 	}
 	assert(n <= raw.len / ROW_SIZE_MIN);
+	if (n > 0)
+		fuzz_count_let_in();
 }
 
 static void check_record(const struct tail_batch *b)
