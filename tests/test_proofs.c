@@ -408,6 +408,43 @@ Test(proofs, who_repeats_an_id_keeps_nobody_from_his_proofs)
 	}
 }
 
+/* He says that he has sealed more entries than there is memory for, and sends none of them. */
+Test(proofs, who_says_that_a_batch_is_huge_keeps_nobody_from_his_proofs)
+{
+	static const struct id id = { "somebody's id.." };
+	struct fixture first = { .store = tempdir() }, second = { 0 };
+	_cleanup_buf_ struct buf body = { 0 };
+	struct made good = { 0 }, now = { 0 };
+	struct asked a = { .journal = id, .seq = 3, .made = &good };
+	struct batch_item item;
+
+	log_setup("test", LOG_LEVEL_ERR);
+	builder_init(&first.b, tempdir(), (struct kes_params){ 2, 2 });
+	builder_open_as(&first.b, "web", &id);
+	builder_log_many(&first.b, 0, 3);
+	builder_commit(&first.b);
+	builder_log(&first.b, 0, "nothing");
+	builder_cut(&first.b, 0, &item);
+	item.entries = UINT32_MAX;
+	builder_seal(&first.b, &item, 1);
+	found(&second.b, &id);
+	host_proves(&second.b, &a, false);
+	begin_packing(&first);
+	begin_packing(&second);
+	open_archive(&first);
+	second.archive = first.archive;
+	pack(&first, 0, first.commits - 1, (struct pack_options){ .careful = true }, &body);
+	cr_assert(eq(int, put_body(&first, 0, first.commits - 1, &body), PUT_ACCEPTED));
+	cr_assert(eq(int, put(&second, 0, second.commits - 1), PUT_ACCEPTED));
+	cr_expect(eq(int, proves_entry(&first, &a, &now), BULLA_ELIMIT));
+	cr_expect(same(&good, &now));
+	buf_done(&good.files);
+	buf_done(&now.files);
+	packer_free(second.packer);
+	builder_done(&second.b);
+	end(&first);
+}
+
 /* Who asks while rows are packed gets what he would have got before or after. */
 
 struct asker {
