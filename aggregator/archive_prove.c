@@ -252,24 +252,43 @@ static int on_block(void *arg, const struct lane *l, const struct lane_block *b)
 	return w->result == 0 ? 0 : -ECANCELED;
 }
 
-static int walk(struct walk *w)
+static bool is_ending(struct archive *a)
+{
+	bool ending;
+
+	pthread_mutex_lock(&a->lock);
+	ending = a->ending;
+	pthread_mutex_unlock(&a->lock);
+	return ending;
+}
+
+/* `*why` says that there are commits which cannot be read: who asks must not take the rest for all. */
+static int walk(struct walk *w, const char **why)
 {
 	struct lane *l = &w->archive->lane[w->origin->lane];
 	_cleanup_buf_ struct buf header = { 0 };
-	uint64_t end = lane_next(l);
+	uint64_t end;
 	int r;
 
 	pthread_mutex_lock(&w->archive->lock);
 	w->end = w->origin->durable;
 	pthread_mutex_unlock(&w->archive->lock);
+	/* Asked later: so all of these are in the objects up to it. */
+	end = lane_next(l);
 	history_write_header(0, &header);
 	r = header.bad ? -ENOMEM : history_header(w->history, header.data, header.len);
 	for (uint64_t seq = 0; r >= 0 && seq <= end; seq++) {
-		r = lane_scan(l, seq, on_block, w);
+		r = is_ending(w->archive) ? -ESHUTDOWN : lane_scan(l, seq, on_block, w);
 		if (r == -ENOENT)
 			r = 0;
 	}
-	return r == -ECANCELED ? MIN_OF(w->result, 0) : r;
+	if (w->result != 0)
+		return MIN_OF(w->result, 0);
+	if (r >= 0 && history_size(w->history) < w->end) {
+		*why = "a commit cannot be read here: of those behind it there are no proofs";
+		return BULLA_ECORRUPT;
+	}
+	return r;
 }
 
 static int give_commit(void *arg, const struct sealed_commit *c)
@@ -290,7 +309,8 @@ static int prove_origin(struct archive *a, struct held_origin *o, const struct p
 					 .origin = o,
 					 .history = proving_history(proving),
 					 .commit = give_commit,
-					 .arg = proving });
+					 .arg = proving },
+			 why);
 	proving_free(proving);
 	drop_segments(&p);
 	buf_done(&p.frame);
@@ -525,7 +545,8 @@ static int make_head(struct archive *a, const struct held_origin *o, struct head
 					 .origin = o,
 					 .history = heading_history(h),
 					 .commit = head_commit,
-					 .arg = h });
+					 .arg = h },
+			 why);
 		if (r >= 0)
 			r = heading_again(h, why);
 	} while (r > 0);

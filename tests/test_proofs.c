@@ -247,6 +247,20 @@ Test(proofs, of_what_is_not_there_are_none)
 	end(&f);
 }
 
+/* An aggregator that ends does not go along all commits first. */
+Test(proofs, none_are_made_once_it_ends)
+{
+	struct made made = { 0 };
+	struct asked a = { .seq = 1000000 };
+	struct fixture f;
+
+	begin(&f);
+	a.journal = f.b.journal[0].id;
+	archive_shut_down(f.archive);
+	cr_expect(eq(int, proves_entry(&f, &a, &made), -ESHUTDOWN));
+	end(&f);
+}
+
 /* A head, and that it goes on from each older one. */
 Test(proofs, heads_are_those_of_the_host)
 {
@@ -321,6 +335,46 @@ Test(proofs, of_what_was_changed_are_none)
 	forget(&now);
 	cr_expect(eq(int, proves_entry(&f, &a, &now), 0));
 	cr_expect(same(&good, &now));
+	close(fd);
+	buf_done(&good.files);
+	buf_done(&now.files);
+	end(&f);
+}
+
+/* Likewise of all that there is: what cannot be gone along to the end is told, and not left out unseen. */
+Test(proofs, where_the_lane_was_changed_is_told)
+{
+	static const char *const all[] = { "match", "_HOSTNAME!=nobody", NULL };
+	char path[600], name[LANE_NAME_SIZE];
+	struct made good = { 0 }, now = { 0 };
+	unsigned told = 0;
+	const char *why;
+	struct fixture f;
+	off_t size;
+	int fd;
+
+	begin(&f);
+	cr_assert(eq(int, proves(&f, all, &good, &why), 0));
+	lane_name(0, false, name);
+	snprintf(path, sizeof path, "%s/lanes/%02u/%s.open", f.store, lane_of(&f.origin), name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	cr_assert(ge(int, fd, 0), "%s", path);
+	size = lseek(fd, 0, SEEK_END);
+	for (off_t at = 3; at < size; at += 61) {
+		uint8_t byte;
+		int r;
+
+		cr_assert(eq(i64, pread(fd, &byte, 1, at), 1));
+		byte ^= (uint8_t) (1 << at % 8);
+		cr_assert(eq(i64, pwrite(fd, &byte, 1, at), 1));
+		forget(&now);
+		r = proves(&f, all, &now, &why);
+		cr_expect(r < 0 ? why != NULL : same(&good, &now), "at %d", (int) at);
+		told += r < 0;
+		byte ^= (uint8_t) (1 << at % 8);
+		cr_assert(eq(i64, pwrite(fd, &byte, 1, at), 1));
+	}
+	cr_expect(gt(u32, told, 10));
 	close(fd);
 	buf_done(&good.files);
 	buf_done(&now.files);
