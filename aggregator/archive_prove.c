@@ -433,7 +433,7 @@ static int give_batch(void *arg, const struct batch *b, const struct prove_wish 
 
 /* A journal that may match, as it was when the question came.  Contexts that are published once stay as they are. */
 struct candidate {
-	struct held_origin *origin;
+	struct id origin;
 	struct id journal;
 	const struct contexts *contexts;
 };
@@ -452,26 +452,20 @@ static int compare_candidates(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
 
-	return id_compare(&x->origin->id, &y->origin->id);
+	return id_compare(&x->origin, &y->origin);
 }
 
 /* Called with the lock held. */
 static int list_candidates(struct archive *a, const struct question *q, struct candidates *c)
 {
-	struct held_origin *o = NULL;
-
 	for (uint32_t i = 0; i < a->n_journals; i++) {
 		const struct held_journal *j = a->journals[i];
 
 		if (!j->contexts || (q->has_origin && !id_equal(&j->origin, &q->origin)))
 			continue;
-		if (!o || !id_equal(&o->id, &j->origin))
-			o = archive_origin(a, &j->origin);
-		if (!o)
-			continue;
 		if (!room_for(&c->at, c->n, &c->cap, sizeof *c->at))
 			return -ENOMEM;
-		c->at[c->n++] = (struct candidate){ o, j->id, j->contexts };
+		c->at[c->n++] = (struct candidate){ j->origin, j->id, j->contexts };
 	}
 	return 0;
 }
@@ -481,6 +475,7 @@ static int prove_matching(struct archive *a, const struct query *query, const st
 			  size_t n, struct many *m, const char **why)
 {
 	struct prove_options x = { measure, give_batch, m };
+	struct held_origin *o;
 	int r = 0;
 
 	m->extents.n = 0;
@@ -491,9 +486,12 @@ static int prove_matching(struct archive *a, const struct query *query, const st
 	if (r < 0 || m->extents.n == 0)
 		return r;
 	extents_settle(&m->extents);
-	r = prove_origin(a, c->origin, &x, why);
+	pthread_mutex_lock(&a->lock);
+	o = archive_origin(a, &c->origin);
+	pthread_mutex_unlock(&a->lock);
+	r = o ? prove_origin(a, o, &x, why) : 0;
 	x.wish = wish_batch;
-	return r < 0 ? r : prove_origin(a, c->origin, &x, why);
+	return r < 0 || !o ? r : prove_origin(a, o, &x, why);
 }
 
 static int prove_all(struct archive *a, const struct question *q, archive_proof_fn proof, void *arg,
@@ -517,7 +515,7 @@ static int prove_all(struct archive *a, const struct question *q, archive_proof_
 	if (c.n > 1)
 		qsort(c.at, c.n, sizeof *c.at, compare_candidates);
 	for (size_t i = 0, n; i < c.n && goes_on(&failure); i += n) {
-		for (n = 1; i + n < c.n && c.at[i + n].origin == c.at[i].origin;)
+		for (n = 1; i + n < c.n && id_equal(&c.at[i + n].origin, &c.at[i].origin);)
 			n++;
 		*why = NULL;
 		r = prove_matching(a, &query, &c.at[i], n, &m, why);
