@@ -252,24 +252,43 @@ static int on_block(void *arg, const struct lane *l, const struct lane_block *b)
 	return w->result == 0 ? 0 : -ECANCELED;
 }
 
-static int walk(struct walk *w)
+static bool is_ending(struct archive *a)
+{
+	bool ending;
+
+	pthread_mutex_lock(&a->lock);
+	ending = a->ending;
+	pthread_mutex_unlock(&a->lock);
+	return ending;
+}
+
+/* `*why` says that there are commits which cannot be read: who asks must not take the rest for all. */
+static int walk(struct walk *w, const char **why)
 {
 	struct lane *l = &w->archive->lane[w->origin->lane];
 	_cleanup_buf_ struct buf header = { 0 };
-	uint64_t end = lane_next(l);
+	uint64_t end;
 	int r;
 
 	pthread_mutex_lock(&w->archive->lock);
 	w->end = w->origin->durable;
 	pthread_mutex_unlock(&w->archive->lock);
+	/* Asked later: so all of these are in the objects up to it. */
+	end = lane_next(l);
 	history_write_header(0, &header);
 	r = header.bad ? -ENOMEM : history_header(w->history, header.data, header.len);
 	for (uint64_t seq = 0; r >= 0 && seq <= end; seq++) {
-		r = lane_scan(l, seq, on_block, w);
+		r = is_ending(w->archive) ? -ESHUTDOWN : lane_scan(l, seq, on_block, w);
 		if (r == -ENOENT)
 			r = 0;
 	}
-	return r == -ECANCELED ? MIN_OF(w->result, 0) : r;
+	if (w->result != 0)
+		return MIN_OF(w->result, 0);
+	if (r >= 0 && history_size(w->history) < w->end) {
+		*why = "a commit cannot be read here: of those behind it there are no proofs";
+		return BULLA_ECORRUPT;
+	}
+	return r;
 }
 
 static int give_commit(void *arg, const struct sealed_commit *c)
@@ -290,7 +309,8 @@ static int prove_origin(struct archive *a, struct held_origin *o, const struct p
 					 .origin = o,
 					 .history = proving_history(proving),
 					 .commit = give_commit,
-					 .arg = proving });
+					 .arg = proving },
+			 why);
 	proving_free(proving);
 	drop_segments(&p);
 	buf_done(&p.frame);
@@ -413,7 +433,7 @@ static int give_batch(void *arg, const struct batch *b, const struct prove_wish 
 
 /* A journal that may match, as it was when the question came.  Contexts that are published once stay as they are. */
 struct candidate {
-	struct held_origin *origin;
+	struct id origin;
 	struct id journal;
 	const struct contexts *contexts;
 };
@@ -432,26 +452,20 @@ static int compare_candidates(const void *a, const void *b)
 {
 	const struct candidate *x = a, *y = b;
 
-	return id_compare(&x->origin->id, &y->origin->id);
+	return id_compare(&x->origin, &y->origin);
 }
 
 /* Called with the lock held. */
 static int list_candidates(struct archive *a, const struct question *q, struct candidates *c)
 {
-	struct held_origin *o = NULL;
-
 	for (uint32_t i = 0; i < a->n_journals; i++) {
 		const struct held_journal *j = a->journals[i];
 
 		if (!j->contexts || (q->has_origin && !id_equal(&j->origin, &q->origin)))
 			continue;
-		if (!o || !id_equal(&o->id, &j->origin))
-			o = archive_origin(a, &j->origin);
-		if (!o)
-			continue;
 		if (!room_for(&c->at, c->n, &c->cap, sizeof *c->at))
 			return -ENOMEM;
-		c->at[c->n++] = (struct candidate){ o, j->id, j->contexts };
+		c->at[c->n++] = (struct candidate){ j->origin, j->id, j->contexts };
 	}
 	return 0;
 }
@@ -461,6 +475,7 @@ static int prove_matching(struct archive *a, const struct query *query, const st
 			  size_t n, struct many *m, const char **why)
 {
 	struct prove_options x = { measure, give_batch, m };
+	struct held_origin *o;
 	int r = 0;
 
 	m->extents.n = 0;
@@ -471,9 +486,12 @@ static int prove_matching(struct archive *a, const struct query *query, const st
 	if (r < 0 || m->extents.n == 0)
 		return r;
 	extents_settle(&m->extents);
-	r = prove_origin(a, c->origin, &x, why);
+	pthread_mutex_lock(&a->lock);
+	o = archive_origin(a, &c->origin);
+	pthread_mutex_unlock(&a->lock);
+	r = o ? prove_origin(a, o, &x, why) : 0;
 	x.wish = wish_batch;
-	return r < 0 ? r : prove_origin(a, c->origin, &x, why);
+	return r < 0 || !o ? r : prove_origin(a, o, &x, why);
 }
 
 static int prove_all(struct archive *a, const struct question *q, archive_proof_fn proof, void *arg,
@@ -497,7 +515,7 @@ static int prove_all(struct archive *a, const struct question *q, archive_proof_
 	if (c.n > 1)
 		qsort(c.at, c.n, sizeof *c.at, compare_candidates);
 	for (size_t i = 0, n; i < c.n && goes_on(&failure); i += n) {
-		for (n = 1; i + n < c.n && c.at[i + n].origin == c.at[i].origin;)
+		for (n = 1; i + n < c.n && id_equal(&c.at[i + n].origin, &c.at[i].origin);)
 			n++;
 		*why = NULL;
 		r = prove_matching(a, &query, &c.at[i], n, &m, why);
@@ -525,7 +543,8 @@ static int make_head(struct archive *a, const struct held_origin *o, struct head
 					 .origin = o,
 					 .history = heading_history(h),
 					 .commit = head_commit,
-					 .arg = h });
+					 .arg = h },
+			 why);
 		if (r >= 0)
 			r = heading_again(h, why);
 	} while (r > 0);

@@ -129,7 +129,7 @@ static int answer_question(void *arg, struct http_stream *stream)
 	const char *why;
 	int r = archive_prove(http_stream_server(stream)->archive, arg, give_proof, stream, &why);
 
-	if (r >= 0 || r == -EPIPE)
+	if (r >= 0 || r == -EPIPE || r == -ESHUTDOWN)
 		return r;
 	/* What cannot be proved is said, in place of a proof. */
 	buf_printf(&line, "%s\n",

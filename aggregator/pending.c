@@ -24,7 +24,7 @@ static size_t count(const struct pending *p)
 
 int pending_reserve(struct pending *p, uint64_t seq, size_t n)
 {
-	size_t have = count(p), cap = p->cap ? p->cap : 64;
+	size_t have = count(p), cap = p->cap ? p->cap : 4;
 	struct pending_row *rows;
 
 	if (have == 0) {
@@ -55,6 +55,25 @@ void pending_add(struct pending *p, uint64_t digest)
 	p->end++;
 }
 
+/* What many had needed is not kept for the few that are left. */
+static void shrink(struct pending *p)
+{
+	size_t have = count(p), cap = p->cap;
+	struct pending_row *rows;
+
+	while (cap > 4 && have <= cap / 4)
+		cap /= 2;
+	if (cap == p->cap)
+		return;
+	memmove(p->rows, p->rows + p->from, have * sizeof *p->rows);
+	p->from = 0;
+	rows = reallocarray(p->rows, cap, sizeof *rows);
+	if (!rows)
+		return;
+	p->rows = rows;
+	p->cap = cap;
+}
+
 struct pending_row *pending_of(const struct pending *p, uint64_t seq)
 {
 	return seq >= p->first && seq < p->end ? &p->rows[p->from + (size_t) (seq - p->first)]
@@ -69,6 +88,8 @@ uint64_t pending_forget(struct pending *p, uint64_t seq)
 		shown += p->rows[p->from].shown && !p->rows[p->from].same;
 	if (count(p) == 0)
 		pending_done(p);
+	else
+		shrink(p);
 	return shown;
 }
 

@@ -2,7 +2,6 @@
 
 #include "base/plain.h"
 
-#include <stdbool.h>
 #include <string.h>
 
 #include "base/text.h"
@@ -45,6 +44,10 @@ static enum held judge(const uint8_t *p, size_t n)
 	return p[0] == '\n' || p[0] == '\t' || (p[0] >= ' ' && p[0] < 0x7f) ? WHOLE : NOTHING;
 }
 
+static const char off[] = "\x1b[0m";
+
+static void take(struct plain *p, const uint8_t *at, size_t n, struct buf *to);
+
 /* The first byte is nothing that can be shown; what stands behind it is judged anew. */
 static void drop_first(struct plain *p, struct buf *to)
 {
@@ -55,13 +58,23 @@ static void drop_first(struct plain *p, struct buf *to)
 	buf_char(to, '?');
 	p->n_held = 0;
 	/* Not deep: each call holds one byte less. */
-	plain_take(p, rest, n, to);
+	take(p, rest, n, to);
 }
 
-void plain_take(struct plain *p, const void *data, size_t n, struct buf *to)
+static void put_held(struct plain *p, struct buf *to)
 {
-	const uint8_t *at = data;
+	buf_append(to, p->held, p->n_held);
+	if (p->held[0] == '\x1b') {
+		bool is_off = p->n_held == STRLEN(off) && memcmp(p->held, off, STRLEN(off)) == 0;
 
+		memcpy(p->colour, p->held, p->n_held);
+		p->n_colour = is_off ? 0 : p->n_held;
+	}
+	p->n_held = 0;
+}
+
+static void take(struct plain *p, const uint8_t *at, size_t n, struct buf *to)
+{
 	for (size_t i = 0; i < n; i++) {
 		enum held held;
 
@@ -70,14 +83,29 @@ void plain_take(struct plain *p, const void *data, size_t n, struct buf *to)
 		if (held == NOTHING) {
 			drop_first(p, to);
 		} else if (held == WHOLE) {
-			buf_append(to, p->held, p->n_held);
-			p->n_held = 0;
+			put_held(p, to);
 		}
 	}
+}
+
+void plain_take(struct plain *p, const void *data, size_t n, struct buf *to)
+{
+	if (p->resting)
+		buf_append(to, p->colour, p->n_colour);
+	p->resting = false;
+	take(p, data, n, to);
+}
+
+void plain_rest(struct plain *p, struct buf *to)
+{
+	if (p->n_colour > 0 && !p->resting)
+		buf_str(to, off);
+	p->resting = true;
 }
 
 void plain_end(struct plain *p, struct buf *to)
 {
 	while (p->n_held > 0)
 		drop_first(p, to);
+	plain_rest(p, to);
 }

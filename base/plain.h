@@ -6,9 +6,11 @@
  * Text for a terminal from somebody who need not be believed, an aggregator: what would act on the terminal becomes '?'.  Newlines and
  * tabs stay, and what switches colours: ESC [ digits and semicolons m.
  *
- * The text is given as it comes from the network: it may be cut anywhere.
+ * The text is given as it comes from the network: it may be cut anywhere.  While nothing comes the terminal is in no colour: what
+ * others write there can be read, whatever was switched on.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,11 +23,16 @@ enum { PLAIN_HELD_MAX = 24 };
 struct plain {
 	uint8_t held[PLAIN_HELD_MAX]; /* the beginning of a character or of a colour */
 	size_t n_held;
+	uint8_t colour[PLAIN_HELD_MAX]; /* the last one, that is on */
+	size_t n_colour;		/* 0: none */
+	bool resting;			/* and off until there is more */
 };
 
 /** Append what can be shown of a piece.  Out of memory shows as `to->bad`. */
 void plain_take(struct plain *p, const void *data, size_t n, struct buf *to);
-/** The text ends: append what was held back. */
+/** There is no more for now: append what switches colours off. */
+void plain_rest(struct plain *p, struct buf *to);
+/** The text ends: append what was held back, and rest. */
 void plain_end(struct plain *p, struct buf *to);
 
 #endif

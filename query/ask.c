@@ -40,6 +40,7 @@ static int write_out(void *arg, const void *data, size_t n)
 	if (!a->plain)
 		return io_write(1, data, n);
 	plain_take(&a->terminal, data, n, &text);
+	plain_rest(&a->terminal, &text);
 	return text.bad ? -ENOMEM : io_write(1, text.data, text.len);
 }
 
@@ -137,7 +138,7 @@ static int get(struct asking *a, const char *path)
 	r = url.bad ? -ENOMEM : http_client_new(&client);
 	if (r >= 0)
 		r = http_client_do(client, &q, &a->answer);
-	if (r >= 0 && a->terminal.n_held > 0)
+	if (a->plain && r >= 0)
 		r = end_text(a);
 	r = judge(a, r);
 	buf_done(&a->answer.text);

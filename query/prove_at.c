@@ -41,7 +41,7 @@ struct asking {
 	int dirfd;
 	unsigned lines, ones;
 	uint64_t files;
-	bool said; /* why a file could not be written */
+	bool said; /* why it could not be gone on with */
 };
 
 static int on_line(void *arg, const char *line, size_t n)
@@ -110,6 +110,11 @@ static int on_proof(void *arg, const void *data, size_t n, size_t left)
 	if (is_one(x->asked) && ++x->ones > ONES_MAX)
 		return BULLA_ELIMIT;
 	r = x->asked->head ? judge_head(x) : proof_judge(&x->judge, x->proof.data, x->proof.len);
+	if (r < 0 && r != BULLA_ETAMPERED) {
+		/* Memory, or our own list of keys: nothing is wrong with what was sent. */
+		x->said = true;
+		return log_error_code(r, "cannot judge what %s sent", x->asked->at);
+	}
 	if (r > 0)
 		r = keep(x);
 	buf_clear(&x->proof);
@@ -159,6 +164,8 @@ static void put_path(const struct prove_at *a, struct buf *to)
 
 static int say_broken(const struct asking *x, int r)
 {
+	if (x->said)
+		return EXIT_USAGE;
 	if (r == BULLA_ETAMPERED) {
 		log_error("TAMPERED: what %s sent is not good: %s", x->asked->at, x->judge.why);
 		return 1;
@@ -167,9 +174,9 @@ static int say_broken(const struct asking *x, int r)
 		log_error("TAMPERED: what %s sent is no answer with proofs", x->asked->at);
 		return 1;
 	}
-	if (r == -EEXIST && x->judge.why)
+	if (r == -EEXIST)
 		log_error("%s", x->judge.why);
-	else if (!x->said)
+	else
 		log_error_code(r, "cannot take what %s sent", x->asked->at);
 	return EXIT_USAGE;
 }

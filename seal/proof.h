@@ -23,7 +23,11 @@
 #include "seal/statement.h"
 #include "seal/tree.h"
 
-enum { PROOF_FILE_SIZE_MAX = 48 << 20 /* a whole batch, in base64, and then some */ };
+enum {
+	PROOF_FILE_SIZE_MAX = 48 << 20, /* a whole batch, in base64, and then some */
+	PROOF_CONTEXTS_EACH = 17,	/* an entry has a context, and this its parents */
+	PROOF_CONTEXTS_MAX = 65536,
+};
 
 /** What a proof has of its batch. */
 enum proof_extent {

@@ -139,6 +139,13 @@ static int match_contexts(const struct entry_proof *p, struct field *fields, str
 	return 0;
 }
 
+/* Each is looked for among all: they are no more than these entries may need. */
+static bool are_too_many(const struct entry_proof *p)
+{
+	return p->n_contexts > PROOF_CONTEXTS_MAX ||
+	       p->n_contexts > (uint64_t) p->n_entries * PROOF_CONTEXTS_EACH;
+}
+
 static int check_contexts(const struct entry_proof *p, const char **why)
 {
 	_cleanup_free_ struct field *fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
@@ -147,6 +154,8 @@ static int check_contexts(const struct entry_proof *p, const char **why)
 	struct known k = { at, used, 0 };
 	int r = fields && at && used ? 0 : -ENOMEM;
 
+	if (are_too_many(p))
+		return no(why, "it has contexts that no entry needs");
 	if (r >= 0)
 		r = gather_contexts(p, fields, &k, why);
 	return r < 0 ? r : match_contexts(p, fields, &k, why);

@@ -8,6 +8,11 @@
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
+#include "store/format.h"
+
+_Static_assert(PROOF_CONTEXTS_EACH == CONTEXT_DEPTH_MAX + 1 &&
+		       (int) PROOF_CONTEXTS_MAX == CONTEXTS_MAX,
+	       "what a tail may have a proof may have");
 
 void proved_entries_done(struct proved_entries *e)
 {
@@ -31,6 +36,9 @@ int proved_entries_begin(struct proved_entries *e, const struct batch *b)
 	proved_entries_done(e);
 	e->only = only;
 	e->place = place;
+	/* Of one that is absent nobody has counted them. */
+	if (b->entries > BATCH_ENTRIES_MAX)
+		return BULLA_ELIMIT;
 	e->end = reallocarray(NULL, b->entries, sizeof *e->end);
 	e->context = reallocarray(NULL, b->entries, sizeof *e->context);
 	e->leaves = reallocarray(NULL, b->entries, sizeof *e->leaves);

@@ -34,7 +34,7 @@ struct proved_entries {
 	struct buf put_contexts;
 };
 
-/** Begin with none, of this batch; what `only` and `place` say stays.  @return 0 or -ENOMEM. */
+/** Begin with none, of this batch; what `only` and `place` say stays.  @return 0; BULLA_ELIMIT: no batch has so many; -ENOMEM. */
 _must_check_ int proved_entries_begin(struct proved_entries *e, const struct batch *b);
 void proved_entries_done(struct proved_entries *e);
 /** Take all of them out of a row group, all parts of which are there.  @return 0; BULLA_ECORRUPT and the like; BULLA_ELIMIT; -ENOMEM. */

@@ -270,6 +270,11 @@ void builder_commit(struct builder *b)
 	for (size_t i = 0; i < b->n; i++)
 		if (b->journal[i].tail.fd >= 0 && tail_writer_open_entries(&b->journal[i].tail) > 0)
 			builder_cut(b, i, &items[n++]);
+	builder_seal(b, items, n);
+}
+
+void builder_seal(struct builder *b, struct batch_item *items, size_t n)
+{
 	commit(b, items, n, NULL, 0);
 	for (size_t i = 0; i < b->n; i++)
 		if (b->journal[i].tail.fd >= 0 && b->journal[i].tail.cut_pending)

@@ -64,6 +64,8 @@ void builder_flush(struct builder *b, size_t journal);
 void builder_cut(struct builder *b, size_t journal, struct batch_item *ret);
 /** Cut what every journal has, and seal all of it in one commit. */
 void builder_commit(struct builder *b);
+/** Seal these in one commit, whatever they say. */
+void builder_seal(struct builder *b, struct batch_item *items, size_t n);
 /** Close a journal, sealed. */
 void builder_close(struct builder *b, size_t journal);
 /** Close all journals and seal the end of the run. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "aggregator/pending.h"
 #include "base/cleanup.h"
 #include "base/frame.h"
 #include "base/log.h"
@@ -370,6 +371,30 @@ Test(live, what_cannot_be_remembered_is_shown_once_it_is_sealed)
 	expect(&x, 0, 0, 0, 0);
 	archive_pending_max = max;
 	end(&x);
+}
+
+/* Rows of many journals, or those that are left of many, take no more room than they are worth. */
+Test(live, what_is_remembered_is_as_large_as_what_there_is)
+{
+	struct pending p = { 0 };
+
+	cr_assert(eq(int, pending_reserve(&p, 7, 1), 0));
+	cr_expect(le(sz, p.cap, 4));
+	pending_add(&p, 0);
+	cr_assert(eq(int, pending_reserve(&p, 8, 50000), 0));
+	for (uint64_t i = 1; i <= 50000; i++)
+		pending_add(&p, i);
+	for (uint64_t seq = 7; seq <= 50007; seq += 1000) {
+		cr_expect(eq(u64, pending_forget(&p, seq), 0));
+		cr_expect(le(sz, p.cap, 8 * (size_t) (p.end - p.first) + 16));
+		cr_assert(ne(ptr, pending_of(&p, seq), NULL));
+		cr_expect(eq(u64, pending_of(&p, seq)->digest, seq - 7));
+		cr_expect(eq(u64, pending_of(&p, 50007)->digest, 50000));
+	}
+	cr_assert(eq(int, pending_reserve(&p, 0, 100), 0));
+	pending_add(&p, 50001);
+	cr_expect(eq(u64, pending_of(&p, 50008)->digest, 50001));
+	pending_done(&p);
 }
 
 Test(live, unsealed_rows_are_shown_to_followers_only)

@@ -33,7 +33,7 @@ Test(plain, only_colours_act_on_a_terminal)
 		{ "\x1b[0;1;31mred\x1b[0m", "\x1b[0;1;31mred\x1b[0m" },
 		{ "\x1b[2Jcleared", "?[2Jcleared" },
 		{ "\x1b]0;title\x07", "?]0;title?" },
-		{ "\x1b\x1b[1mbold\x1b", "?\x1b[1mbold?" },
+		{ "\x1b\x1b[1mbold\x1b", "?\x1b[1mbold?\x1b[0m" },
 		{ "\x1b[1;2;3;4;5;6;7;8;9;10;11;12;13m", "?[1;2;3;4;5;6;7;8;9;10;11;12;13m" },
 		{ "\x1b[?25l", "?[?25l" },
 		{ "\x1bP+q\x1b\\", "?P+q?\\" },
@@ -48,7 +48,7 @@ Test(plain, only_colours_act_on_a_terminal)
 		  "2J",
 		  "?2J" },
 		{ "\xe2\x82", "??" },
-		{ "\xe2\x1b[1mx", "?\x1b[1mx" },
+		{ "\xe2\x1b[1mx", "?\x1b[1mx\x1b[0m" },
 		{ "\xc0\x9b\xed\xa0\x80", "?????" },
 		{ "", "" },
 	};
@@ -57,6 +57,36 @@ Test(plain, only_colours_act_on_a_terminal)
 		for (size_t cut = 0; cut <= strlen(cases[i].text); cut++)
 			expect(cases[i].text, strlen(cases[i].text), cut, cases[i].want);
 	expect("a\0b", 3, 2, "a?b");
+}
+
+/* Whoever waits for more, or has it end, has no text that cannot be seen, nor a prompt. */
+Test(plain, no_colour_stays_on_a_terminal)
+{
+	static const char *const parts[][2] = {
+		{ "\x1b[8mhid", "\x1b[8mhid\x1b[0m" },
+		{ "den", "\x1b[8mden\x1b[0m" },
+		{ "\x1b[", "\x1b[8m\x1b[0m" },
+		{ "0m", "\x1b[8m\x1b[0m" },
+		{ "plain", "plain" },
+		{ "\x1b[0;1;31m\x1b[0m", "\x1b[0;1;31m\x1b[0m" },
+		{ "\x1b[7", "" },
+		{ "", "" },
+	};
+	_cleanup_buf_ struct buf got = { 0 };
+	struct plain p = { 0 };
+
+	for (size_t i = 0; i < ELEMENTS(parts); i++) {
+		const char *want = parts[i][1];
+
+		buf_clear(&got);
+		plain_take(&p, parts[i][0], strlen(parts[i][0]), &got);
+		plain_rest(&p, &got);
+		cr_expect(eq(sz, got.len, strlen(want)), "part %zu", i);
+		cr_expect(got.len == 0 || memcmp(got.data, want, got.len) == 0, "part %zu", i);
+	}
+	buf_clear(&got);
+	plain_end(&p, &got);
+	cr_expect(eq(sz, got.len, 3));
 }
 
 /* Whatever comes: nothing below a blank but newline, tab and colours, no broken character. */

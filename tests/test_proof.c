@@ -303,3 +303,41 @@ Test(proof, what_was_changed_has_none)
 	buf_done(&p.files);
 	builder_done(&b);
 }
+
+/* Contexts that nobody needs are not looked for among each other, a million by a million. */
+Test(proof, contexts_are_as_many_as_entries_may_need)
+{
+	enum { MANY = 100000 };
+	struct entry_proof *p = malloc(sizeof *p);
+	_cleanup_buf_ struct buf memory = { 0 }, chain = { 0 };
+	struct proofs proofs = { 0 };
+	struct hash parent = { 0 };
+	struct proved proved;
+	const char *why = NULL;
+	struct buf file;
+	struct vkey pin;
+	struct builder b;
+
+	cr_assert(ne(ptr, p, NULL));
+	make_host(&b, tempdir());
+	pin = builder_pin(&b);
+	cr_assert(eq(int, make(&b, PROOF_BATCH, 0, &proofs), 0));
+	file = file_of(&proofs, 0);
+	cr_assert(eq(int, entry_proof_read((const char *) file.data, file.len, &memory, p), 0));
+	for (unsigned i = 0; i < MANY; i++) {
+		uint8_t leaf[64];
+		struct wr w = wr_of(leaf, sizeof leaf);
+
+		context_encode(&(struct context){ .parent = parent }, &w);
+		parent = tree_leaf(leaf, w.len);
+		buf_varint(&chain, w.len);
+		buf_append(&chain, leaf, w.len);
+	}
+	p->n_contexts = MANY;
+	p->contexts = (struct span){ chain.data, chain.len };
+	cr_expect(eq(int, entry_proof_check(p, &pin, &shape, &proved, &why), BULLA_ETAMPERED));
+	cr_expect(why && strcmp(why, "it has contexts that no entry needs") == 0);
+	free(p);
+	buf_done(&proofs.files);
+	builder_done(&b);
+}

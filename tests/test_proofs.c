@@ -2,7 +2,7 @@
 
 /**
  * Of what an aggregator has stored it gives the proofs that the host would give, byte for byte, packed or not, at every start; of
- * what was changed there it gives none.  What is asked for is understood, or refused with a sentence.
+ * what was changed there it gives none.
  */
 
 #include "aggregator/question.h"
@@ -247,6 +247,20 @@ Test(proofs, of_what_is_not_there_are_none)
 	end(&f);
 }
 
+/* An aggregator that ends does not go along all commits first. */
+Test(proofs, none_are_made_once_it_ends)
+{
+	struct made made = { 0 };
+	struct asked a = { .seq = 1000000 };
+	struct fixture f;
+
+	begin(&f);
+	a.journal = f.b.journal[0].id;
+	archive_shut_down(f.archive);
+	cr_expect(eq(int, proves_entry(&f, &a, &made), -ESHUTDOWN));
+	end(&f);
+}
+
 /* A head, and that it goes on from each older one. */
 Test(proofs, heads_are_those_of_the_host)
 {
@@ -321,6 +335,46 @@ Test(proofs, of_what_was_changed_are_none)
 	forget(&now);
 	cr_expect(eq(int, proves_entry(&f, &a, &now), 0));
 	cr_expect(same(&good, &now));
+	close(fd);
+	buf_done(&good.files);
+	buf_done(&now.files);
+	end(&f);
+}
+
+/* Likewise of all that there is: what cannot be gone along to the end is told, and not left out unseen. */
+Test(proofs, where_the_lane_was_changed_is_told)
+{
+	static const char *const all[] = { "match", "_HOSTNAME!=nobody", NULL };
+	char path[600], name[LANE_NAME_SIZE];
+	struct made good = { 0 }, now = { 0 };
+	unsigned told = 0;
+	const char *why;
+	struct fixture f;
+	off_t size;
+	int fd;
+
+	begin(&f);
+	cr_assert(eq(int, proves(&f, all, &good, &why), 0));
+	lane_name(0, false, name);
+	snprintf(path, sizeof path, "%s/lanes/%02u/%s.open", f.store, lane_of(&f.origin), name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	cr_assert(ge(int, fd, 0), "%s", path);
+	size = lseek(fd, 0, SEEK_END);
+	for (off_t at = 3; at < size; at += 61) {
+		uint8_t byte;
+		int r;
+
+		cr_assert(eq(i64, pread(fd, &byte, 1, at), 1));
+		byte ^= (uint8_t) (1 << at % 8);
+		cr_assert(eq(i64, pwrite(fd, &byte, 1, at), 1));
+		forget(&now);
+		r = proves(&f, all, &now, &why);
+		cr_expect(r < 0 ? why != NULL : same(&good, &now), "at %d", (int) at);
+		told += r < 0;
+		byte ^= (uint8_t) (1 << at % 8);
+		cr_assert(eq(i64, pwrite(fd, &byte, 1, at), 1));
+	}
+	cr_expect(gt(u32, told, 10));
 	close(fd);
 	buf_done(&good.files);
 	buf_done(&now.files);
@@ -408,6 +462,43 @@ Test(proofs, who_repeats_an_id_keeps_nobody_from_his_proofs)
 	}
 }
 
+/* He says that he has sealed more entries than there is memory for, and sends none of them. */
+Test(proofs, who_says_that_a_batch_is_huge_keeps_nobody_from_his_proofs)
+{
+	static const struct id id = { "somebody's id.." };
+	struct fixture first = { .store = tempdir() }, second = { 0 };
+	_cleanup_buf_ struct buf body = { 0 };
+	struct made good = { 0 }, now = { 0 };
+	struct asked a = { .journal = id, .seq = 3, .made = &good };
+	struct batch_item item;
+
+	log_setup("test", LOG_LEVEL_ERR);
+	builder_init(&first.b, tempdir(), (struct kes_params){ 2, 2 });
+	builder_open_as(&first.b, "web", &id);
+	builder_log_many(&first.b, 0, 3);
+	builder_commit(&first.b);
+	builder_log(&first.b, 0, "nothing");
+	builder_cut(&first.b, 0, &item);
+	item.entries = UINT32_MAX;
+	builder_seal(&first.b, &item, 1);
+	found(&second.b, &id);
+	host_proves(&second.b, &a, false);
+	begin_packing(&first);
+	begin_packing(&second);
+	open_archive(&first);
+	second.archive = first.archive;
+	pack(&first, 0, first.commits - 1, (struct pack_options){ .careful = true }, &body);
+	cr_assert(eq(int, put_body(&first, 0, first.commits - 1, &body), PUT_ACCEPTED));
+	cr_assert(eq(int, put(&second, 0, second.commits - 1), PUT_ACCEPTED));
+	cr_expect(eq(int, proves_entry(&first, &a, &now), BULLA_ELIMIT));
+	cr_expect(same(&good, &now));
+	buf_done(&good.files);
+	buf_done(&now.files);
+	packer_free(second.packer);
+	builder_done(&second.b);
+	end(&first);
+}
+
 /* Who asks while rows are packed gets what he would have got before or after. */
 
 struct asker {
@@ -463,82 +554,4 @@ Test(proofs, packing_meanwhile_changes_none)
 	for (unsigned i = 0; i < ELEMENTS(want); i++)
 		buf_done(&want[i].files);
 	end(&f);
-}
-
-/* What is asked. */
-
-#define ID "00112233445566778899aabbccddeeff"
-
-Test(proofs, a_question_is_understood_or_refused)
-{
-	static const struct {
-		const char *keys[11];
-		int set, check; /* of the last key, and of all */
-	} cases[] = {
-		{ { "cursor", ID ":7" }, 0, 0 },
-		{ { "cursor", ID ":7", "origin", ID }, 0, 0 },
-		{ { "match", "container=web" }, 0, 0 },
-		{ { "match", "container=web", "match", "+", "match", "db", "since", "1", "until",
-		    "2" },
-		  0,
-		  0 },
-		{ { "head", "1", "origin", ID }, 0, 0 },
-		{ { "head", "1", "origin", ID, "from", "7" }, 0, 0 },
-		{ { "head", "1" }, 0, -EINVAL },
-		{ { "head", "1", "origin", ID, "cursor", ID ":7" }, 0, -EINVAL },
-		{ { "cursor", ID ":7", "from", "7" }, 0, -EINVAL },
-		{ { "head", "yes" }, -EINVAL, 0 },
-		{ { "from", "" }, -EINVAL, 0 },
-		{ { "from", "123456789012345678901234567890" }, -EINVAL, 0 },
-		{ { NULL }, 0, -EINVAL },
-		{ { "cursor", ID ":7", "match", "web" }, 0, -EINVAL },
-		{ { "cursor", ID ":7", "since", "1" }, 0, -EINVAL },
-		{ { "origin", ID }, 0, -EINVAL },
-		{ { "cursor", "" }, -EINVAL, 0 },
-		{ { "cursor", ID }, -EINVAL, 0 },
-		{ { "cursor", ID ":" }, -EINVAL, 0 },
-		{ { "cursor", ID ":-1" }, -EINVAL, 0 },
-		{ { "cursor", ID ":18446744073709551616" }, -EINVAL, 0 },
-		{ { "cursor", ID ":18446744073709551615" }, 0, 0 },
-		{ { "cursor", ID ":184467440737095516150" }, -EINVAL, 0 },
-		{ { "cursor", "0011223344556677889/aabbccddeeff:7" }, -EINVAL, 0 },
-		{ { "cursor", ID ":7", "cursor", ID ":8" }, -EINVAL, 0 },
-		{ { "origin", ID "0" }, -EINVAL, 0 },
-		{ { "origin", "../../../etc/passwd/../../../etc" }, -EINVAL, 0 },
-		{ { "origin", ID, "origin", ID }, -EINVAL, 0 },
-		{ { "match", "=x" }, -EINVAL, 0 },
-		{ { "since", "yesterday" }, -EINVAL, 0 },
-		{ { "output", "json" }, -ENOENT, 0 },
-		{ { "", "" }, -ENOENT, 0 },
-	};
-
-	for (size_t i = 0; i < ELEMENTS(cases); i++) {
-		const char *const *k = cases[i].keys;
-		char why[256] = "";
-		struct question q;
-		int r = 0;
-
-		cr_assert(eq(int, question_init(&q), 0));
-		for (; r == 0 && k[0]; k += 2)
-			r = question_set(&q, k[0], k[1], strlen(k[1]), why);
-		cr_expect(eq(int, r, cases[i].set), "case %zu", i);
-		if (r == 0) {
-			r = question_check(&q, why);
-			cr_expect(eq(int, r, cases[i].check), "case %zu", i);
-		}
-		cr_expect(r == 0 || *why, "case %zu", i);
-		question_done(&q);
-	}
-}
-
-Test(proofs, a_cursor_has_no_zero_in_it)
-{
-	static const char cursor[] = ID ":7\0"
-					"8";
-	struct question q;
-	char why[256];
-
-	cr_assert(eq(int, question_init(&q), 0));
-	cr_expect(eq(int, question_set(&q, "cursor", cursor, sizeof cursor - 1, why), -EINVAL));
-	question_done(&q);
 }
