@@ -35,7 +35,7 @@ int histogram_add(struct histogram *h, const uint64_t *time_ns, size_t n)
 	for (size_t i = 0, from; r >= 0 && i < n;) {
 		uint64_t number = time_ns[i] / h->length, begin = number * h->length;
 
-		for (from = i++; i < n && time_ns[i] - begin < h->length;)
+		for (from = i++; i < n && time_ns[i] >= begin && time_ns[i] - begin < h->length;)
 			i++;
 		r = count(h, number, i - from);
 	}

@@ -368,6 +368,31 @@ Test(windows, a_histogram_of_seconds_is_read_from_the_footer)
 	done();
 }
 
+static int add_up_spans(void *arg, const struct time_span *s)
+{
+	uint64_t *times = arg;
+
+	cr_assert(lt(u64, s->number, 2));
+	times[s->number] += s->times;
+	return 0;
+}
+
+/* A span may be of centuries, and then what is before it seems to be in it. */
+Test(windows, what_is_before_a_span_is_not_in_it)
+{
+	static const uint64_t half = UINT64_C(1) << 63;
+	const uint64_t time_ns[] = { half + 11, 5, half + 10, half + 9, UINT64_MAX, 0 };
+	uint64_t times[2] = { 0 };
+	struct histogram h;
+
+	histogram_begin(&h, half + 10);
+	cr_assert(eq(int, histogram_add(&h, time_ns, ELEMENTS(time_ns)), 0));
+	cr_assert(eq(int, histogram_each(&h, add_up_spans, times), 0));
+	cr_expect(eq(u64, times[0], 3));
+	cr_expect(eq(u64, times[1], 3));
+	histogram_done(&h);
+}
+
 /* Write another footer, which tells of one row more in the last second but one, and of one less in the last. */
 static void lie_of_counts(void)
 {
