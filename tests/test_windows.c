@@ -458,6 +458,49 @@ Test(windows, counts_that_lie_are_found)
 	done();
 }
 
+/* Memory. */
+
+/* Fields and variables may take next to nothing of the file: of all groups of a window there are no more than it may have. */
+Test(windows, values_have_their_limit_in_all_groups_together)
+{
+	struct verified v = { 0 };
+	uint64_t most = 0;
+
+	make_host();
+	for (uint32_t w = 0; w < segment->n_windows; w++) {
+		uint64_t values = 0;
+
+		for (uint32_t i = segment->windows[w].first; i < segment->windows[w].end; i++) {
+			struct segment_group g;
+
+			cr_assert(eq(int, group_open(&g, segment, i), 0));
+			cr_assert(eq(int, group_need_all(&g), 0));
+			cr_expect(gt(u64, group_values(&g), 0));
+			values += group_values(&g);
+			group_drop_rows(&g);
+			cr_expect(zero(u64, group_values(&g)));
+			cr_expect(eq(ptr, g.time, NULL));
+			cr_expect(ne(ptr, g.batches, NULL));
+			cr_expect(eq(int, group_need_all(&g), 0));
+			group_close(&g);
+		}
+		most = MAX_OF(most, values);
+	}
+	segment_window_values = most - 1;
+	builder_verify(host.path, NULL, &v);
+	cr_expect(eq(int, v.report.verdict, VERDICT_TAMPERED));
+	cr_expect(verified_says(&v, VERDICT_TAMPERED, "a row group is damaged: none of its"));
+	cr_expect(gt(u64, v.report.lost_entries, 0));
+	cr_expect(lt(u64, v.report.lost_entries, v.report.entries));
+	cr_expect(eq(int, merge_segments(&host, 0, 1), BULLA_ELIMIT));
+	segment_window_values = most;
+	builder_verify(host.path, NULL, &v);
+	cr_expect(ne(int, v.report.verdict, VERDICT_TAMPERED));
+	cr_expect(eq(int, merge_segments(&host, 0, 1), 1));
+	verified_done(&v);
+	done();
+}
+
 /* Templates. */
 
 /* What a footer says of a table: so many parts, of which some follow, each with one template in so many bytes. */
