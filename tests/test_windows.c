@@ -9,6 +9,7 @@
 
 #include "tests/harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -390,6 +391,29 @@ Test(windows, what_is_before_a_span_is_not_in_it)
 	cr_assert(eq(int, histogram_each(&h, add_up_spans, times), 0));
 	cr_expect(eq(u64, times[0], 3));
 	cr_expect(eq(u64, times[1], 3));
+	histogram_done(&h);
+}
+
+/* Times that go to and fro take no more memory than spans that there are, and too many of these are refused. */
+Test(windows, a_histogram_is_as_large_as_its_spans_are_many)
+{
+	const uint64_t to_and_fro[] = { 0, HISTOGRAM_PLACES };
+	struct histogram h;
+	uint64_t sum = 0;
+	int r = 0;
+
+	histogram_begin(&h, 1);
+	for (int i = 0; i < 3 * HISTOGRAM_SPANS_MAX; i++)
+		cr_assert(eq(int, histogram_add(&h, to_and_fro, 2), 0));
+	cr_expect(le(sz, h.n_more, (size_t) 2 * HISTOGRAM_SPANS_MAX));
+	cr_assert(eq(int, histogram_each(&h, add_up, &sum), 0));
+	cr_expect(eq(u64, sum,
+		     3 * (uint64_t) HISTOGRAM_SPANS_MAX * (7 + HISTOGRAM_PLACES * 31 + 7)));
+	histogram_done(&h);
+	histogram_begin(&h, 1);
+	for (uint64_t i = 0; r >= 0 && i < 4 * HISTOGRAM_SPANS_MAX; i++)
+		r = histogram_add(&h, &i, 1);
+	cr_expect(eq(int, r, -E2BIG));
 	histogram_done(&h);
 }
 
