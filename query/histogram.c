@@ -13,11 +13,37 @@ void histogram_done(struct histogram *h)
 	*h = (struct histogram){ 0 };
 }
 
+static int compare_spans(const void *a, const void *b)
+{
+	const struct time_span *x = a, *y = b;
+
+	return (x->number > y->number) - (x->number < y->number);
+}
+
+/* Let each span have but one part of what had to make place.  @return 0, or -E2BIG where that does not help. */
+static int join_parts(struct histogram *h)
+{
+	size_t n = 0;
+
+	qsort(h->more, h->n_more, sizeof *h->more, compare_spans);
+	for (size_t i = 0; i < h->n_more; i++)
+		if (n > 0 && h->more[n - 1].number == h->more[i].number)
+			h->more[n - 1].times += h->more[i].times;
+		else
+			h->more[n++] = h->more[i];
+	h->n_more = n;
+	return n > HISTOGRAM_SPANS_MAX ? -E2BIG : 0;
+}
+
 static int count(struct histogram *h, uint64_t number, uint64_t times)
 {
 	struct time_span *at = &h->place[number % HISTOGRAM_PLACES];
 
 	if (at->number != number && at->times > 0) {
+		int r = h->n_more == 2 * HISTOGRAM_SPANS_MAX ? join_parts(h) : 0;
+
+		if (r < 0)
+			return r;
 		if (!room_for(&h->more, h->n_more, &h->cap, sizeof *h->more))
 			return -ENOMEM;
 		h->more[h->n_more++] = *at;
@@ -35,7 +61,7 @@ int histogram_add(struct histogram *h, const uint64_t *time_ns, size_t n)
 	for (size_t i = 0, from; r >= 0 && i < n;) {
 		uint64_t number = time_ns[i] / h->length, begin = number * h->length;
 
-		for (from = i++; i < n && time_ns[i] - begin < h->length;)
+		for (from = i++; i < n && time_ns[i] >= begin && time_ns[i] - begin < h->length;)
 			i++;
 		r = count(h, number, i - from);
 	}

@@ -39,6 +39,7 @@ struct segment_cursor {
 	struct held_group *held; /* owned: room for all groups of a window */
 	uint32_t n, cap;
 	uint32_t next;		      /* window */
+	uint64_t values;	      /* group_values() of those that are held */
 	struct first_batch *first_of; /* owned, by journal */
 	struct counted *counted;      /* owned, by journal */
 	uint64_t seen;		      /* batches */

@@ -34,6 +34,7 @@ static void drop_window(struct segment_cursor *c)
 		*h = (struct held_group){ .memory = h->memory };
 	}
 	c->n = 0;
+	c->values = 0;
 }
 
 void segment_cursor_done(struct segment_cursor *c)
@@ -93,6 +94,21 @@ static int lose_group(struct verifier *v, uint32_t file, struct held_group *h)
 	return r;
 }
 
+/* All parts of a group; of one that lacks any, or has more than a window may, its batches. */
+static int need_all(struct segment_cursor *c, struct held_group *h)
+{
+	int r = group_need_all(&h->group);
+
+	c->values += group_values(&h->group);
+	if (r >= 0 && c->values > segment_window_values)
+		r = BULLA_ELIMIT;
+	if (segment_is_damage(r)) {
+		c->values -= group_values(&h->group);
+		group_drop_rows(&h->group);
+	}
+	return r;
+}
+
 /* All of a group, or of one that is damaged what there is.  @return 0 or an error that is no damage. */
 static int read_group(struct verifier *v, uint32_t file, struct held_group *h)
 {
@@ -108,7 +124,7 @@ static int read_group(struct verifier *v, uint32_t file, struct held_group *h)
 		return lose_group(v, file, h);
 	}
 	if (r >= 0)
-		r = group_need_all(&h->group);
+		r = need_all(&v->cursors[file], h);
 	if (segment_is_damage(r)) {
 		found_damaged(v, file, h, r,
 			      "a row group is damaged: none of its entries can be read");
@@ -168,6 +184,8 @@ static void let_messages_go(const struct verifier *v, struct segment_cursor *c,
 	h->let_go = h->open && (!v->options->entry || kept > MESSAGES_KEPT);
 	if (h->let_go)
 		group_drop_messages(&h->group);
+	if (h->let_go && v->options->entry)
+		buf_done(&h->memory);
 }
 
 int held_is_same(struct held_group *h, uint32_t number, const struct batch *b)

@@ -9,6 +9,7 @@
 
 #include "tests/harness.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -368,6 +369,54 @@ Test(windows, a_histogram_of_seconds_is_read_from_the_footer)
 	done();
 }
 
+static int add_up_spans(void *arg, const struct time_span *s)
+{
+	uint64_t *times = arg;
+
+	cr_assert(lt(u64, s->number, 2));
+	times[s->number] += s->times;
+	return 0;
+}
+
+/* A span may be of centuries, and then what is before it seems to be in it. */
+Test(windows, what_is_before_a_span_is_not_in_it)
+{
+	static const uint64_t half = UINT64_C(1) << 63;
+	const uint64_t time_ns[] = { half + 11, 5, half + 10, half + 9, UINT64_MAX, 0 };
+	uint64_t times[2] = { 0 };
+	struct histogram h;
+
+	histogram_begin(&h, half + 10);
+	cr_assert(eq(int, histogram_add(&h, time_ns, ELEMENTS(time_ns)), 0));
+	cr_assert(eq(int, histogram_each(&h, add_up_spans, times), 0));
+	cr_expect(eq(u64, times[0], 3));
+	cr_expect(eq(u64, times[1], 3));
+	histogram_done(&h);
+}
+
+/* Times that go to and fro take no more memory than spans that there are, and too many of these are refused. */
+Test(windows, a_histogram_is_as_large_as_its_spans_are_many)
+{
+	const uint64_t to_and_fro[] = { 0, HISTOGRAM_PLACES };
+	struct histogram h;
+	uint64_t sum = 0;
+	int r = 0;
+
+	histogram_begin(&h, 1);
+	for (int i = 0; i < 3 * HISTOGRAM_SPANS_MAX; i++)
+		cr_assert(eq(int, histogram_add(&h, to_and_fro, 2), 0));
+	cr_expect(le(sz, h.n_more, (size_t) 2 * HISTOGRAM_SPANS_MAX));
+	cr_assert(eq(int, histogram_each(&h, add_up, &sum), 0));
+	cr_expect(eq(u64, sum,
+		     3 * (uint64_t) HISTOGRAM_SPANS_MAX * (7 + HISTOGRAM_PLACES * 31 + 7)));
+	histogram_done(&h);
+	histogram_begin(&h, 1);
+	for (uint64_t i = 0; r >= 0 && i < 4 * HISTOGRAM_SPANS_MAX; i++)
+		r = histogram_add(&h, &i, 1);
+	cr_expect(eq(int, r, -E2BIG));
+	histogram_done(&h);
+}
+
 /* Write another footer, which tells of one row more in the last second but one, and of one less in the last. */
 static void lie_of_counts(void)
 {
@@ -431,6 +480,87 @@ Test(windows, counts_that_lie_are_found)
 	cr_expect(eq(int, report.verdict, VERDICT_TAMPERED));
 	cr_expect(found);
 	done();
+}
+
+/* Memory. */
+
+/* Fields and variables may take next to nothing of the file: of all groups of a window there are no more than it may have. */
+Test(windows, values_have_their_limit_in_all_groups_together)
+{
+	struct verified v = { 0 };
+	uint64_t most = 0;
+
+	make_host();
+	for (uint32_t w = 0; w < segment->n_windows; w++) {
+		uint64_t values = 0;
+
+		for (uint32_t i = segment->windows[w].first; i < segment->windows[w].end; i++) {
+			struct segment_group g;
+
+			cr_assert(eq(int, group_open(&g, segment, i), 0));
+			cr_assert(eq(int, group_need_all(&g), 0));
+			cr_expect(gt(u64, group_values(&g), 0));
+			values += group_values(&g);
+			group_drop_rows(&g);
+			cr_expect(zero(u64, group_values(&g)));
+			cr_expect(eq(ptr, g.time, NULL));
+			cr_expect(ne(ptr, g.batches, NULL));
+			cr_expect(eq(int, group_need_all(&g), 0));
+			group_close(&g);
+		}
+		most = MAX_OF(most, values);
+	}
+	segment_window_values = most - 1;
+	builder_verify(host.path, NULL, &v);
+	cr_expect(eq(int, v.report.verdict, VERDICT_TAMPERED));
+	cr_expect(verified_says(&v, VERDICT_TAMPERED, "a row group is damaged: none of its"));
+	cr_expect(gt(u64, v.report.lost_entries, 0));
+	cr_expect(lt(u64, v.report.lost_entries, v.report.entries));
+	cr_expect(eq(int, merge_segments(&host, 0, 1), BULLA_ELIMIT));
+	segment_window_values = most;
+	builder_verify(host.path, NULL, &v);
+	cr_expect(ne(int, v.report.verdict, VERDICT_TAMPERED));
+	cr_expect(eq(int, merge_segments(&host, 0, 1), 1));
+	verified_done(&v);
+	done();
+}
+
+/* Templates. */
+
+/* What a footer says of a table: so many parts, of which some follow, each with one template in so many bytes. */
+static int read_table(uint64_t parts, uint64_t follow, uint64_t raw)
+{
+	struct template_table *t = NULL;
+	struct buf footer = { 0 };
+	struct rd r;
+	int error;
+
+	buf_varint(&footer, parts);
+	for (uint64_t i = 0; i < follow; i++) {
+		buf_varint(&footer, 1);
+		buf_varint(&footer, SEGMENT_HEADER_SIZE);
+		buf_varint(&footer, 1);
+		buf_varint(&footer, raw);
+		buf_append(&footer, "\0\0\0", 4);
+	}
+	r = rd_of(footer.data, footer.len);
+	error = template_table_read(&r, &t);
+	template_table_free(t);
+	buf_done(&footer);
+	return error;
+}
+
+/* All parts may be of the same few bytes of the file: together they take no more memory than one block. */
+Test(windows, templates_have_their_limit_in_all_parts_together)
+{
+	cr_expect(eq(int, read_table(0, 0, 0), 0));
+	cr_expect(eq(int, read_table(1, 1, BLOCK_SIZE_MAX), 0));
+	cr_expect(eq(int, read_table(2, 2, BLOCK_SIZE_MAX / 2), 0));
+	cr_expect(eq(int, read_table(2, 2, BLOCK_SIZE_MAX / 2 + 1), BULLA_ECORRUPT));
+	cr_expect(eq(int, read_table(1000, 1000, BLOCK_SIZE_MAX), BULLA_ECORRUPT));
+	/* Parts that the footer has no room for get no memory, either. */
+	cr_expect(eq(int, read_table(1000, 999, 1), BULLA_ECORRUPT));
+	cr_expect(eq(int, read_table(TEMPLATES_MAX + 1, TEMPLATES_MAX + 1, 1), BULLA_ECORRUPT));
 }
 
 /* Where rows are few and far between, longer spans are counted, or none. */

@@ -36,7 +36,8 @@ struct segment_batches {
 	struct segment_set set;
 	struct index *of; /* owned, by file; NULL until the set is read */
 	struct open_group open[GROUPS_OPEN];
-	uint64_t turn, rows; /* of those that are open */
+	uint64_t turn;
+	uint64_t rows, values; /* of those that are open */
 };
 
 int segment_batches_new(struct segment_batches **ret, const struct state *s)
@@ -55,6 +56,7 @@ static void close_one(struct segment_batches *b, struct open_group *o)
 	if (o->used == 0)
 		return;
 	b->rows -= o->group.rows;
+	b->values -= group_values(&o->group);
 	group_close(&o->group);
 	o->used = 0;
 }
@@ -210,7 +212,8 @@ static struct open_group *make_place(struct segment_batches *b, uint32_t rows)
 			else if (!oldest || o->used < oldest->used)
 				oldest = o;
 		}
-		if (free_one && (!oldest || b->rows + rows <= ROWS_OPEN))
+		if (free_one && (!oldest || (b->rows + rows <= ROWS_OPEN &&
+					     b->values <= segment_window_values)))
 			return free_one;
 		close_one(b, oldest);
 	}
@@ -235,6 +238,7 @@ static int open_group(struct segment_batches *b, uint32_t file, uint32_t number,
 		at->file = file;
 		at->number = number;
 		b->rows += at->group.rows;
+		b->values += group_values(&at->group);
 	}
 	at->used = ++b->turn;
 	*ret = &at->group;

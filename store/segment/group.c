@@ -15,6 +15,8 @@
 /* Rows whose messages are fetched before they are hashed, and how much of each. */
 enum { AHEAD = 4, AHEAD_BYTES = 512 };
 
+uint64_t segment_window_values = WINDOW_VALUES_MAX;
+
 int group_open(struct segment_group *g, const struct segment *s, uint32_t number)
 {
 	*g = (struct segment_group){ .segment = s };
@@ -43,6 +45,20 @@ void group_close(struct segment_group *g)
 	free(g->values);
 	free(g->fields_data);
 	*g = (struct segment_group){ 0 };
+}
+
+void group_drop_rows(struct segment_group *g)
+{
+	struct segment_group bare = {
+		.segment = g->segment,
+		.ref = g->ref,
+		.rows = g->rows,
+		.scratch.at = g->scratch.at,
+		.batches = TAKE_PTR(g->batches),
+	};
+
+	group_close(g);
+	*g = bare;
 }
 
 const struct block_ref *group_block(const struct segment_group *g, enum block_kind kind,
@@ -297,6 +313,7 @@ static int decode_fields(struct segment_group *g, struct rd *r)
 	error = strings_decode(r, n, g->names);
 	if (error >= 0)
 		error = strings_decode(r, n, g->values);
+	g->all_fields = n;
 	for (uint64_t i = 0; error >= 0 && i < n; i++)
 		if (g->names[i].len < 1 || g->names[i].len > FIELD_NAME_MAX)
 			return BULLA_ECORRUPT;
@@ -323,6 +340,7 @@ int group_need_fields(struct segment_group *g)
 		g->n_fields = g->first_field = NULL;
 		g->names = g->values = NULL;
 		g->fields_data = NULL;
+		g->all_fields = 0;
 	}
 	return error;
 }

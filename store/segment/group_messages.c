@@ -44,6 +44,7 @@ static void close_directory(struct segment_group *g)
 	g->n_columns = 0;
 	g->template_of = g->ordinal = NULL;
 	g->n_templates = g->n_whole = 0;
+	g->all_variables = 0;
 	for (int s = 0; s < STREAMS; s++) {
 		free(g->parts[s]);
 		g->parts[s] = NULL;
@@ -177,6 +178,7 @@ static int read_directory(struct segment_group *g, struct rd *r)
 		error = at[s] == total[s] ? 0 : BULLA_ECORRUPT;
 	if (error < 0 || r->left > 0)
 		return error < 0 ? error : BULLA_ECORRUPT;
+	g->all_variables = variables;
 	/* Now that they do not move any more. */
 	for (uint32_t t = 0; g->columns && t < g->n_templates; t++) {
 		g->templates[t].columns = g->columns + first;

@@ -162,11 +162,14 @@ static int take_batch(struct merge *m, struct segment_group *g, uint32_t number)
 	return r < 0 ? r : remember(m, (uint32_t) to, &batch);
 }
 
+enum { MESSAGES_KEPT = 64 << 20 /* bytes of a window's */ };
+
 /* The groups of a window, whose commits are the same. */
 struct window {
 	struct segment_group *groups; /* owned */
 	struct buf *memory;	      /* owned: for the messages of each */
 	uint32_t n;
+	uint64_t values, bytes; /* group_values() of all, and of their messages */
 };
 
 /* A batch of a window. */
@@ -185,6 +188,23 @@ static void window_done(struct window *w)
 	free(w->memory);
 }
 
+/* All of a group.  Where messages take very much memory those of further groups are made one by one. */
+static int read_group(struct window *w, uint32_t number)
+{
+	struct segment_group *g = &w->groups[number];
+	int r = group_need_all(g);
+
+	w->values += group_values(g);
+	if (r >= 0 && w->values > segment_window_values)
+		r = BULLA_ELIMIT;
+	if (r < 0 || w->bytes > MESSAGES_KEPT)
+		return r;
+	group_lend(g, &w->memory[number]);
+	r = group_need_messages(g, NULL);
+	w->bytes += g->made_text.len;
+	return r;
+}
+
 static int read_window(struct window *w, const struct segment *s, uint32_t first, uint32_t n)
 {
 	int r = 0;
@@ -196,12 +216,8 @@ static int read_window(struct window *w, const struct segment *s, uint32_t first
 		return -ENOMEM;
 	for (uint32_t i = 0; r >= 0 && i < n; i++) {
 		r = group_open(&w->groups[i], s, first + i);
-		if (r < 0)
-			break;
-		group_lend(&w->groups[i], &w->memory[i]);
-		r = group_need_all(&w->groups[i]);
 		if (r >= 0)
-			r = group_need_messages(&w->groups[i], NULL);
+			r = read_group(w, i);
 	}
 	return r;
 }

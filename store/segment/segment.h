@@ -155,6 +155,7 @@ struct segment_group {
 	uint64_t *context;
 	uint8_t *priority, *flags;
 	uint32_t *n_fields, *first_field; /* of each row; NULL also where no row has any */
+	uint64_t all_fields, all_variables; /* of all rows, as far as they were read */
 	struct text *names, *values;
 	uint8_t *fields_data;
 	uint32_t *template_of; /* 0: whole */
@@ -195,6 +196,19 @@ _must_check_ int group_need_templates(struct segment_group *g);
 _must_check_ int group_need_all(struct segment_group *g);
 /** Which templates and columns there are; a part of group_need_templates(). */
 _must_check_ int group_need_directory(struct segment_group *g);
+
+/**
+ * How many values of some size or none it has in memory.  What is stored of them may be next to nothing: who reads the groups of a
+ * window together bounds how many all of them have.
+ */
+static inline uint64_t group_values(const struct segment_group *g)
+{
+	return g->all_fields + g->all_variables;
+}
+/** So many may a window have; tests make it small. */
+extern uint64_t segment_window_values;
+/** Let go all that was read of it but its batches. */
+void group_drop_rows(struct segment_group *g);
 
 /** The fields that a row has of its own, FIELDS_MAX at most; they point into the group.  @return how many. */
 uint32_t group_fields(const struct segment_group *g, uint32_t row, struct field *ret);

@@ -245,7 +245,8 @@ static size_t find_runs(struct staging *s, staging_key_fn key_of, const void *ar
 {
 	size_t n = 0;
 
-	qsort(s->batches, s->n_batches, sizeof *s->batches, compare_batches);
+	if (s->n_batches > 1)
+		qsort(s->batches, s->n_batches, sizeof *s->batches, compare_batches);
 	for (size_t i = 0; i < s->n_batches; i++) {
 		uint32_t journal = s->batches[i].journal;
 

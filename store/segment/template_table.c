@@ -54,11 +54,13 @@ static void template_table_freep(struct template_table **t)
 	template_table_free(*t);
 }
 
+enum { PART_LINE_MIN = 4 + 4 /* bytes of the footer */ };
+
 static int read_parts(struct template_table *t, struct rd *r)
 {
-	uint64_t n = rd_varint(r);
+	uint64_t n = rd_varint(r), size = 0;
 
-	if (r->bad || n > r->left)
+	if (r->bad || n > TEMPLATES_MAX || n > r->left / PART_LINE_MIN)
 		return BULLA_ECORRUPT;
 	t->parts = calloc(MAX_OF(n, 1ul), sizeof *t->parts);
 	if (!t->parts)
@@ -68,8 +70,9 @@ static int read_parts(struct template_table *t, struct rd *r)
 		uint64_t templates = rd_varint(r);
 
 		p->ref = block_ref_read(r);
+		size += p->ref.raw;
 		if (r->bad || templates < 1 || templates > TEMPLATES_MAX - t->n ||
-		    templates > p->ref.raw)
+		    templates > p->ref.raw || size > TEMPLATES_SIZE_MAX)
 			return BULLA_ECORRUPT;
 		p->first = t->n;
 		p->n = (uint32_t) templates;

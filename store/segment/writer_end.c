@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "bulla/error.h"
 #include "store/segment/writer-internal.h"
 
 /* Journals by key, as the rows of a window are, for a group to say which it may have. */
@@ -115,8 +116,8 @@ static uint32_t end_of_part(const struct segment_writer *w, uint32_t from)
 static int write_templates(struct segment_writer *w, struct buf *footer)
 {
 	_cleanup_buf_ struct buf parts = { 0 };
-	uint64_t n = 0;
-	int r = 0;
+	uint64_t n = 0, size = 0;
+	int r = w->templates.n > TEMPLATES_MAX ? BULLA_ELIMIT : 0;
 
 	for (uint32_t from = 0, end; r >= 0 && from < w->templates.n; from = end, n++) {
 		end = end_of_part(w, from);
@@ -129,7 +130,8 @@ static int write_templates(struct segment_writer *w, struct buf *footer)
 			buf_append(&w->raw, t.p, t.len);
 		}
 		buf_varint(&parts, end - from);
-		r = write_block(w, &parts);
+		size += w->raw.len;
+		r = size > TEMPLATES_SIZE_MAX ? BULLA_ELIMIT : write_block(w, &parts);
 	}
 	buf_varint(footer, n);
 	buf_append(footer, parts.data, parts.len);
