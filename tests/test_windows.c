@@ -407,8 +407,8 @@ Test(windows, a_histogram_is_as_large_as_its_spans_are_many)
 		cr_assert(eq(int, histogram_add(&h, to_and_fro, 2), 0));
 	cr_expect(le(sz, h.n_more, (size_t) 2 * HISTOGRAM_SPANS_MAX));
 	cr_assert(eq(int, histogram_each(&h, add_up, &sum), 0));
-	cr_expect(eq(u64, sum,
-		     3 * (uint64_t) HISTOGRAM_SPANS_MAX * (7 + HISTOGRAM_PLACES * 31 + 7)));
+	cr_expect(
+		eq(u64, sum, 3 * (uint64_t) HISTOGRAM_SPANS_MAX * (7 + HISTOGRAM_PLACES * 31 + 7)));
 	histogram_done(&h);
 	histogram_begin(&h, 1);
 	for (uint64_t i = 0; r >= 0 && i < 4 * HISTOGRAM_SPANS_MAX; i++)

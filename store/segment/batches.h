@@ -5,7 +5,8 @@
 /**
  * Single batches out of segments, for who walks along the ledger and finds that a tail is gone.
  *
- * A commit lies in one row group of a segment, and groups follow each other in time: so few are open at once.
+ * A commit lies in one window of a segment, and windows follow each other in time: so no more groups are open at once than two
+ * windows have.
  */
 
 #include <stdint.h>

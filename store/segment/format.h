@@ -55,7 +55,7 @@ enum {
 	GROUPS_MAX = 1 << 16,	     /* of a segment */
 	GROUP_VARIABLES_MAX = 1 << 24,
 	WINDOW_VALUES_MAX = 2 * GROUP_VARIABLES_MAX, /* fields of its entries, and variables */
-	BLOCK_SIZE_MAX = 64 << 20, /* raw */
+	BLOCK_SIZE_MAX = 64 << 20,		     /* raw */
 	SEGMENT_JOURNALS_MAX = 1 << 20,
 	SEGMENT_ORIGINS_MAX = 1 << 16,
 };

@@ -47,8 +47,8 @@ enum {
 	TEMPLATES_MAX = 1 << 20, /* of a segment */
 	TEMPLATES_PART_SIZE = 64 << 10,
 	TEMPLATES_SIZE_MAX = 64 << 20, /* of all parts, raw */
-	PART_SIZE = 256 << 10, /* after which a stream is cut before the next column */
-	ROWS_MIN = 2,	       /* of a template in a group; rarer messages are kept whole */
+	PART_SIZE = 256 << 10,	       /* after which a stream is cut before the next column */
+	ROWS_MIN = 2,		       /* of a template in a group; rarer messages are kept whole */
 };
 
 /* Forms of columns of digits. */

@@ -154,7 +154,7 @@ struct segment_group {
 	struct rd times_rest;
 	uint64_t *context;
 	uint8_t *priority, *flags;
-	uint32_t *n_fields, *first_field; /* of each row; NULL also where no row has any */
+	uint32_t *n_fields, *first_field;   /* of each row; NULL also where no row has any */
 	uint64_t all_fields, all_variables; /* of all rows, as far as they were read */
 	struct text *names, *values;
 	uint8_t *fields_data;
