@@ -18,10 +18,11 @@
 #include "query/ahead.h"
 #include "query/newest.h"
 
-enum {
-	ALONE = 2 *
-		WINDOW_ROWS /* rows of groups that are opened before other threads are called in */
-};
+/*
+ * Rows of groups that are read before other threads are called in, by who wants all entries, or some: calling them takes as long
+ * as asking the tokens of a hundred groups.
+ */
+enum { ALONE_ALL = WINDOW_ROWS / 4, ALONE_SOME = 2 * WINDOW_ROWS };
 
 struct run {
 	const struct query *query;
@@ -29,7 +30,6 @@ struct run {
 	struct ahead *ahead; /* NULL: no other threads */
 	struct candidate *candidates;
 	size_t n, next;
-	uint64_t rows; /* of groups that were opened */
 	struct source **heap;
 	size_t n_open, heap_cap;
 };
@@ -257,12 +257,12 @@ static void run_done(struct run *run)
 }
 
 /* Call in other threads for a query that goes on and on. */
-static void call_others(struct run *run, const struct candidate *c)
+static void call_others(struct run *run)
 {
 	unsigned threads = run->query->threads;
+	uint64_t alone = run->opener.all ? ALONE_ALL : ALONE_SOME;
 
-	run->rows += run->opener.searched[c->of].segment->groups[c->group].rows;
-	if ((run->rows <= ALONE && !run->opener.all) || threads < 2 || run->ahead ||
+	if (run->opener.stats->rows_read < alone || threads < 2 || run->ahead ||
 	    run->n - run->next < threads)
 		return;
 	/* Without them it only takes longer. */
@@ -278,7 +278,7 @@ static int open_next(struct run *run, source_fn each, void *arg)
 	int r;
 
 	if (run->candidates[i].is_group)
-		call_others(run, &run->candidates[i]);
+		call_others(run);
 	r = run->ahead ? ahead_open(run->ahead, i, &run->opener, each, arg)
 		       : opener_open(&run->opener, &run->candidates[i], each, arg);
 	if (!is_damage(r))

@@ -70,6 +70,7 @@ struct damage {
 struct query_stats {
 	uint64_t frames_read, frames_damaged; /* row groups and their blocks among them */
 	uint64_t rows_seen, rows_matched;
+	uint64_t rows_read; /* of row groups of which more was read than their tokens */
 	struct damage damage[DAMAGES_TOLD]; /* the first of those that are in segments */
 	uint32_t n_damage;
 };

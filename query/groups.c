@@ -385,6 +385,7 @@ static int open_whole(const struct opening *o, struct searched *s, uint32_t numb
 		r = count_whole(w, &g, o->tally->span_ns);
 	o->stats->frames_read++;
 	o->stats->rows_seen += g.rows;
+	o->stats->rows_read += g.time ? g.rows : 0;
 	if (r >= 0)
 		return o->each(o->arg, &w->source);
 	r = judged_pass_over(o->stats, &g, r);

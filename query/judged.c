@@ -554,6 +554,8 @@ int judged_open(const struct opening *o, struct searched *s, uint32_t number,
 		return judged_pass_over(o->stats, &u->group, r);
 	o->stats->frames_read++;
 	o->stats->rows_seen += u->group.rows;
+	if (u->group.templates || u->group.batches)
+		o->stats->rows_read += u->group.rows;
 	if (r > 0)
 		*ret = TAKE_PTR(u);
 	return r;
