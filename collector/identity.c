@@ -65,8 +65,7 @@ int identity_add(struct identity *i, const char *name, const char *value)
 static const struct field *find(const struct identity *i, const char *name)
 {
 	for (uint16_t k = 0; k < i->n; k++)
-		if (i->fields[k].name_len == strlen(name) &&
-		    memcmp(i->fields[k].name, name, strlen(name)) == 0)
+		if (field_is(&i->fields[k], name))
 			return &i->fields[k];
 	return NULL;
 }

@@ -46,11 +46,6 @@ static int settle(struct counter *k)
 
 /* Fields. */
 
-static bool has_name(const struct field *f, const char *name)
-{
-	return strlen(name) == f->name_len && memcmp(name, f->name, f->name_len) == 0;
-}
-
 static bool look(const struct glimpse *g, const char *name, struct field *ret)
 {
 	static const char digits[] = "01234567";
@@ -63,7 +58,7 @@ static bool look(const struct glimpse *g, const char *name, struct field *ret)
 		return true;
 	}
 	for (uint16_t i = 0; i < g->n_fields; i++)
-		if (has_name(&g->fields[i], name)) {
+		if (field_is(&g->fields[i], name)) {
 			*ret = g->fields[i];
 			return true;
 		}

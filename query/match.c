@@ -146,21 +146,12 @@ static int new_group(struct match *m)
 	return 0;
 }
 
-/* Most differ in their first letters. */
-static bool is_name(const char *name, const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (name[i] == '\0' || (uint8_t) name[i] != p[i])
-			return false;
-	return name[n] == '\0';
-}
-
-static bool has_name(const struct term *t, const uint8_t *p, size_t n)
+static bool has_name(const struct term *t, const struct field *f)
 {
 	if (!t->brief)
-		return is_name(t->name, p, n);
+		return field_is(f, t->name);
 	for (const char *const *name = t->brief->fields; *name; name++)
-		if (is_name(*name, p, n))
+		if (field_is(f, *name))
 			return true;
 	return false;
 }
@@ -170,7 +161,8 @@ static bool is_of_entry(const struct term *t)
 	static const char *const fixed[] = { "MESSAGE", "PRIORITY", "_LINE_BREAK" };
 
 	for (size_t i = 0; i < ELEMENTS(fixed); i++)
-		if (has_name(t, (const uint8_t *) fixed[i], strlen(fixed[i])))
+		if (has_name(t, &(struct field){ .name = (const uint8_t *) fixed[i],
+						 .name_len = (uint8_t) strlen(fixed[i]) }))
 			return true;
 	return false;
 }
@@ -406,7 +398,7 @@ static bool fits(const struct value *v, const struct field *f)
 
 static bool holds_for(const struct term *t, const struct field *f)
 {
-	if (!has_name(t, f->name, f->name_len))
+	if (!has_name(t, f))
 		return false;
 	for (size_t i = 0; i < t->n_values; i++)
 		if (fits(&t->values[i], f))

@@ -244,19 +244,14 @@ bool output_same_name(const struct field *a, const struct field *b)
 	return a->name_len == b->name_len && memcmp(a->name, b->name, a->name_len) == 0;
 }
 
-static bool is_named(const struct field *f, const char *name, size_t len)
-{
-	return f->name_len == len && memcmp(f->name, name, len) == 0;
-}
-
 bool output_reserved(const struct shown *s, const struct field *f)
 {
 	if (f->name[0] != '_')
 		return false;
 	if (f->name_len > 1 && f->name[1] == '_')
-		return !output_imported(s) || !is_named(f, "__MONOTONIC_TIMESTAMP", 21);
-	return (!output_imported(s) && is_named(f, "_BOOT_ID", 8)) ||
-	       (output_has_source_time(s) && is_named(f, "_SOURCE_REALTIME_TIMESTAMP", 26));
+		return !output_imported(s) || !field_is(f, "__MONOTONIC_TIMESTAMP");
+	return (!output_imported(s) && field_is(f, "_BOOT_ID")) ||
+	       (output_has_source_time(s) && field_is(f, "_SOURCE_REALTIME_TIMESTAMP"));
 }
 
 uint64_t output_name_bit(const struct field *f)

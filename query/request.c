@@ -342,7 +342,7 @@ static bool list_field(void *arg, const struct field *f)
 
 	if (!l->field)
 		l->r = names_add(l->answer->names, f->name, f->name_len);
-	else if (strlen(l->field) == f->name_len && memcmp(l->field, f->name, f->name_len) == 0)
+	else if (field_is(f, l->field))
 		l->r = names_add(l->answer->names, f->value, f->value_len);
 	return l->r < 0;
 }

@@ -59,6 +59,15 @@ struct field {
 	uint8_t name_len;
 };
 
+/** Whether a field has this name; most differ in their first letters. */
+static inline bool field_is(const struct field *f, const char *name)
+{
+	for (uint8_t i = 0; i < f->name_len; i++)
+		if (name[i] == '\0' || (uint8_t) name[i] != f->name[i])
+			return false;
+	return name[f->name_len] == '\0';
+}
+
 /** Order of fields in every encoding: by name, then by value, bytewise.  The same field may stand there twice. */
 int field_compare(const struct field *a, const struct field *b);
 

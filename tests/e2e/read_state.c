@@ -32,7 +32,8 @@ struct reading {
 	size_t n_where;
 };
 
-static bool field_is(const struct field *f, const char *text)
+/* `text` is NAME=value. */
+static bool is_wanted(const struct field *f, const char *text)
 {
 	size_t name = strcspn(text, "=");
 
@@ -47,7 +48,7 @@ static bool wanted(const struct reading *o, const struct context_entry *identity
 		bool found = false;
 
 		for (uint16_t k = 0; k < identity->n_fields; k++)
-			found |= field_is(&identity->fields[k], o->where[i]);
+			found |= is_wanted(&identity->fields[k], o->where[i]);
 		if (!found)
 			return false;
 	}
