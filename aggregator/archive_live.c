@@ -89,17 +89,6 @@ static int publish(struct archive *a, const struct id *origin, const struct id *
 	return 0;
 }
 
-static int copy_contexts(struct contexts *to, const struct contexts *from)
-{
-	for (uint32_t i = 0; i < from->n; i++) {
-		int64_t k = contexts_add(to, from->at[i].leaf, from->at[i].leaf_size);
-
-		if (k < 0)
-			return (int) k;
-	}
-	return 0;
-}
-
 /* The rows are what their head says: whoever follows counts by it. */
 static int check_rows(const struct frame *f, const struct contexts *contexts, struct buf *raw)
 {
@@ -137,7 +126,7 @@ static int on_rows(struct archive *a, const struct id *origin, const struct id *
 		return -ENOMEM;
 	p->frame = malloc(size);
 	p->size = size + contexts->size;
-	r = p->frame ? copy_contexts(&p->contexts, contexts) : -ENOMEM;
+	r = p->frame ? contexts_add_rest(&p->contexts, contexts) : -ENOMEM;
 	if (r < 0) {
 		piece_free(p);
 		return r;

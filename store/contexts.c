@@ -56,8 +56,7 @@ int64_t contexts_find(const struct contexts *c, const struct hash *hash)
 
 static bool is_field(const struct field *f, const char *name, const char *value)
 {
-	return f->name_len == strlen(name) && f->value_len == strlen(value) &&
-	       memcmp(f->name, name, f->name_len) == 0 &&
+	return field_is(f, name) && f->value_len == strlen(value) &&
 	       memcmp(f->value, value, f->value_len) == 0;
 }
 
@@ -202,6 +201,15 @@ int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n)
 	return c->n - 1;
 }
 
+int contexts_add_rest(struct contexts *c, const struct contexts *from)
+{
+	int64_t r = 0;
+
+	for (uint32_t i = c->n; r >= 0 && i < from->n; i++)
+		r = contexts_add(c, from->at[i].leaf, from->at[i].leaf_size);
+	return (int) MIN_OF(r, (int64_t) 0);
+}
+
 const uint8_t *contexts_fields(const struct context_entry *e, uint32_t *ret_n)
 {
 	*ret_n = e->leaf_size - CONTEXT_FIELDS_AT;
@@ -290,14 +298,9 @@ void contexts_remove_last(struct contexts *c)
 
 const struct field *contexts_lookup(const struct contexts *c, uint32_t number, const char *name)
 {
-	size_t len = strlen(name);
-
 	for (int64_t i = number; i >= 0; i = c->at[i].parent)
-		for (uint16_t k = 0; k < c->at[i].n_fields; k++) {
-			const struct field *f = &c->at[i].fields[k];
-
-			if (f->name_len == len && memcmp(f->name, name, len) == 0)
-				return f;
-		}
+		for (uint16_t k = 0; k < c->at[i].n_fields; k++)
+			if (field_is(&c->at[i].fields[k], name))
+				return &c->at[i].fields[k];
 	return NULL;
 }

@@ -56,6 +56,8 @@ void contexts_done(struct contexts *c);
  *         BULLA_ELIMIT; -ENOMEM.
  */
 _must_check_ int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_t n);
+/** Add those of another table, all of which are hashed, that lie behind as many as there are: numbers are the same.  Errors as contexts_add(). */
+_must_check_ int contexts_add_rest(struct contexts *c, const struct contexts *from);
 /**
  * Add a context whose parent is told by number, -1 for none, with its fields as they are encoded: nothing is hashed.  Then there
  * is no contexts_find(), and two may be the same.  Errors as contexts_add().

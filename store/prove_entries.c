@@ -46,16 +46,6 @@ int proved_entries_begin(struct proved_entries *e, const struct batch *b)
 	return e->end && e->context && e->leaves && e->fields ? 0 : -ENOMEM;
 }
 
-/* Numbers stay what they are: contexts are copied in their order. */
-static int copy_contexts(struct proved_entries *e, const struct contexts *from)
-{
-	int64_t r = 0;
-
-	for (uint32_t i = e->contexts.n; r >= 0 && i < from->n; i++)
-		r = contexts_add(&e->contexts, from->at[i].leaf, from->at[i].leaf_size);
-	return (int) MIN_OF(r, (int64_t) 0);
-}
-
 /* Its context's hash and the batch's flag are filled in here. */
 static int add(struct proved_entries *e, const struct batch *b, const uint8_t *seed,
 	       struct entry *entry, uint32_t context)
@@ -102,7 +92,7 @@ int proved_entries_group(struct proved_entries *e, const struct batch *b, struct
 	if (!seed || g->batches[number].entries != b->entries)
 		return BULLA_ECORRUPT;
 	contexts_hash_all(&j->contexts);
-	r = copy_contexts(e, &j->contexts);
+	r = contexts_add_rest(&e->contexts, &j->contexts);
 	for (uint32_t i = 0; r >= 0 && i < b->entries; i++) {
 		uint32_t row = g->batches[number].first_row + i;
 
@@ -126,7 +116,7 @@ int proved_entries_rows(struct proved_entries *e, const struct batch *b, const u
 		return BULLA_ECORRUPT;
 	r = tail_rows_unpack(rows, &e->raw);
 	if (r >= 0)
-		r = copy_contexts(e, contexts);
+		r = contexts_add_rest(&e->contexts, contexts);
 	if (r < 0)
 		return r;
 	rd = rd_of(e->raw.data, e->raw.len);
