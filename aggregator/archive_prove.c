@@ -334,30 +334,33 @@ static void note_failure(struct failure *f, int r, const char *why)
 		*f = (struct failure){ r, why };
 }
 
-/* One entry. */
-
-struct one {
+/* Proofs on their way to who asked. */
+struct asked {
+	struct extents
+		extents; /* first: they are asked what is wished for, if it is not one entry */
 	const struct question *question;
 	archive_proof_fn proof;
 	void *arg;
 };
 
-static int wish_entry(void *arg, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
+static int give(void *arg, const struct batch *b, const struct prove_wish *wish,
+		const struct buf *file)
 {
-	const struct one *o = arg;
-
-	(void) commit_ns;
-	return prove_wish_entry(b, &o->question->journal, o->question->seq, ret);
-}
-
-static int give_one(void *arg, const struct batch *b, const struct prove_wish *wish,
-		    const struct buf *file)
-{
-	const struct one *o = arg;
+	const struct asked *x = arg;
 
 	(void) b;
 	(void) wish;
-	return o->proof(o->arg, file);
+	return x->proof(x->arg, file);
+}
+
+/* One entry. */
+
+static int wish_entry(void *arg, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
+{
+	const struct asked *x = arg;
+
+	(void) commit_ns;
+	return prove_wish_entry(b, &x->question->journal, x->question->seq, ret);
 }
 
 /* The origins that have a journal of this id: one, but where somebody repeats another's. */
@@ -382,8 +385,8 @@ static int prove_entry(struct archive *a, const struct question *q, archive_proo
 		       void *arg, const char **why)
 {
 	struct held_origin *origins[ORIGINS_OF_JOURNAL];
-	struct one o = { q, proof, arg };
-	const struct prove_options x = { wish_entry, give_one, &o };
+	struct asked asked = { .question = q, .proof = proof, .arg = arg };
+	const struct prove_options x = { wish_entry, give, &asked };
 	uint32_t n = origins_of(a, q, origins);
 	struct failure failure = { 0 };
 
@@ -397,39 +400,6 @@ static int prove_entry(struct archive *a, const struct question *q, archive_proo
 }
 
 /* All of some journals. */
-
-struct many {
-	struct extents extents;
-	archive_proof_fn proof;
-	void *arg;
-};
-
-static int measure(void *arg, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
-{
-	struct many *m = arg;
-
-	(void) ret;
-	extents_measure(&m->extents, b, commit_ns);
-	return 0;
-}
-
-static int wish_batch(void *arg, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
-{
-	struct many *m = arg;
-
-	(void) commit_ns;
-	return extents_wish(&m->extents, b, ret);
-}
-
-static int give_batch(void *arg, const struct batch *b, const struct prove_wish *wish,
-		      const struct buf *file)
-{
-	const struct many *m = arg;
-
-	(void) b;
-	(void) wish;
-	return m->proof(m->arg, file);
-}
 
 /* A journal that may match, as it was when the question came.  Contexts that are published once stay as they are. */
 struct candidate {
@@ -472,25 +442,25 @@ static int list_candidates(struct archive *a, const struct question *q, struct c
 
 /* Those of one origin. */
 static int prove_matching(struct archive *a, const struct query *query, const struct candidate *c,
-			  size_t n, struct many *m, const char **why)
+			  size_t n, struct asked *asked, const char **why)
 {
-	struct prove_options x = { measure, give_batch, m };
+	struct prove_options x = { extents_measure, give, asked };
 	struct held_origin *o;
 	int r = 0;
 
-	m->extents.n = 0;
+	asked->extents.n = 0;
 	for (size_t i = 0; i < n && r >= 0; i++)
-		r = extents_add(&m->extents, query, &c[i].journal, c[i].contexts);
+		r = extents_add(&asked->extents, query, &c[i].journal, c[i].contexts);
 	if (r == -EINVAL)
 		*why = EXTENTS_WHY;
-	if (r < 0 || m->extents.n == 0)
+	if (r < 0 || asked->extents.n == 0)
 		return r;
-	extents_settle(&m->extents);
+	extents_settle(&asked->extents);
 	pthread_mutex_lock(&a->lock);
 	o = archive_origin(a, &c->origin);
 	pthread_mutex_unlock(&a->lock);
 	r = o ? prove_origin(a, o, &x, why) : 0;
-	x.wish = wish_batch;
+	x.wish = extents_wish;
 	return r < 0 || !o ? r : prove_origin(a, o, &x, why);
 }
 
@@ -499,8 +469,9 @@ static int prove_all(struct archive *a, const struct question *q, archive_proof_
 {
 	_cleanup_(candidates_done) struct candidates c = { 0 };
 	struct query query = q->request.query;
-	struct many m = {
+	struct asked asked = {
 		.extents = { .since_ns = query.since_ns, .until_ns = query.until_ns },
+		.question = q,
 		.proof = proof,
 		.arg = arg,
 	};
@@ -518,10 +489,10 @@ static int prove_all(struct archive *a, const struct question *q, archive_proof_
 		for (n = 1; i + n < c.n && id_equal(&c.at[i + n].origin, &c.at[i].origin);)
 			n++;
 		*why = NULL;
-		r = prove_matching(a, &query, &c.at[i], n, &m, why);
+		r = prove_matching(a, &query, &c.at[i], n, &asked, why);
 		note_failure(&failure, r, *why);
 	}
-	extents_done(&m.extents);
+	extents_done(&asked.extents);
 	*why = failure.why;
 	return failure.error;
 }

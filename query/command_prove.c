@@ -138,27 +138,10 @@ static int prove_one(const struct asked *a, const struct state *state, const cha
 /* All of some journals. */
 
 struct many {
-	struct extents extents;
+	struct extents extents; /* first: they are asked what is wished for */
 	int dirfd;
 	uint64_t entries, files;
 };
-
-static int measure(void *arg, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
-{
-	struct many *m = arg;
-
-	(void) ret;
-	extents_measure(&m->extents, b, commit_ns);
-	return 0;
-}
-
-static int wish_batch(void *arg, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
-{
-	struct many *m = arg;
-
-	(void) commit_ns;
-	return extents_wish(&m->extents, b, ret);
-}
 
 static int write_batch(void *arg, const struct batch *b, const struct prove_wish *wish,
 		       const struct buf *file)
@@ -203,7 +186,7 @@ static int find_journals(struct many *m, const struct query *q, const struct cat
 static int prove_all(struct asked *a, const struct state *state)
 {
 	struct many m = { .extents = { .since_ns = a->since_ns, .until_ns = a->until_ns } };
-	struct prove_options options = { measure, write_batch, &m };
+	struct prove_options options = { extents_measure, write_batch, &m };
 	struct local_catalog catalog;
 	const char *why = NULL;
 	int r;
@@ -220,7 +203,7 @@ static int prove_all(struct asked *a, const struct state *state)
 		return EXIT_USAGE;
 	}
 	r = prove(state, &options, &why);
-	options.wish = wish_batch;
+	options.wish = extents_wish;
 	if (r >= 0)
 		r = prove(state, &options, &why);
 	close(m.dirfd);

@@ -60,23 +60,29 @@ static struct journal_extent *extent_of(const struct extents *x, const struct id
 	return x->n == 0 ? NULL : bsearch(&key, x->at, x->n, sizeof *x->at, compare);
 }
 
-void extents_measure(struct extents *x, const struct batch *b, uint64_t commit_ns)
+int extents_measure(void *extents, const struct batch *b, uint64_t commit_ns,
+		    struct prove_wish *ret)
 {
+	struct extents *x = extents;
 	struct journal_extent *e = extent_of(x, &b->journal);
 
+	(void) ret;
 	x->measured++;
 	if (!e)
-		return;
+		return 0;
 	if (commit_ns < x->since_ns && e->first >= e->end)
 		e->first = e->end = b->batch_no + 1;
 	if (commit_ns >= x->since_ns && commit_ns <= x->until_ns)
 		e->end = b->batch_no + 1;
+	return 0;
 }
 
-int extents_wish(struct extents *x, const struct batch *b, struct prove_wish *ret)
+int extents_wish(void *extents, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret)
 {
+	struct extents *x = extents;
 	const struct journal_extent *e = extent_of(x, &b->journal);
 
+	(void) commit_ns;
 	if (x->wished == x->measured)
 		return 0;
 	x->wished++;

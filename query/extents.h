@@ -40,9 +40,10 @@ _must_check_ int extents_add(struct extents *x, const struct query *q, const str
 			     const struct contexts *contexts);
 /** All are there; some may have been added more than once.  Measuring begins. */
 void extents_settle(struct extents *x);
-/** The first time along. */
-void extents_measure(struct extents *x, const struct batch *b, uint64_t commit_ns);
-/** The second time, of the same batches.  @return as prove_options.wish. */
-int extents_wish(struct extents *x, const struct batch *b, struct prove_wish *ret);
+/** The first time along: prove_options.wish, whose argument begins with a struct extents.  Nothing is wished for. */
+int extents_measure(void *extents, const struct batch *b, uint64_t commit_ns,
+		    struct prove_wish *ret);
+/** The second time, of the same batches: likewise. */
+int extents_wish(void *extents, const struct batch *b, uint64_t commit_ns, struct prove_wish *ret);
 
 #endif
