@@ -40,6 +40,7 @@ struct segment_cursor {
 	uint32_t n, cap;
 	uint32_t next;		      /* window */
 	uint64_t values;	      /* group_values() of those that are held */
+	uint64_t kept;		      /* bytes of their messages */
 	struct first_batch *first_of; /* owned, by journal */
 	struct counted *counted;      /* owned, by journal */
 	uint64_t seen;		      /* batches */

@@ -11,8 +11,6 @@
 #include "bulla/error.h"
 #include "store/segment/check.h"
 
-enum { MESSAGES_KEPT = 64 << 20 /* bytes of a window's, where entries are wanted */ };
-
 void verify_found_in_segment(struct verifier *v, uint32_t file, enum verdict verdict,
 			     const struct id *journal, const struct batch *b, uint64_t commit,
 			     uint64_t offset, const char *what)
@@ -34,7 +32,7 @@ static void drop_window(struct segment_cursor *c)
 		*h = (struct held_group){ .memory = h->memory };
 	}
 	c->n = 0;
-	c->values = 0;
+	c->values = c->kept = 0;
 }
 
 void segment_cursor_done(struct segment_cursor *c)
@@ -177,14 +175,15 @@ int held_batch(struct held_group *h, uint32_t number, struct batch *ret)
 static void let_messages_go(const struct verifier *v, struct segment_cursor *c,
 			    struct held_group *h)
 {
-	uint64_t kept = 0;
+	uint64_t more = h->open ? h->group.made_text.len : 0;
 
-	for (uint32_t i = 0; i < c->n; i++)
-		kept += c->held[i].open ? c->held[i].group.made_text.len : 0;
-	h->let_go = h->open && (!v->options->entry || kept > MESSAGES_KEPT);
-	if (h->let_go)
-		group_drop_messages(&h->group);
-	if (h->let_go && v->options->entry)
+	h->let_go = h->open && (!v->options->entry || c->kept + more > WINDOW_MESSAGES_KEPT);
+	if (!h->let_go) {
+		c->kept += more;
+		return;
+	}
+	group_drop_messages(&h->group);
+	if (v->options->entry)
 		buf_done(&h->memory);
 }
 

@@ -162,8 +162,6 @@ static int take_batch(struct merge *m, struct segment_group *g, uint32_t number)
 	return r < 0 ? r : remember(m, (uint32_t) to, &batch);
 }
 
-enum { MESSAGES_KEPT = 64 << 20 /* bytes of a window's */ };
-
 /* The groups of a window, whose commits are the same. */
 struct window {
 	struct segment_group *groups; /* owned */
@@ -197,7 +195,7 @@ static int read_group(struct window *w, uint32_t number)
 	w->values += group_values(g);
 	if (r >= 0 && w->values > segment_window_values)
 		r = BULLA_ELIMIT;
-	if (r < 0 || w->bytes > MESSAGES_KEPT)
+	if (r < 0 || w->bytes > WINDOW_MESSAGES_KEPT)
 		return r;
 	group_lend(g, &w->memory[number]);
 	r = group_need_messages(g, NULL);

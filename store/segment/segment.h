@@ -207,6 +207,8 @@ static inline uint64_t group_values(const struct segment_group *g)
 }
 /** So many may a window have; tests make it small. */
 extern uint64_t segment_window_values;
+/** And so many bytes of messages are kept of one that is read as a whole; those of further groups are made when somebody asks. */
+enum { WINDOW_MESSAGES_KEPT = 64 << 20 };
 /** Let go all that was read of it but its batches. */
 void group_drop_rows(struct segment_group *g);
 
