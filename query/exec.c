@@ -228,9 +228,6 @@ static int find_candidates(struct run *run)
 		if (r >= 0 && run->opener.tally)
 			r = searched_tally(&run->opener.searched[i], run->query, run->opener.tally,
 					   run->opener.stats);
-		if (r >= 0 && run->opener.tally)
-			r = searched_tally_windows(&run->opener.searched[i], run->query,
-						   run->opener.tally, run->opener.stats);
 		if (r >= 0)
 			r = find_in_segment(run, i);
 	}

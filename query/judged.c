@@ -91,7 +91,6 @@ static int rank_matches(struct searched *s, const struct query *q, bool own)
 		below[s->segment->journals[i].rank + 1] += may_match(s, q, i, own);
 	for (uint32_t i = 0; i < s->segment->n_journals; i++)
 		below[i + 1] += below[i];
-	free(s->below[own]);
 	s->below[own] = below;
 	return 0;
 }
@@ -121,8 +120,8 @@ static bool is_within(const struct group_ref *g, const struct query *q)
 	return g->time_min >= q->since_ns && g->time_max <= q->until_ns;
 }
 
-int searched_tally(struct searched *s, const struct query *q, const struct tally *tally,
-		   struct query_stats *stats)
+static int tally_journals(struct searched *s, const struct query *q, const struct tally *tally,
+			  struct query_stats *stats)
 {
 	int r = 0;
 
@@ -459,8 +458,8 @@ static int tally_window(const struct tally *tally, const struct window_ref *w,
 	return r;
 }
 
-int searched_tally_windows(struct searched *s, const struct query *q, const struct tally *tally,
-			   struct query_stats *stats)
+static int tally_windows(struct searched *s, const struct query *q, const struct tally *tally,
+			 struct query_stats *stats)
 {
 	const struct segment *segment = s->segment;
 	int r = 0;
@@ -476,6 +475,14 @@ int searched_tally_windows(struct searched *s, const struct query *q, const stru
 			r = tally_window(tally, &segment->windows[i], stats);
 	}
 	return r;
+}
+
+int searched_tally(struct searched *s, const struct query *q, const struct tally *tally,
+		   struct query_stats *stats)
+{
+	int r = tally_journals(s, q, tally, stats);
+
+	return r < 0 ? r : tally_windows(s, q, tally, stats);
 }
 
 /*

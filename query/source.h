@@ -93,12 +93,12 @@ struct searched {
 _must_check_ int searched_init(struct searched *s, const struct segment *segment,
 			       const struct query *q);
 void searched_done(struct searched *s);
-/** Give a tally the journals that match as a whole and that it takes so.  @return 0 or an error. */
+/**
+ * Give a tally the journals that match as a whole and that it takes so; or one of times alone the windows all of whose entries match
+ * and were counted.  @return 0 or an error.
+ */
 _must_check_ int searched_tally(struct searched *s, const struct query *q,
 				const struct tally *tally, struct query_stats *stats);
-/** Give a tally of times alone the windows all of whose entries match and were counted.  @return 0 or an error. */
-_must_check_ int searched_tally_windows(struct searched *s, const struct query *q,
-					const struct tally *tally, struct query_stats *stats);
 /** Find out which journals can match, for searched_may_have().  @return 0 or -ENOMEM. */
 _must_check_ int searched_ask_journals(struct searched *s, const struct query *q);
 /** Whether a row group can have entries of a journal that can match and that were not counted yet. */
