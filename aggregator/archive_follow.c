@@ -237,14 +237,15 @@ static int show_rows(struct coming *c, const struct query *q, query_row_fn row)
 	return r < 0 ? r : answer_flush(f->answer);
 }
 
-static void forget_before(struct coming *c, uint64_t seq, uint64_t *ret_shown)
+/* @return how many of them were shown, and are not what was sealed. */
+static uint64_t forget_before(struct coming *c, uint64_t seq)
 {
 	struct pending *p = &c->at->pending;
-	uint64_t had = p->end - p->first;
+	uint64_t had = p->end - p->first, shown = pending_forget(p, seq);
 
-	*ret_shown = pending_forget(p, seq);
 	c->follower->n_pending -= had - (p->end - p->first);
 	p->since_ns = clock_monotonic_ns();
+	return shown;
 }
 
 static void tell(struct buf *to, const struct id *journal, const char *format, ...) _printf_(3, 4);
@@ -321,9 +322,8 @@ static void tell_otherwise(const struct coming *c)
 static void pass_over(struct coming *c)
 {
 	struct follow_told *told = c->follower->told;
-	uint64_t shown;
+	uint64_t shown = forget_before(c, c->rows->first_seq);
 
-	forget_before(c, c->rows->first_seq, &shown);
 	if (told && shown > 0)
 		tell(&told->doubts, &c->journal->id,
 		     "%" PRIu64 " entries before %" PRIu64
@@ -333,7 +333,7 @@ static void pass_over(struct coming *c)
 
 static int take_sealed(struct coming *c)
 {
-	uint64_t end = c->rows->first_seq + c->rows->count, shown;
+	uint64_t end = c->rows->first_seq + c->rows->count;
 	struct archive_follower *f = c->follower;
 	struct query any = { .match = f->any, .until_ns = UINT64_MAX, .limit = UINT64_MAX };
 	int r = 0;
@@ -349,7 +349,7 @@ static int take_sealed(struct coming *c)
 	if (r >= 0)
 		r = show_rows(c, &f->answer->request->query, show_sealed);
 	tell_otherwise(c);
-	forget_before(c, end, &shown);
+	(void) forget_before(c, end);
 	c->at->sealed = end;
 	return r;
 }
@@ -507,12 +507,12 @@ static int step_live(struct archive_follower *f)
 }
 
 /* What is not sealed for long: it is told, and forgotten, so that what is pushed for numbers that never come takes no room. */
-static int step_waiting(struct archive_follower *f)
+static void step_waiting(struct archive_follower *f)
 {
 	uint64_t now = clock_monotonic_ns();
 
 	if (f->n_pending == 0 || now < f->next_look_ns)
-		return 0;
+		return;
 	f->next_look_ns = now + archive_pending_wait_ns / 16;
 	for (size_t i = 0; i < f->n; i++) {
 		struct coming c = { .follower = f, .at = &f->at[i] };
@@ -522,7 +522,7 @@ static int step_waiting(struct archive_follower *f)
 
 		if (p->first == p->end || now - p->since_ns < archive_pending_wait_ns)
 			continue;
-		forget_before(&c, end, &shown);
+		shown = forget_before(&c, end);
 		if (!f->told || shown == 0)
 			continue;
 		pthread_mutex_lock(&f->archive->lock);
@@ -534,7 +534,6 @@ static int step_waiting(struct archive_follower *f)
 		     " s: nothing vouches for them",
 		     shown, end, archive_pending_wait_ns / NS_PER_S);
 	}
-	return 0;
 }
 
 static struct timespec deadline(unsigned timeout_ms)
@@ -564,7 +563,7 @@ int archive_follow_step(struct archive_follower *f, unsigned timeout_ms, struct 
 	if (r >= 0)
 		r = step_live(f);
 	if (r >= 0)
-		r = step_waiting(f);
+		step_waiting(f);
 	f->told = NULL;
 	return r;
 }
