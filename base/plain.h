@@ -30,7 +30,7 @@ struct plain {
 
 /** Append what can be shown of a piece.  Out of memory shows as `to->bad`. */
 void plain_take(struct plain *p, const void *data, size_t n, struct buf *to);
-/** There is no more for now: append what switches colours off. */
+/** Nothing comes for a while: append what switches colours off until something does. */
 void plain_rest(struct plain *p, struct buf *to);
 /** The text ends: append what was held back, and rest. */
 void plain_end(struct plain *p, struct buf *to);
