@@ -110,10 +110,8 @@ static void commit(struct builder *b, struct batch_item *items, size_t n_items,
 
 static struct field field(const char *name, const char *value)
 {
-	return (struct field){ .name = (const uint8_t *) name,
-			       .name_len = (uint8_t) strlen(name),
-			       .value = (const uint8_t *) value,
-			       .value_len = (uint32_t) strlen(value) };
+	return (struct field){ (const uint8_t *) name, (const uint8_t *) value,
+			       (uint32_t) strlen(value), (uint8_t) strlen(name) };
 }
 
 static size_t identity_leaf(const char *name, const char *tenant, uint8_t *to, size_t size,

@@ -299,10 +299,32 @@ Test(proofs, heads_are_those_of_the_host)
 	end(&f);
 }
 
+/* The first object of the origin's lane. */
+static int open_lane(const struct fixture *f)
+{
+	char path[600], name[LANE_NAME_SIZE];
+	int fd;
+
+	lane_name(0, false, name);
+	snprintf(path, sizeof path, "%s/lanes/%02u/%s.open", f->store, lane_of(&f->origin), name);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	cr_assert(ge(int, fd, 0), "%s", path);
+	return fd;
+}
+
+/* Change a bit, or back. */
+static void flip(int fd, off_t at)
+{
+	uint8_t byte;
+
+	cr_assert(eq(i64, pread(fd, &byte, 1, at), 1));
+	byte ^= (uint8_t) (1 << at % 8);
+	cr_assert(eq(i64, pwrite(fd, &byte, 1, at), 1));
+}
+
 /* Flip a bit of every byte of the lane's object, one after the other: each entry has the proof that it had, or none. */
 Test(proofs, of_what_was_changed_are_none)
 {
-	char path[600], name[LANE_NAME_SIZE];
 	struct made good = { 0 }, now = { 0 };
 	struct asked a = { .made = &good };
 	unsigned none = 0;
@@ -313,23 +335,15 @@ Test(proofs, of_what_was_changed_are_none)
 	begin(&f);
 	a.journal = f.b.journal[0].id;
 	host_proves(&f.b, &a, false);
-	lane_name(0, false, name);
-	snprintf(path, sizeof path, "%s/lanes/%02u/%s.open", f.store, lane_of(&f.origin), name);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	cr_assert(ge(int, fd, 0), "%s", path);
+	fd = open_lane(&f);
 	size = lseek(fd, 0, SEEK_END);
 	for (off_t at = 0; at < size; at += 7) {
-		uint8_t byte;
-
-		cr_assert(eq(i64, pread(fd, &byte, 1, at), 1));
-		byte ^= (uint8_t) (1 << at % 8);
-		cr_assert(eq(i64, pwrite(fd, &byte, 1, at), 1));
+		flip(fd, at);
 		forget(&now);
 		(void) proves_entry(&f, &a, &now);
 		cr_assert(now.n == 0 || same(&good, &now), "at %d", (int) at);
 		none += now.n == 0;
-		byte ^= (uint8_t) (1 << at % 8);
-		cr_assert(eq(i64, pwrite(fd, &byte, 1, at), 1));
+		flip(fd, at);
 	}
 	cr_expect(gt(u32, none, 10));
 	forget(&now);
@@ -345,7 +359,6 @@ Test(proofs, of_what_was_changed_are_none)
 Test(proofs, where_the_lane_was_changed_is_told)
 {
 	static const char *const all[] = { "match", "_HOSTNAME!=nobody", NULL };
-	char path[600], name[LANE_NAME_SIZE];
 	struct made good = { 0 }, now = { 0 };
 	unsigned told = 0;
 	const char *why;
@@ -355,24 +368,17 @@ Test(proofs, where_the_lane_was_changed_is_told)
 
 	begin(&f);
 	cr_assert(eq(int, proves(&f, all, &good, &why), 0));
-	lane_name(0, false, name);
-	snprintf(path, sizeof path, "%s/lanes/%02u/%s.open", f.store, lane_of(&f.origin), name);
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	cr_assert(ge(int, fd, 0), "%s", path);
+	fd = open_lane(&f);
 	size = lseek(fd, 0, SEEK_END);
 	for (off_t at = 3; at < size; at += 61) {
-		uint8_t byte;
 		int r;
 
-		cr_assert(eq(i64, pread(fd, &byte, 1, at), 1));
-		byte ^= (uint8_t) (1 << at % 8);
-		cr_assert(eq(i64, pwrite(fd, &byte, 1, at), 1));
+		flip(fd, at);
 		forget(&now);
 		r = proves(&f, all, &now, &why);
 		cr_expect(r < 0 ? why != NULL : same(&good, &now), "at %d", (int) at);
 		told += r < 0;
-		byte ^= (uint8_t) (1 << at % 8);
-		cr_assert(eq(i64, pwrite(fd, &byte, 1, at), 1));
+		flip(fd, at);
 	}
 	cr_expect(gt(u32, told, 10));
 	close(fd);
