@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/bits.h"
 #include "base/cleanup.h"
 #include "bulla/error.h"
 #include "query/judged.h"
@@ -85,11 +86,6 @@ static int show_run(struct source *s, struct shown *ret)
 	return 0;
 }
 
-static bool get_bit(const uint64_t *bits, uint32_t i)
-{
-	return bits[i / 64] >> (i % 64) & 1;
-}
-
 /* What a tally needs of a row and of those behind it. */
 static int need_glimpse(const struct group_run *run)
 {
@@ -104,20 +100,6 @@ static int need_glimpse(const struct group_run *run)
 	return r;
 }
 
-/* The first row of [row, end) that is not sure to match. */
-static uint32_t end_of_yes(const struct judged_group *u, uint32_t row, uint32_t end)
-{
-	while (row < end) {
-		uint64_t others = ~u->yes[row / 64] >> (row % 64);
-		uint32_t n = MIN_OF(64 - row % 64, end - row);
-
-		if (others != 0 && (uint32_t) __builtin_ctzll(others) < n)
-			return row + (uint32_t) __builtin_ctzll(others);
-		row += n;
-	}
-	return end;
-}
-
 /* The end of the rows that match and are known by the same as this one. */
 static uint32_t end_of_same(const struct group_run *run, uint32_t row)
 {
@@ -126,9 +108,9 @@ static uint32_t end_of_same(const struct group_run *run, uint32_t row)
 	bool contexts = g->context && run->tally->contexts;
 	uint32_t end = row + 1, to;
 
-	if (!get_bit(u->yes, row) || (g->n_fields && g->n_fields[row] > 0))
+	if (!bit_get(u->yes, row) || (g->n_fields && g->n_fields[row] > 0))
 		return end;
-	to = end_of_yes(u, row, run->to);
+	to = (uint32_t) bits_first_not(u->yes, row, run->to);
 	if (!contexts && !g->n_fields)
 		return to;
 	while (end < to && (!contexts || g->context[end] == g->context[row]) &&
@@ -169,18 +151,12 @@ static uint32_t skip_others(const struct group_run *run, uint32_t at)
 	const struct judged_group *u = run->in_use;
 	uint32_t n = run->to - run->from;
 
-	while (at < n) {
-		uint32_t row = row_at(run, at);
-
-		if (get_bit(u->yes, row) || get_bit(u->maybe, row))
-			break;
-		/* A whole word of them is passed in one step. */
-		if (!run->order && row % 64 == (run->backward ? 63 : 0) && n - at >= 64 &&
-		    (u->yes[row / 64] | u->maybe[row / 64]) == 0)
-			at += 64;
-		else
-			at++;
-	}
+	if (!run->order && !run->backward)
+		return (uint32_t) bits_first(u->yes, u->maybe, run->from + at, run->to) - run->from;
+	if (!run->order)
+		return run->to - (uint32_t) bits_last(u->yes, u->maybe, run->from, run->to - at);
+	while (at < n && !bit_get(u->yes, row_at(run, at)) && !bit_get(u->maybe, row_at(run, at)))
+		at++;
 	return at;
 }
 
@@ -209,7 +185,7 @@ static int settle(struct group_run *run)
 		if (run->at >= run->to - run->from || (u->lost && !run->tally))
 			return 0;
 		row = row_at(run, run->at);
-		if (!get_bit(u->yes, row))
+		if (!bit_get(u->yes, row))
 			r = ask_entry(run, u->query);
 		if (r < 0)
 			return r;
@@ -234,7 +210,7 @@ static int settle_all(struct group_run *run)
 		uint32_t row = row_at(run, run->at);
 		int r;
 
-		if (get_bit(u->yes, row))
+		if (bit_get(u->yes, row))
 			continue;
 		r = ask_entry(run, u->query);
 		if (r < 0)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/bits.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 
@@ -142,40 +143,6 @@ static int tally_journals(struct searched *s, const struct query *q, const struc
 	return MIN_OF(r, 0);
 }
 
-/* Bits. */
-
-static void set_bit(uint64_t *bits, uint32_t i)
-{
-	bits[i / 64] |= UINT64_C(1) << (i % 64);
-}
-
-static void set_bits(uint64_t *bits, uint32_t from, uint32_t to)
-{
-	for (; from < to && from % 64 > 0; from++)
-		set_bit(bits, from);
-	for (; to - from >= 64; from += 64)
-		bits[from / 64] = UINT64_MAX;
-	for (; from < to; from++)
-		set_bit(bits, from);
-}
-
-static bool any_bit(const uint64_t *bits, uint32_t rows)
-{
-	for (size_t i = 0; i < (rows + 63) / 64; i++)
-		if (bits[i])
-			return true;
-	return false;
-}
-
-static uint32_t count_bits(const uint64_t *bits, uint32_t rows)
-{
-	uint32_t n = 0;
-
-	for (size_t i = 0; i < (rows + 63) / 64; i++)
-		n += (uint32_t) __builtin_popcountll(bits[i]);
-	return n;
-}
-
 /* Judging. */
 
 void judged_let_go(struct judged_group *u)
@@ -193,23 +160,14 @@ void judged_let_go(struct judged_group *u)
 
 bool judged_any(const struct judged_group *u, uint32_t from, uint32_t to)
 {
-	for (uint32_t at = from, n; at < to; at += n) {
-		uint64_t bits = (u->yes[at / 64] | u->maybe[at / 64]) >> (at % 64);
-
-		n = MIN_OF(64 - at % 64, to - at);
-		if (n < 64)
-			bits &= (UINT64_C(1) << n) - 1;
-		if (bits != 0)
-			return true;
-	}
-	return false;
+	return bits_first(u->yes, u->maybe, from, to) < to;
 }
 
 void judged_settle(struct judged_group *u, uint32_t row, bool matches)
 {
-	u->maybe[row / 64] &= ~(UINT64_C(1) << (row % 64));
+	bit_clear(u->maybe, row);
 	if (matches)
-		set_bit(u->yes, row);
+		bit_set(u->yes, row);
 }
 
 int judged_pass_over(struct query_stats *s, const struct segment_group *g, int r)
@@ -223,16 +181,15 @@ int judged_pass_over(struct query_stats *s, const struct segment_group *g, int r
 int judged_prepare(struct judged_group *u, bool shown)
 {
 	struct segment_group *g = &u->group;
-	size_t words = (g->rows + 63) / 64;
+	size_t words = bits_words(g->rows), n;
 	_cleanup_free_ uint64_t *rows = reallocarray(NULL, words, sizeof *rows);
-	uint32_t n;
 	int r;
 
 	if (!rows)
 		return -ENOMEM;
 	for (size_t i = 0; i < words; i++)
 		rows[i] = u->maybe[i] | (shown ? u->yes[i] : 0);
-	n = count_bits(rows, g->rows);
+	n = bits_count(rows, g->rows);
 	if (n < MANY)
 		return 0;
 	r = group_need_all(g);
@@ -262,7 +219,7 @@ static int judge_rows(struct judged_group *u, struct searched *s, uint32_t journ
 			tri = judge_context(&s->judgements[journal], u->query, c,
 					    (uint32_t) g->context[i], own);
 		if (tri != TRI_NO && match_priority(u->query->match, g->priority[i]))
-			set_bit(tri == TRI_YES ? u->yes : u->maybe, i);
+			bit_set(tri == TRI_YES ? u->yes : u->maybe, i);
 	}
 	return r;
 }
@@ -278,7 +235,7 @@ static int judge_run(struct judged_group *u, struct searched *s, uint32_t journa
 	    !match_any_priority(u->query->match))
 		return judge_rows(u, s, journal, from, to);
 	if (all != WHOLE_NO)
-		set_bits(all == WHOLE_YES ? u->yes : u->maybe, from, to);
+		bits_set(all == WHOLE_YES ? u->yes : u->maybe, from, to);
 	return 0;
 }
 
@@ -313,7 +270,7 @@ static int judge_runs(struct judged_group *u, struct searched *s)
 /* Which rows have one of some needles. */
 static int search_any(struct judged_group *u, struct needle_plan *plans, size_t n, uint64_t *any)
 {
-	size_t words = (u->group.rows + 63) / 64;
+	size_t words = bits_words(u->group.rows);
 	_cleanup_free_ uint64_t *one = calloc(words, sizeof *one);
 	int64_t r = one ? 0 : -ENOMEM;
 
@@ -328,7 +285,7 @@ static int search_any(struct judged_group *u, struct needle_plan *plans, size_t 
 /* Which rows have the needles.  @return whether any, or an error. */
 static int search(struct judged_group *u, struct searched *s)
 {
-	size_t words = (u->group.rows + 63) / 64;
+	size_t words = bits_words(u->group.rows);
 	_cleanup_free_ uint64_t *also = NULL;
 	int r;
 
@@ -336,13 +293,13 @@ static int search(struct judged_group *u, struct searched *s)
 	if (!u->hits)
 		return -ENOMEM;
 	r = search_any(u, s->plans, s->n_plans[0], u->hits);
-	if (r >= 0 && s->n_plans[1] > 0 && count_bits(u->hits, u->group.rows) > MAYBE_FEW) {
+	if (r >= 0 && s->n_plans[1] > 0 && bits_count(u->hits, u->group.rows) > MAYBE_FEW) {
 		also = calloc(words, sizeof *also);
 		r = also ? search_any(u, s->plans + s->n_plans[0], s->n_plans[1], also) : -ENOMEM;
 		for (size_t k = 0; r >= 0 && k < words; k++)
 			u->hits[k] &= also[k];
 	}
-	return r < 0 ? r : any_bit(u->hits, u->group.rows);
+	return r < 0 ? r : bits_any(u->hits, u->group.rows);
 }
 
 /* The same; where that cannot be found out, any may. */
@@ -362,7 +319,7 @@ static int search_messages(struct judged_group *u, struct searched *s, struct qu
 /* Those that match but for their messages, which nobody has searched, may match. */
 static void doubt(struct judged_group *u)
 {
-	for (size_t i = 0; i < (u->group.rows + 63) / 64; i++) {
+	for (size_t i = 0; i < bits_words(u->group.rows); i++) {
 		u->maybe[i] |= u->yes[i];
 		u->yes[i] = 0;
 	}
@@ -372,13 +329,13 @@ static void doubt(struct judged_group *u)
 static int leave_hits(struct judged_group *u, struct searched *s, struct query_stats *stats)
 {
 	bool exact = s->scope == NEEDLE_EXACT;
-	uint32_t asked = count_bits(u->maybe, u->group.rows);
+	size_t asked = bits_count(u->maybe, u->group.rows);
 	int r = 0;
 
 	if (s->scope == NEEDLE_NONE)
 		return 0;
 	if (exact)
-		asked += count_bits(u->yes, u->group.rows);
+		asked += bits_count(u->yes, u->group.rows);
 	if (!u->hits && !u->unsearched && asked > MAYBE_FEW)
 		r = search_messages(u, s, stats);
 	if (!u->hits) {
@@ -390,8 +347,8 @@ static int leave_hits(struct judged_group *u, struct searched *s, struct query_s
 	for (uint32_t i = 0;
 	     r >= 0 && s->scope == NEEDLE_PLAIN && u->group.n_fields && i < u->group.rows; i++)
 		if (u->group.n_fields[i] > 0)
-			set_bit(u->hits, i);
-	for (size_t i = 0; r >= 0 && i < (u->group.rows + 63) / 64; i++) {
+			bit_set(u->hits, i);
+	for (size_t i = 0; r >= 0 && i < bits_words(u->group.rows); i++) {
 		u->maybe[i] &= u->hits[i];
 		u->yes[i] &= exact ? u->hits[i] : UINT64_MAX;
 	}
@@ -516,7 +473,7 @@ static int begin(const struct opening *o, struct searched *s, uint32_t number,
 	r = group_open(&u->group, s->segment, number);
 	if (r < 0)
 		return r;
-	words = (u->group.rows + 63) / 64;
+	words = bits_words(u->group.rows);
 	u->yes = calloc(words, sizeof *u->yes);
 	u->maybe = calloc(words, sizeof *u->maybe);
 	u->fields = reallocarray(NULL, FIELDS_MAX, sizeof *u->fields);
@@ -540,7 +497,7 @@ static int judge(const struct opening *o, struct searched *s, struct judged_grou
 		r = judge_runs(u, s);
 	if (r >= 0)
 		r = leave_hits(u, s, o->stats);
-	any = r >= 0 && (any_bit(u->yes, u->group.rows) || any_bit(u->maybe, u->group.rows));
+	any = r >= 0 && (bits_any(u->yes, u->group.rows) || bits_any(u->maybe, u->group.rows));
 	if (any && !o->tally)
 		r = group_need_times(&u->group);
 	return r < 0 ? r : any;

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/cleanup.h"
 #include "bulla/error.h"
 #include "store/segment/reader-internal.h"
@@ -37,16 +38,6 @@ struct search {
 	/* A stretch of the words, and the first place in it that has the needle, or its end. */
 	uint32_t words_from, words_to, words_hit;
 };
-
-static void set_bit(uint64_t *bits, size_t i)
-{
-	bits[i / 64] |= UINT64_C(1) << i % 64;
-}
-
-static bool bit(const uint64_t *bits, size_t i)
-{
-	return bits[i / 64] >> i % 64 & 1;
-}
 
 /* Columns. */
 
@@ -105,7 +96,7 @@ static int search_digits(struct search *s, uint32_t t, unsigned slot)
 	if (r < 0)
 		return r;
 	for (w = walk_text(s); find_walk_next(&w, &i);) {
-		set_bit(s->found, s->first[t] + i);
+		bit_set(s->found, s->first[t] + i);
 		s->look[t] = MAX_OF(s->look[t], LOOK_FOUND);
 	}
 	return 0;
@@ -139,7 +130,7 @@ static int walk_values(struct search *s, const struct strings_view *v, uint8_t k
 
 static int clear_marks(struct search *s, size_t n)
 {
-	size_t words = (n + 63) / 64;
+	size_t words = bits_words(n);
 
 	if (words > s->marks_cap) {
 		uint64_t *more = reallocarray(s->marks, words, sizeof *more);
@@ -169,14 +160,14 @@ static int search_strings(struct search *s, uint32_t t, struct rd *bytes, size_t
 	if (r >= 0)
 		r = clear_marks(s, v.n);
 	while (r >= 0 && find_walk_next(&w, &i)) {
-		set_bit(s->marks, i);
+		bit_set(s->marks, i);
 		any = true;
 	}
 	if (r >= 0 && any)
 		r = strings_view_places(&v, bytes, n);
 	for (i = 0; r >= 0 && any && i < n; i++)
-		if (bit(s->marks, v.shared ? v.place[i] : i))
-			set_bit(s->found, s->first[t] + i);
+		if (bit_get(s->marks, v.shared ? v.place[i] : i))
+			bit_set(s->found, s->first[t] + i);
 	if (any)
 		s->look[t] = MAX_OF(s->look[t], LOOK_FOUND);
 	strings_view_done(&v);
@@ -346,7 +337,7 @@ static int look(struct search *s, uint32_t row)
 		return s->look[t] == LOOK_ALL;
 	if (s->look[t] == LOOK_MESSAGES)
 		return look_at_message(s, row);
-	if (bit(s->found, s->first[t] + s->group->ordinal[row]))
+	if (bit_get(s->found, s->first[t] + s->group->ordinal[row]))
 		return 1;
 	return s->look[t] == LOOK_TIMES ? look_at_times(s, row) : 0;
 }
@@ -363,7 +354,7 @@ static int64_t look_at_rows(struct search *s, uint64_t *hits)
 			continue;
 		r = look(s, row);
 		if (r > 0) {
-			set_bit(hits, row);
+			bit_set(hits, row);
 			n++;
 		}
 	}
@@ -378,7 +369,7 @@ static int64_t search(struct search *s, uint64_t *hits)
 	s->look = calloc(n, sizeof *s->look);
 	s->times = calloc(n, sizeof *s->times);
 	s->first = calloc(n, sizeof *s->first);
-	s->found = calloc(((size_t) s->group->rows + 63) / 64, sizeof *s->found);
+	s->found = calloc(bits_words(s->group->rows), sizeof *s->found);
 	if (!s->look || !s->times || !s->first || !s->found)
 		return -ENOMEM;
 	r = search_templates(s);
@@ -405,7 +396,7 @@ int64_t group_search(struct segment_group *g, struct needle_plan *p, uint64_t *h
 	struct search s = { .group = g, .plan = p };
 	int64_t r;
 
-	memset(hits, 0, ((size_t) g->rows + 63) / 64 * sizeof *hits);
+	memset(hits, 0, bits_words(g->rows) * sizeof *hits);
 	s.places = ask_tokens(g, p);
 	if (s.places <= 0)
 		return s.places;
