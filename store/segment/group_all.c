@@ -235,9 +235,7 @@ int group_make_messages(struct segment_group *g, const uint64_t *rows, struct to
 	*ret_lies = false;
 	if (g->made && !t)
 		return 0;
-	r = group_need_times(g);
-	if (r >= 0)
-		r = group_need_templates(g);
+	r = group_need_templates(g);
 	if (r < 0)
 		return r;
 	/* Those that are there already are gone over once more. */

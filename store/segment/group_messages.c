@@ -32,8 +32,9 @@ void group_drop_parts(struct segment_group *g)
 
 static void close_directory(struct segment_group *g)
 {
-	for (uint32_t i = 0; g->columns && i < g->n_columns; i++)
-		group_drop_column(&g->columns[i]);
+	for (uint32_t t = 0; t < g->n_templates; t++)
+		for (unsigned i = 0; g->templates[t].any && i < g->templates[t].n; i++)
+			group_drop_column(&g->templates[t].columns[i]);
 	group_drop_parts(g);
 	free(g->columns);
 	free(g->templates);
@@ -140,8 +141,10 @@ static int read_template(struct segment_group *g, struct group_template *t, stru
 	if (error < 0)
 		return error;
 	g->scratch.at = block;
-	t->number = (uint32_t) number;
-	t->rows = (uint32_t) rows;
+	*t = (struct group_template){ .template = t->template,
+				      .number = (uint32_t) number,
+				      .rows = (uint32_t) rows,
+				      .n = t->template->n };
 	*variables += rows * t->template->n;
 	if (*variables > GROUP_VARIABLES_MAX)
 		return BULLA_ELIMIT;
@@ -182,7 +185,7 @@ static int read_directory(struct segment_group *g, struct rd *r)
 	/* Now that they do not move any more. */
 	for (uint32_t t = 0; g->columns && t < g->n_templates; t++) {
 		g->templates[t].columns = g->columns + first;
-		first += g->templates[t].template->n;
+		first += g->templates[t].n;
 	}
 	return 0;
 }
@@ -407,6 +410,11 @@ int group_need_column(struct segment_group *g, struct group_template *t, unsigne
 
 	if (c->numbers || c->texts)
 		return 0;
+	/* They are told from the times of its rows. */
+	error = kind == VARIABLE_TIME ? group_need_times(g) : 0;
+	if (error < 0)
+		return error;
+	t->any = true;
 	error = group_column_bytes(g, stream_of(kind), c, &r);
 	if (error >= 0 && c->damaged)
 		error = BULLA_ECORRUPT;

@@ -210,8 +210,7 @@ static int search_column(struct search *s, uint32_t t, unsigned slot)
 		/* Its rows' own times are in them. */
 		s->times[t] |= UINT64_C(1) << slot;
 		s->look[t] = LOOK_TIMES;
-		r = group_need_times(s->group);
-		return r < 0 ? r : group_need_column(s->group, of, slot);
+		return group_need_column(s->group, of, slot);
 	default:
 		return search_texts(s, t, slot);
 	}
@@ -239,7 +238,7 @@ static int search_template(struct search *s, uint32_t t)
 	v = needle_plan_of(s->plan, of);
 	if (v->across) {
 		s->look[t] = LOOK_MESSAGES;
-		return group_need_times(s->group); /* messages have times in them */
+		return 0;
 	}
 	if (!may_be(s, 1 << TOKENS_VALUES))
 		return 0;

@@ -132,7 +132,9 @@ struct group_template {
 	const struct template *template;
 	uint32_t number; /* of the segment */
 	uint32_t rows;
-	struct variable_column *columns; /* among the group's */
+	struct variable_column *columns; /* among the group's, one a slot */
+	uint16_t n;			 /* columns */
+	bool any;			 /* some may have been decoded */
 	bool ready;			 /* all of them are there */
 };
 
@@ -214,7 +216,7 @@ void group_drop_rows(struct segment_group *g);
 
 /** The fields that a row has of its own, FIELDS_MAX at most; they point into the group.  @return how many. */
 uint32_t group_fields(const struct segment_group *g, uint32_t row, struct field *ret);
-/** The message of a row, in the group's memory or written to `scratch` (cleared first).  Needs times and templates. */
+/** The message of a row, in the group's memory or written to `scratch` (cleared first).  Needs templates. */
 _must_check_ int group_message(struct segment_group *g, uint32_t row, struct buf *scratch,
 			       struct text *ret);
 /**
@@ -242,7 +244,7 @@ _must_check_ int group_batch(struct segment_group *g, uint32_t number, struct ba
 /** Read a column of a template.  @return 0 or an error. */
 _must_check_ int group_need_column(struct segment_group *g, struct group_template *t,
 				   unsigned slot);
-/** Append the text of one variable: `row` has template `t`.  Needs its column, and for times the group's. */
+/** Append the text of one variable: `row` has template `t`.  Needs its column. */
 _must_check_ int group_variable(const struct segment_group *g, const struct group_template *t,
 				unsigned slot, uint32_t row, struct buf *to);
 /** The stored bytes of a column; of words, these hold each distinct value as it is. */

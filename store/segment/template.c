@@ -406,16 +406,17 @@ static int parse_slot(struct slot *s, struct rd *r)
 
 static int collect(const struct slot *slots, uint16_t n, struct text rest, struct template **ret)
 {
-	struct template *t = malloc(sizeof *t + n * (sizeof *slots + 1));
-	uint8_t *kinds;
+	size_t head = ALIGN_UP(offsetof(struct template, kinds) + n, _Alignof(struct slot));
+	struct template *t = malloc(head + n * sizeof *slots);
+	struct slot *own;
 
 	if (!t)
 		return -ENOMEM;
-	kinds = (uint8_t *) (t->slots + n);
-	*t = (struct template){ .rest = rest, .kinds = kinds, .n = n };
-	memcpy(t->slots, slots, n * sizeof *slots);
+	own = (struct slot *) (void *) ((uint8_t *) t + head);
+	memcpy(own, slots, n * sizeof *slots);
+	*t = (struct template){ .slots = own, .rest = rest, .n = n };
 	for (unsigned i = 0; i < n; i++)
-		kinds[i] = slots[i].kind;
+		t->kinds[i] = slots[i].kind;
 	*ret = t;
 	return 0;
 }

@@ -71,13 +71,16 @@ struct slot {
 	struct text before; /* the text between the variable before and this one */
 };
 
-/** A template read from a file, in one piece of memory: slots and the text behind the last. */
+/**
+ * A template read from a file, in one piece of memory: slots and the text behind the last.  The kinds of slots stand first and next to
+ * each other, for a directory asks of thousands of templates nothing else.
+ */
 struct template
 {
+	const struct slot *slots;
 	struct text rest;
-	const uint8_t *kinds; /* of the slots, next to each other: they are asked for most */
 	uint16_t n;
-	struct slot slots[];
+	uint8_t kinds[];
 };
 
 /** Parse a template whose bytes outlive it; the caller frees it.  @return 0, BULLA_ECORRUPT, -ENOMEM. */

@@ -192,6 +192,9 @@ int template_table_get(struct template_table *t, int fd, uint32_t number,
 {
 	if (number >= t->n)
 		return BULLA_ECORRUPT;
+	/* Most often the next will be asked for next, and its memory is anywhere. */
+	if (number + 1 < t->n)
+		__builtin_prefetch(atomic_load_explicit(&t->at[number + 1], memory_order_relaxed));
 	*ret = atomic_load_explicit(&t->at[number], memory_order_acquire);
 	return *ret ? 0 : make(t, fd, number, scratch, ret);
 }
