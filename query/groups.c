@@ -160,15 +160,36 @@ static uint32_t skip_others(const struct group_run *run, uint32_t at)
 	return at;
 }
 
+static int ask_message(struct group_run *run, const struct query *q)
+{
+	struct judged_group *u = run->in_use;
+	struct text message;
+	int r = group_need_templates(&u->group);
+
+	u->lost = segment_is_damage(r);
+	if (r >= 0)
+		r = group_message(&u->group, row_at(run, run->at), &u->message, &message);
+	return r < 0 ? noted(run, r) : match_message(q->match, message.p, message.len);
+}
+
+static int ask_whole(struct group_run *run, const struct query *q)
+{
+	struct shown shown;
+	int r = show_run(&run->source, &shown);
+
+	return r < 0 ? r : match_entry(q->match, &shown);
+}
+
 /* Whether a row matches of which only the entry itself can tell.  One that cannot be read does not. */
 static int ask_entry(struct group_run *run, const struct query *q)
 {
-	struct shown shown;
-	int r = run->in_use->lost ? BULLA_ECORRUPT : show_run(&run->source, &shown);
+	int r;
 
-	if (r < 0)
-		return segment_is_damage(r) ? 0 : r;
-	return match_entry(q->match, &shown);
+	if (run->in_use->lost)
+		return 0;
+	r = run->in_use->by_pattern ? ask_message(run, q) : ask_whole(run, q);
+	/* A damage, noted; a pattern's limit is another. */
+	return r == BULLA_ECORRUPT ? 0 : r;
 }
 
 /* Go on to the first row, from the one at hand on, that matches. */

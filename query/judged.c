@@ -192,7 +192,7 @@ int judged_prepare(struct judged_group *u, bool shown)
 	n = bits_count(rows, g->rows);
 	if (n < MANY)
 		return 0;
-	r = group_need_all(g);
+	r = shown || !u->by_pattern ? group_need_all(g) : 0;
 	if (r >= 0)
 		r = group_need_messages(g, n < g->rows ? rows : NULL);
 	return segment_is_damage(r) ? 0 : r;
@@ -473,6 +473,7 @@ static int begin(const struct opening *o, struct searched *s, uint32_t number,
 	r = group_open(&u->group, s->segment, number);
 	if (r < 0)
 		return r;
+	u->by_pattern = !has_fields(u->group.ref) && match_leaves_pattern(o->query->match);
 	words = bits_words(u->group.rows);
 	u->yes = calloc(words, sizeof *u->yes);
 	u->maybe = calloc(words, sizeof *u->maybe);

@@ -21,6 +21,7 @@ struct judged_group {
 	struct field *fields; /* owned, FIELDS_MAX */
 	struct entry entry;
 	uint32_t users;
+	bool by_pattern; /* rows that may match do if their message matches the pattern */
 	bool unsearched; /* messages cannot be searched: each entry is asked */
 	bool lost;	 /* entries cannot be made whole */
 };

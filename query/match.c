@@ -531,27 +531,41 @@ static bool groups_hold(const struct match *m, const struct shown *s)
 	return false;
 }
 
-static int grep(struct match *m, const struct entry *e, uint32_t options)
+static bool asks_entry(const struct group *g)
 {
-	return pcre2_match(m->grep, e->message ? e->message : (PCRE2_SPTR) "", e->message_len, 0,
-			   options, m->grep_data, m->grep_context);
+	for (size_t t = 0; t < g->n; t++)
+		if (g->terms[t].of_entry)
+			return true;
+	return false;
+}
+
+bool match_leaves_pattern(const struct match *m)
+{
+	bool entry = asks_entry(&m->required);
+
+	for (size_t g = 0; g < m->n; g++)
+		entry |= asks_entry(&m->groups[g]);
+	return m->grep && !entry;
+}
+
+int match_message(struct match *m, const void *message, size_t n)
+{
+	PCRE2_SPTR p = n > 0 ? message : (PCRE2_SPTR) "";
+	int r = pcre2_match(m->grep, p, n, 0, 0, m->grep_data, m->grep_context);
+
+	/* Compiled patterns have a small stack; the interpreter takes its memory from the heap. */
+	if (r == PCRE2_ERROR_JIT_STACKLIMIT)
+		r = pcre2_match(m->grep, p, n, 0, PCRE2_NO_JIT, m->grep_data, m->grep_context);
+	if (r == PCRE2_ERROR_NOMATCH)
+		return 0;
+	return r < 0 ? BULLA_ELIMIT : 1;
 }
 
 int match_entry(struct match *m, const struct shown *s)
 {
-	int r;
-
 	if (!match_priority(m, s->entry->priority) || !groups_hold(m, s))
 		return 0;
-	if (!m->grep)
-		return 1;
-	r = grep(m, s->entry, 0);
-	/* Compiled patterns have a small stack; the interpreter takes its memory from the heap. */
-	if (r == PCRE2_ERROR_JIT_STACKLIMIT)
-		r = grep(m, s->entry, PCRE2_NO_JIT);
-	if (r == PCRE2_ERROR_NOMATCH)
-		return 0;
-	return r < 0 ? BULLA_ELIMIT : 1;
+	return m->grep ? match_message(m, s->entry->message, s->entry->message_len) : 1;
 }
 
 static void each_word_of(const struct group *g, bool required, struct buf *word, match_word_fn each,

@@ -66,6 +66,14 @@ enum tri match_context(const struct match *m, const struct contexts *c, uint32_t
  */
 _must_check_ int match_entry(struct match *m, const struct shown *s);
 
+/**
+ * Whether nothing but the pattern is left to be asked of an entry without fields of its own, once its contexts and priority
+ * allow it to match.
+ */
+bool match_leaves_pattern(const struct match *m);
+/** Whether a message matches the pattern, of which there is one.  @return as match_entry(). */
+_must_check_ int match_message(struct match *m, const void *message, size_t n);
+
 /** Whether an entry of this priority can match. */
 bool match_priority(const struct match *m, int priority);
 /** Whether that is so of every priority. */
