@@ -45,7 +45,7 @@ static inline bool has_stamp(uint8_t kind)
 
 enum {
 	TEMPLATES_MAX = 1 << 20, /* of a segment */
-	TEMPLATES_PART_SIZE = 64 << 10,
+	TEMPLATES_PART_SIZE = 16 << 10,
 	TEMPLATES_SIZE_MAX = 64 << 20, /* of all parts, raw */
 	PART_SIZE = 256 << 10,	       /* after which a stream is cut before the next column */
 	ROWS_MIN = 2,		       /* of a template in a group; rarer messages are kept whole */
