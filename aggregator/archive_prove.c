@@ -64,16 +64,18 @@ static int renew_segments(struct proving_here *p)
 }
 
 /* Contexts of a segment are hashed once, by whoever needs it first: it is not ours alone. */
-static void hash_contexts(const struct proving_here *p, const struct id *journal)
+static int hash_contexts(const struct proving_here *p, const struct id *journal)
 {
 	uint32_t n;
 	const struct segment_span *span = segment_set_of(&p->set, journal, &n);
+	int r = 0;
 
 	pthread_mutex_lock(&p->archive->lock);
-	for (uint32_t i = 0; i < n; i++)
-		contexts_hash_all(
+	for (uint32_t i = 0; r >= 0 && i < n; i++)
+		r = contexts_hash_all(
 			&p->set.files[span[i].file].segment.journals[span[i].number].contexts);
 	pthread_mutex_unlock(&p->archive->lock);
+	return r;
 }
 
 static int from_segment(const struct proving_here *p, const struct batch *b,
@@ -81,10 +83,10 @@ static int from_segment(const struct proving_here *p, const struct batch *b,
 {
 	struct segment_group *g;
 	uint32_t number;
-	int r;
+	int r = hash_contexts(p, &b->journal);
 
-	hash_contexts(p, &b->journal);
-	r = segment_batches_find(p->segments, &b->journal, b->batch_no, &g, &number);
+	if (r >= 0)
+		r = segment_batches_find(p->segments, &b->journal, b->batch_no, &g, &number);
 	return r < 0 ? r : proved_entries_group(e, b, g, number);
 }
 

@@ -91,12 +91,14 @@ static int put_entries(struct packed *p, struct segment_group *g, const struct g
 
 /* What was not sent before of contexts and seeds.  Those that only later rows need come early; a whole list has all then. */
 
-static void put_contexts(struct segment_journal *j, uint32_t *sent, struct buf *body)
+static int put_contexts(struct segment_journal *j, uint32_t *sent, struct buf *body)
 {
-	contexts_hash_all(&j->contexts);
-	for (; *sent < j->contexts.n; (*sent)++)
+	int r = contexts_hash_all(&j->contexts);
+
+	for (; r >= 0 && *sent < j->contexts.n; (*sent)++)
 		wire_frame(body, TAIL_CONTEXT, j->contexts.at[*sent].leaf,
 			   j->contexts.at[*sent].leaf_size);
+	return r;
 }
 
 static void put_seeds(const struct segment_journal *j, uint32_t *sent, struct buf *body)
@@ -134,9 +136,10 @@ int packed_batch(struct packed *p, const struct batch *b, uint32_t *contexts, ui
 	    found.first_seq != b->first_seq)
 		return BULLA_ECORRUPT;
 	j = &g->segment->journals[g->batches[number].journal];
-	put_contexts(j, contexts, body);
+	r = put_contexts(j, contexts, body);
 	put_seeds(j, seeds, body);
-	r = put_entries(p, g, &g->batches[number], body);
+	if (r >= 0)
+		r = put_entries(p, g, &g->batches[number], body);
 	if (r >= 0 && !body->bad)
 		return 0;
 	body->len = before;

@@ -93,7 +93,7 @@ static void fields_encode(const struct field *f, uint16_t n, struct wr *w)
 	}
 }
 
-static bool name_is_lawful(const uint8_t *name, size_t len)
+bool field_name_is_lawful(const uint8_t *name, size_t len)
 {
 	return len >= 1 && len <= FIELD_NAME_MAX && !memchr(name, '\0', len) &&
 	       !memchr(name, '=', len);
@@ -116,7 +116,7 @@ static int fields_decode(struct rd *r, struct field *fields, uint16_t *ret_n)
 		f->value = rd_bytes(r, f->value_len);
 		if (r->bad)
 			return BULLA_ETRUNCATED;
-		if (!name_is_lawful(f->name, name_len))
+		if (!field_name_is_lawful(f->name, name_len))
 			return BULLA_ENOTCANON;
 		f->name_len = (uint8_t) name_len;
 		if (i > 0 && field_compare(f - 1, f) > 0)

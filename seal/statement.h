@@ -68,6 +68,8 @@ static inline bool field_is(const struct field *f, const char *name)
 	return name[f->name_len] == '\0';
 }
 
+/** Whether a field may have this name: 1 to 255 bytes, none of them NUL or '='. */
+bool field_name_is_lawful(const uint8_t *name, size_t len);
 /** Order of fields in every encoding: by name, then by value, bytewise.  The same field may stand there twice. */
 int field_compare(const struct field *a, const struct field *b);
 

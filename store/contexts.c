@@ -18,7 +18,7 @@ enum { FEW = 8 /* so many are looked through, more go into a table */ };
 
 static void entry_done(struct context_entry *e)
 {
-	free(e->fields);
+	free(e->memory);
 }
 
 void contexts_done(struct contexts *c)
@@ -65,6 +65,8 @@ static void look_for_import(const struct contexts *c, struct context_entry *e)
 {
 	if (e->parent >= 0)
 		e->import = c->at[e->parent].import;
+	if (e->parent >= 0 && !(e->import & CONTEXT_IMPORTED))
+		return;
 	for (uint16_t i = 0; i < e->n_fields; i++) {
 		const struct field *f = &e->fields[i];
 
@@ -127,32 +129,25 @@ static int grow(struct contexts *c)
 	return 0;
 }
 
-/* Memory for a leaf and, before it, its fields, which point into it. */
-static int own_room(struct context_entry *e, uint16_t n_fields, size_t leaf_size)
-{
-	e->n_fields = n_fields;
-	e->leaf_size = (uint32_t) leaf_size;
-	e->fields = malloc(n_fields * sizeof *e->fields + leaf_size);
-	if (!e->fields)
-		return -ENOMEM;
-	e->leaf = (uint8_t *) (e->fields + n_fields);
-	return 0;
-}
-
-/* Give an entry its own copy of a leaf that was decoded. */
+/* Give an entry its own copy of a leaf that was decoded; before it lie its fields, which point into it. */
 static int own(const struct contexts *c, struct context_entry *e, const uint8_t *leaf, size_t n,
 	       const struct context *decoded)
 {
-	int r = own_room(e, decoded->n_fields, n);
+	struct field *fields = malloc(decoded->n_fields * sizeof *fields + n);
+	uint8_t *own = (uint8_t *) (fields + decoded->n_fields);
 
-	if (r < 0)
-		return r;
-	memcpy(e->leaf, leaf, n);
-	for (uint16_t i = 0; i < e->n_fields; i++) {
-		e->fields[i] = decoded->fields[i];
-		e->fields[i].name = e->leaf + (decoded->fields[i].name - leaf);
-		e->fields[i].value = e->leaf + (decoded->fields[i].value - leaf);
+	if (!fields)
+		return -ENOMEM;
+	memcpy(own, leaf, n);
+	for (uint16_t i = 0; i < decoded->n_fields; i++) {
+		fields[i] = decoded->fields[i];
+		fields[i].name = own + (decoded->fields[i].name - leaf);
+		fields[i].value = own + (decoded->fields[i].value - leaf);
 	}
+	e->n_fields = decoded->n_fields;
+	e->fields = e->memory = fields;
+	e->leaf = own;
+	e->leaf_size = (uint32_t) n;
 	look_for_import(c, e);
 	return 0;
 }
@@ -210,12 +205,6 @@ int contexts_add_rest(struct contexts *c, const struct contexts *from)
 	return (int) MIN_OF(r, (int64_t) 0);
 }
 
-const uint8_t *contexts_fields(const struct context_entry *e, uint32_t *ret_n)
-{
-	*ret_n = e->leaf_size - CONTEXT_FIELDS_AT;
-	return e->leaf + CONTEXT_FIELDS_AT;
-}
-
 static int link_number(const struct contexts *c, int64_t parent, struct context_entry *e)
 {
 	if (parent < -1 || parent >= c->n || (parent < 0) != (c->n == 0))
@@ -225,61 +214,53 @@ static int link_number(const struct contexts *c, int64_t parent, struct context_
 	return e->depth > CONTEXT_DEPTH_MAX ? BULLA_ELIMIT : 0;
 }
 
-/* Decode the leaf in its place: behind a parent of zeroes, until there is a hash, come the fields. */
-static int own_child(const struct contexts *c, struct context_entry *e, const uint8_t *fields,
-		     size_t n)
+int64_t contexts_add_child(struct contexts *c, int64_t parent, const struct field *fields,
+			   uint16_t n)
 {
-	struct rd head = rd_of(fields, n);
-	uint16_t n_fields = rd_u16(&head);
-	struct context decoded;
-	struct wr w;
+	struct context_entry e = { .fields = fields, .n_fields = n };
+	size_t size = context_leaf_size(&(struct context){ .fields = fields, .n_fields = n });
 	int r;
 
-	if (head.bad || n_fields > FIELDS_MAX)
-		return head.bad ? BULLA_ETRUNCATED : BULLA_ELIMIT;
-	r = own_room(e, n_fields, CONTEXT_FIELDS_AT + n);
-	if (r < 0)
-		return r;
-	w = wr_of(e->leaf, e->leaf_size);
-	context_encode(&(struct context){ 0 }, &w);
-	memcpy(e->leaf + CONTEXT_FIELDS_AT, fields, n);
-	r = context_decode(rd_of(e->leaf, e->leaf_size), e->fields, &decoded);
-	if (r < 0) {
-		free(e->fields);
-		return r;
-	}
-	look_for_import(c, e);
-	return 0;
-}
-
-int64_t contexts_add_child(struct contexts *c, int64_t parent, const uint8_t *fields, size_t n)
-{
-	struct context_entry e = { 0 };
-	int r;
-
-	if (n > CONTEXT_SIZE_MAX || c->size + n > CONTEXTS_SIZE_MAX)
+	if (n > FIELDS_MAX || size > CONTEXT_SIZE_MAX || c->size + size > CONTEXTS_SIZE_MAX)
 		return BULLA_ELIMIT;
+	e.leaf_size = (uint32_t) size;
 	r = grow(c);
 	if (r >= 0)
 		r = link_number(c, parent, &e);
-	if (r >= 0)
-		r = own_child(c, &e, fields, n);
 	if (r < 0)
 		return r;
+	look_for_import(c, &e);
 	c->at[c->n++] = e;
 	c->size += e.leaf_size;
 	return c->n - 1;
 }
 
-void contexts_hash_all(struct contexts *c)
+/* A leaf that is there already was hashed with it. */
+static int make_leaf(const struct contexts *c, struct context_entry *e)
+{
+	struct context context = { .fields = e->fields, .n_fields = e->n_fields };
+	uint8_t *leaf = malloc(e->leaf_size);
+	struct wr w = wr_of(leaf, e->leaf_size);
+
+	if (!leaf)
+		return -ENOMEM;
+	if (e->parent >= 0)
+		context.parent = c->at[e->parent].hash;
+	context_encode(&context, &w);
+	e->leaf = e->memory = leaf;
+	e->hash = tree_leaf(leaf, e->leaf_size);
+	return 0;
+}
+
+int contexts_hash_all(struct contexts *c)
 {
 	for (; c->n_hashed < c->n; c->n_hashed++) {
-		struct context_entry *e = &c->at[c->n_hashed];
+		int r = make_leaf(c, &c->at[c->n_hashed]);
 
-		if (e->parent >= 0)
-			memcpy(e->leaf + CONTEXT_PARENT_AT, c->at[e->parent].hash.b, HASH_SIZE);
-		e->hash = tree_leaf(e->leaf, e->leaf_size);
+		if (r < 0)
+			return r;
 	}
+	return 0;
 }
 
 void contexts_remove_last(struct contexts *c)

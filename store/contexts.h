@@ -31,10 +31,12 @@ struct context_entry {
 	int32_t parent;	  /* number, or -1 at the identity */
 	uint16_t n_fields;
 	uint16_t depth;
-	uint8_t import;	      /* CONTEXT_IMPORTED and what else holds */
-	struct field *fields; /* owned; point into `leaf` */
-	uint8_t *leaf;	      /* the canonical bytes, behind the fields; whole with the hash */
+	uint8_t import; /* CONTEXT_IMPORTED and what else holds */
+	const struct field *fields;
+	const uint8_t
+		*leaf; /* the canonical bytes; of a child, too, not before contexts_hash_all() */
 	uint32_t leaf_size;
+	void *memory; /* owned: what of these is the table's own */
 };
 
 struct contexts {
@@ -59,15 +61,13 @@ _must_check_ int64_t contexts_add(struct contexts *c, const uint8_t *leaf, size_
 /** Add those of another table, all of which are hashed, that lie behind as many as there are: numbers are the same.  Errors as contexts_add(). */
 _must_check_ int contexts_add_rest(struct contexts *c, const struct contexts *from);
 /**
- * Add a context whose parent is told by number, -1 for none, with its fields as they are encoded: nothing is hashed.  Then there
- * is no contexts_find(), and two may be the same.  Errors as contexts_add().
+ * Add a context whose parent is told by number, -1 for none, with fields that are lawful and in canonical order, borrowed while the
+ * table lives: nothing is hashed.  Then there is no contexts_find(), and two may be the same.  Errors as contexts_add().
  */
-_must_check_ int64_t contexts_add_child(struct contexts *c, int64_t parent, const uint8_t *fields,
-					size_t n);
-/** Hash those that were not yet: before .hash or .leaf of a child is read, in one thread. */
-void contexts_hash_all(struct contexts *c);
-/** Its fields as they are encoded, a part of the leaf. */
-const uint8_t *contexts_fields(const struct context_entry *e, uint32_t *ret_n);
+_must_check_ int64_t contexts_add_child(struct contexts *c, int64_t parent,
+					const struct field *fields, uint16_t n);
+/** Hash those that were not yet: before .hash or .leaf of a child is read, in one thread.  @return 0 or -ENOMEM. */
+_must_check_ int contexts_hash_all(struct contexts *c);
 /** Take back the last contexts_add(). */
 void contexts_remove_last(struct contexts *c);
 /** @return the number of a context, or -ENOENT. */

@@ -91,8 +91,9 @@ int proved_entries_group(struct proved_entries *e, const struct batch *b, struct
 
 	if (!seed || g->batches[number].entries != b->entries)
 		return BULLA_ECORRUPT;
-	contexts_hash_all(&j->contexts);
-	r = contexts_add_rest(&e->contexts, &j->contexts);
+	r = contexts_hash_all(&j->contexts);
+	if (r >= 0)
+		r = contexts_add_rest(&e->contexts, &j->contexts);
 	for (uint32_t i = 0; r >= 0 && i < b->entries; i++) {
 		uint32_t row = g->batches[number].first_row + i;
 

@@ -102,7 +102,9 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 	struct tenant tenant = tenant_of(&sj->contexts);
 
 	v->cursors[span->file].seen++;
-	contexts_hash_all(&sj->contexts);
+	*ret = contexts_hash_all(&sj->contexts);
+	if (*ret < 0)
+		return "an entry cannot be read";
 	if (sj->contexts.n == 0 || !hash_same(&sj->contexts.at[0].hash, &j->identity))
 		return "the identity is not the one that was sealed when the journal was opened";
 	if (tenant_compare(&tenant, &v->segments.files[span->file].tenant) != 0)

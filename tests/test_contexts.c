@@ -245,15 +245,16 @@ Test(contexts, children_have_the_hashes_that_leaves_would_have)
 
 	for (unsigned i = 0; i < 20; i++) {
 		const struct hash *parent = i > 0 ? &whole.at[i / 2].hash : &none;
-		const uint8_t *fields;
-		uint32_t n;
-
 		cr_assert(eq(i64, add_number(&whole, parent, i), i));
-		fields = contexts_fields(&whole.at[i], &n);
-		cr_assert(
-			eq(i64, contexts_add_child(&by_number, whole.at[i].parent, fields, n), i));
 	}
-	contexts_hash_all(&by_number);
+	for (unsigned i = 0; i < 20; i++) {
+		const struct context_entry *e = &whole.at[i];
+
+		cr_assert(eq(i64, contexts_add_child(&by_number, e->parent, e->fields, e->n_fields),
+			     i));
+		cr_assert(eq(ptr, (void *) by_number.at[i].leaf, NULL));
+	}
+	cr_assert(eq(int, contexts_hash_all(&by_number), 0));
 	for (uint32_t i = 0; i < 20; i++) {
 		cr_expect(eq(int, by_number.at[i].depth, whole.at[i].depth));
 		cr_expect(hash_same(&by_number.at[i].hash, &whole.at[i].hash));
@@ -262,23 +263,41 @@ Test(contexts, children_have_the_hashes_that_leaves_would_have)
 			     memcmp(by_number.at[i].leaf, whole.at[i].leaf, whole.at[i].leaf_size),
 			     0));
 	}
-	contexts_done(&whole);
 	contexts_done(&by_number);
+	contexts_done(&whole);
 }
 
 Test(contexts, children_have_parents_before_them)
 {
-	static const uint8_t no_fields[2] = { 0 };
 	struct contexts c = { 0 };
 
-	cr_expect(eq(i64, contexts_add_child(&c, 0, no_fields, 2), BULLA_ECORRUPT));
-	cr_expect(eq(i64, contexts_add_child(&c, -1, no_fields, 2), 0));
-	cr_expect(eq(i64, contexts_add_child(&c, -1, no_fields, 2), BULLA_ECORRUPT));
-	cr_expect(eq(i64, contexts_add_child(&c, 1, no_fields, 2), BULLA_ECORRUPT));
-	cr_expect(eq(i64, contexts_add_child(&c, INT64_MAX, no_fields, 2), BULLA_ECORRUPT));
+	cr_expect(eq(i64, contexts_add_child(&c, 0, NULL, 0), BULLA_ECORRUPT));
+	cr_expect(eq(i64, contexts_add_child(&c, -1, NULL, 0), 0));
+	cr_expect(eq(i64, contexts_add_child(&c, -1, NULL, 0), BULLA_ECORRUPT));
+	cr_expect(eq(i64, contexts_add_child(&c, 1, NULL, 0), BULLA_ECORRUPT));
+	cr_expect(eq(i64, contexts_add_child(&c, INT64_MAX, NULL, 0), BULLA_ECORRUPT));
 	for (int64_t i = 1; i <= CONTEXT_DEPTH_MAX; i++)
-		cr_expect(eq(i64, contexts_add_child(&c, i - 1, no_fields, 2), i));
-	cr_expect(eq(i64, contexts_add_child(&c, CONTEXT_DEPTH_MAX, no_fields, 2), BULLA_ELIMIT));
-	cr_expect(lt(i64, contexts_add_child(&c, 0, no_fields, 1), 0));
+		cr_expect(eq(i64, contexts_add_child(&c, i - 1, NULL, 0), i));
+	cr_expect(eq(i64, contexts_add_child(&c, CONTEXT_DEPTH_MAX, NULL, 0), BULLA_ELIMIT));
+	contexts_done(&c);
+}
+
+Test(contexts, children_have_bounds)
+{
+	static const uint8_t bytes[CONTEXT_SIZE_MAX];
+	struct field many[FIELDS_MAX + 1], large = { bytes, bytes, CONTEXT_SIZE_MAX - 42, 1 };
+	struct contexts c = { 0 };
+	int64_t r;
+
+	for (size_t i = 0; i < ELEMENTS(many); i++)
+		many[i] = field("A", "");
+	cr_expect(eq(i64, contexts_add_child(&c, -1, many, FIELDS_MAX + 1), BULLA_ELIMIT));
+	cr_expect(eq(i64, contexts_add_child(&c, -1, &large, 1), BULLA_ELIMIT));
+	large.value_len--;
+	cr_expect(eq(i64, contexts_add_child(&c, -1, &large, 1), 0));
+	while ((r = contexts_add_child(&c, 0, &large, 1)) >= 0)
+		;
+	cr_expect(eq(i64, r, BULLA_ELIMIT));
+	cr_expect(eq(u32, c.n, CONTEXTS_SIZE_MAX / CONTEXT_SIZE_MAX));
 	contexts_done(&c);
 }

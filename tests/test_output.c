@@ -382,7 +382,7 @@ static struct contexts many_contexts(size_t n)
 		*f = F("N", "");
 		f->value = (const uint8_t *) (f + 1);
 		f->value_len = (uint32_t) snprintf((char *) (f + 1), 8, "%zu", i);
-		c.at[i] = (struct context_entry){ .fields = f, .n_fields = 1 };
+		c.at[i] = (struct context_entry){ .fields = f, .n_fields = 1, .memory = f };
 	}
 	return c;
 }
@@ -390,7 +390,7 @@ static struct contexts many_contexts(size_t n)
 static void free_many(struct contexts *c)
 {
 	for (size_t i = 1; i < c->n; i++)
-		free(c->at[i].fields);
+		free(c->at[i].memory);
 	free(c->at);
 }
 

@@ -221,7 +221,8 @@ static int root_of(struct segment_group *g, const struct group_batch *b, struct 
 	struct buf message = { 0 };
 	int r = seed ? 0 : BULLA_ECORRUPT;
 
-	contexts_hash_all(&j->contexts);
+	if (r >= 0)
+		r = contexts_hash_all(&j->contexts);
 	if (seed)
 		batchroot_begin(&root, seed, b->batch_no, false);
 	for (uint32_t i = 0; r >= 0 && i < b->entries; i++) {

@@ -57,6 +57,7 @@ enum {
 	WINDOW_VALUES_MAX = 2 * GROUP_VARIABLES_MAX, /* fields of its entries, and variables */
 	BLOCK_SIZE_MAX = 64 << 20,		     /* raw */
 	SEGMENT_JOURNALS_MAX = 1 << 20,
+	SEGMENT_CONTEXTS_SIZE_MAX = 64 << 20, /* of all leaves of its journals */
 	SEGMENT_ORIGINS_MAX = 1 << 16,
 };
 

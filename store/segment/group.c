@@ -437,7 +437,9 @@ int group_batch(struct segment_group *g, uint32_t number, struct batch *ret)
 
 	if (!seed)
 		return BULLA_ECORRUPT;
-	contexts_hash_all(&j->contexts);
+	r = contexts_hash_all(&j->contexts);
+	if (r < 0)
+		return r;
 	batchroot_begin(&root, seed, b->batch_no, b->flags & BATCH_RECOVERED);
 	r = hash_rows(g, b, j, &root);
 	*ret = (struct batch){

@@ -11,25 +11,44 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "bulla/error.h"
+#include "store/segment/field_table.h"
 #include "store/segment/reader-internal.h"
 
 /* Journals, seeds. */
 
-static int read_contexts(struct contexts *c, struct rd *r)
+/* Of fields that the contexts to come may take, and of leaves that they may have. */
+struct room {
+	struct field_table table;
+	struct field *at;
+	uint64_t left, leaves;
+};
+
+static int read_context(struct contexts *c, struct room *room, struct rd *r)
+{
+	int64_t parent = (int64_t) rd_varint(r) - 1, number;
+	uint64_t n = rd_varint(r);
+	int error;
+
+	if (r->bad || n > FIELDS_MAX || n > room->left)
+		return BULLA_ECORRUPT;
+	error = field_table_take(&room->table, r, n, room->at);
+	number = error < 0 ? error : contexts_add_child(c, parent, room->at, (uint16_t) n);
+	if (number < 0)
+		return (int) number;
+	room->at += n;
+	room->left -= n;
+	room->leaves += c->at[number].leaf_size;
+	return room->leaves > SEGMENT_CONTEXTS_SIZE_MAX ? BULLA_ELIMIT : 0;
+}
+
+static int read_contexts(struct contexts *c, struct room *room, struct rd *r)
 {
 	uint64_t n = rd_varint(r);
+	int error = r->bad ? BULLA_ECORRUPT : 0;
 
-	for (uint64_t i = 0; i < n && !r->bad; i++) {
-		int64_t parent = (int64_t) rd_varint(r) - 1;
-		uint64_t size = rd_varint(r);
-		const uint8_t *fields = rd_bytes(r, size);
-		int64_t number =
-			fields ? contexts_add_child(c, parent, fields, size) : BULLA_ECORRUPT;
-
-		if (number < 0)
-			return number == BULLA_ENOTCANON ? BULLA_ECORRUPT : (int) number;
-	}
-	return r->bad ? BULLA_ECORRUPT : 0;
+	for (uint64_t i = 0; error >= 0 && i < n; i++)
+		error = read_context(c, room, r);
+	return error;
 }
 
 static int read_tenant(struct segment *s, struct rd *r)
@@ -82,7 +101,7 @@ static int read_extent(const struct segment *s, struct segment_journal *j, uint6
 		       : 0;
 }
 
-static int read_journals(struct segment *s, struct rd *r)
+static int read_each_journal(struct segment *s, struct room *room, struct rd *r)
 {
 	uint64_t n = rd_varint(r);
 	int error = 0;
@@ -99,9 +118,24 @@ static int read_journals(struct segment *s, struct rd *r)
 		rd_copy(r, j->boot.b, ID_SIZE);
 		error = read_extent(s, j, n, r);
 		if (error >= 0)
-			error = read_contexts(&j->contexts, r);
+			error = read_contexts(&j->contexts, room, r);
 	}
-	return error < 0 ? error : r->bad || r->left > 0 ? BULLA_ECORRUPT : 0;
+	return error < 0 ? error : r->bad || r->left > 0 || room->left > 0 ? BULLA_ECORRUPT : 0;
+}
+
+static int read_journals(struct segment *s, struct rd *r)
+{
+	_cleanup_(field_table_done) struct field_table table = { 0 };
+	struct room room = { 0 };
+	int error = field_table_read(r, &table);
+
+	if (error < 0)
+		return error;
+	room = (struct room){ .table = table, .left = rd_varint(r) };
+	if (r->bad || room.left > SEGMENT_FIELDS_MAX || room.left > r->left)
+		return BULLA_ECORRUPT;
+	room.at = s->fields = reallocarray(NULL, room.left + 1, sizeof *s->fields);
+	return s->fields ? read_each_journal(s, &room, r) : -ENOMEM;
 }
 
 static int read_seeds(struct segment *s, struct rd *r)
@@ -126,19 +160,18 @@ static int read_seeds(struct segment *s, struct rd *r)
 
 /* A table that the footer speaks of.  `scratch` knows then where it is. */
 static int read_table(struct segment *s, struct rd *footer, struct block_scratch *scratch,
-		      int (*read)(struct segment *, struct rd *))
+		      int (*read)(struct segment *, struct rd *), uint8_t **raw)
 {
 	struct block_ref ref = block_ref_read(footer);
-	_cleanup_free_ uint8_t *raw = NULL;
 	struct rd r;
 	int error;
 
 	if (footer->bad)
 		return BULLA_ECORRUPT;
-	error = block_read(s->fd, &ref, scratch, &raw);
+	error = block_read(s->fd, &ref, scratch, raw);
 	if (error < 0)
 		return error;
-	r = rd_of(raw, ref.raw);
+	r = rd_of(*raw, ref.raw);
 	return read(s, &r);
 }
 
@@ -157,12 +190,13 @@ static int lose_seeds(struct segment *s, int error, uint64_t at)
 /* `scratch` knows where the footer is, and in the end what could not be read. */
 static int read_tables(struct segment *s, struct rd *footer, struct block_scratch *scratch)
 {
+	_cleanup_free_ uint8_t *seeds = NULL;
 	uint64_t footer_at = scratch->at;
-	int r = read_table(s, footer, scratch, read_journals);
+	int r = read_table(s, footer, scratch, read_journals, &s->journals_data);
 
 	if (r < 0)
 		return r;
-	r = read_table(s, footer, scratch, read_seeds);
+	r = read_table(s, footer, scratch, read_seeds, &seeds);
 	if (r < 0 && !footer->bad)
 		r = lose_seeds(s, r, scratch->at);
 	if (r < 0)
@@ -436,6 +470,8 @@ void segment_close(struct segment *s)
 		free(s->groups[i].blocks);
 	free(s->origins);
 	free(s->journals);
+	free(s->fields);
+	free(s->journals_data);
 	for (uint32_t i = 0; s->windows && i < s->n_windows; i++)
 		free(s->windows[i].counts);
 	free(s->groups);

@@ -76,6 +76,8 @@ struct segment {
 	uint32_t n_origins;
 	struct segment_journal *journals; /* owned */
 	uint32_t n_journals;
+	struct field *fields;	/* owned, of all contexts; they point into the table of journals, */
+	uint8_t *journals_data; /* owned */
 	struct template_table *templates; /* owned; threads may read it side by side */
 	int seeds_error; /* if they are damaged: all can be read, and nothing proved */
 	uint64_t seeds_at;

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "bulla/error.h"
+#include "store/segment/field_table.h"
 #include "store/segment/writer-internal.h"
 
 /* Journals by key, as the rows of a window are, for a group to say which it may have. */
@@ -41,8 +42,51 @@ static int rank_journals(struct segment_writer *w)
 	return 0;
 }
 
-static void put_journals(const struct segment_writer *w, struct buf *to)
+/* The table of the fields of all contexts, and the number of each of them. */
+static int put_fields(const struct segment_writer *w, struct buf *to, uint32_t **ret_number)
 {
+	_cleanup_free_ const struct field **fields = NULL;
+	_cleanup_free_ uint32_t *number = NULL;
+	size_t n = 0, size = 0;
+	int r;
+
+	for (uint32_t i = 0; i < w->n_sources; i++) {
+		const struct contexts *c = w->sources[i].contexts;
+
+		for (uint32_t k = 0; k < c->n; k++)
+			n += c->at[k].n_fields;
+		size += c->size;
+	}
+	if (n > SEGMENT_FIELDS_MAX || size > SEGMENT_CONTEXTS_SIZE_MAX)
+		return BULLA_ELIMIT;
+	fields = reallocarray(NULL, n + 1, sizeof *fields);
+	number = reallocarray(NULL, n + 1, sizeof *number);
+	if (!fields || !number)
+		return -ENOMEM;
+	n = 0;
+	for (uint32_t i = 0; i < w->n_sources; i++)
+		for (uint32_t k = 0; k < w->sources[i].contexts->n; k++) {
+			const struct context_entry *e = &w->sources[i].contexts->at[k];
+
+			for (uint16_t f = 0; f < e->n_fields; f++)
+				fields[n++] = &e->fields[f];
+		}
+	r = field_table_put(fields, n, number, to);
+	buf_varint(to, n);
+	if (r >= 0)
+		*ret_number = TAKE_PTR(number);
+	return r;
+}
+
+static int put_journals(const struct segment_writer *w, struct buf *to)
+{
+	_cleanup_free_ uint32_t *numbers = NULL;
+	const uint32_t *number;
+	int r = put_fields(w, to, &numbers);
+
+	if (r < 0)
+		return r;
+	number = numbers;
 	buf_varint(to, w->n_sources);
 	for (uint32_t i = 0; i < w->n_sources; i++) {
 		const struct segment_source *s = &w->sources[i];
@@ -56,18 +100,19 @@ static void put_journals(const struct segment_writer *w, struct buf *to)
 		buf_varint(to, s->next_seq - s->first_seq);
 		buf_varint(to, s->rank);
 		buf_varint(to, s->contexts->n);
-		for (uint32_t k = 0, n; k < s->contexts->n; k++) {
-			const uint8_t *fields = contexts_fields(&s->contexts->at[k], &n);
+		for (uint32_t k = 0; k < s->contexts->n; k++) {
+			const struct context_entry *e = &s->contexts->at[k];
 
-			buf_varint(to, (uint64_t) (s->contexts->at[k].parent + 1));
-			buf_varint(to, n);
-			buf_append(to, fields, n);
+			buf_varint(to, (uint64_t) (e->parent + 1));
+			field_table_put_numbers(number, e->n_fields, to);
+			number += e->n_fields;
 		}
 	}
+	return 0;
 }
 
 /* Journal by journal; seeds are random, and compress to nothing less. */
-static void put_seeds(const struct segment_writer *w, struct buf *to)
+static int put_seeds(const struct segment_writer *w, struct buf *to)
 {
 	for (uint32_t i = 0; i < w->n_sources; i++) {
 		const struct seeds *s = w->sources[i].seeds;
@@ -78,6 +123,7 @@ static void put_seeds(const struct segment_writer *w, struct buf *to)
 			buf_append(to, s->at[k].seed, SEED_SIZE);
 		}
 	}
+	return 0;
 }
 
 static int write_block(struct segment_writer *w, struct buf *footer)
@@ -96,11 +142,13 @@ static int write_block(struct segment_writer *w, struct buf *footer)
 }
 
 static int write_table(struct segment_writer *w,
-		       void (*put)(const struct segment_writer *, struct buf *), struct buf *footer)
+		       int (*put)(const struct segment_writer *, struct buf *), struct buf *footer)
 {
+	int r;
+
 	buf_clear(&w->raw);
-	put(w, &w->raw);
-	return write_block(w, footer);
+	r = put(w, &w->raw);
+	return r < 0 ? r : write_block(w, footer);
 }
 
 /* The templates from one on, until there are as many bytes of them as a part has.  @return the number behind the last. */
