@@ -6,11 +6,16 @@
 
 #include "tests/harness.h"
 
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/attr.h"
 #include "bulla/error.h"
+#include "store/format.h"
+#include "store/segment/segment.h"
+#include "store/segment/writer.h"
 
 Suite(field_table);
 
@@ -147,4 +152,49 @@ Test(field_table, more_than_there_may_be_is_no_table)
 	free(given);
 	free(number);
 	buf_done(&b);
+}
+
+/* Journals, each with as many contexts of the largest size as it may have. */
+static int write_contexts(const char *path, uint32_t journals)
+{
+	static const uint8_t bytes[CONTEXT_SIZE_MAX];
+	struct field f = { (const uint8_t *) "A", bytes, CONTEXT_SIZE_MAX - 43, 1 };
+	struct contexts c[4] = { 0 };
+	static struct seeds seeds;
+	struct segment_writer w;
+	int64_t r = 0;
+
+	cr_assert(eq(int, segment_writer_open(&w, AT_FDCWD, path, 1), 0));
+	cr_assert(eq(i64, segment_writer_origin(&w, &(struct id){ "an origin" }, 0), 0));
+	for (uint32_t j = 0; j < journals; j++) {
+		struct segment_source source = { .id = { { (uint8_t) j } },
+						 .contexts = &c[j],
+						 .seeds = &seeds };
+
+		/* The last one has but one. */
+		do
+			r = contexts_add_child(&c[j], c[j].n > 0 ? 0 : -1, &f, 1);
+		while (j < 2 && r >= 0 && c[j].n < CONTEXTS_SIZE_MAX / CONTEXT_SIZE_MAX);
+		cr_assert(ge(i64, r, 0));
+		cr_assert(eq(i64, segment_writer_journal(&w, &source), j));
+	}
+	r = segment_writer_finish(&w);
+	segment_writer_close(&w);
+	for (uint32_t j = 0; j < journals; j++)
+		contexts_done(&c[j]);
+	return (int) MIN_OF(r, (int64_t) 0);
+}
+
+Test(field_table, contexts_of_a_segment_have_so_many_bytes_and_no_more)
+{
+	char path[4096];
+	struct segment s;
+
+	snprintf(path, sizeof path, "%s/too-large.segment", tempdir());
+	cr_expect(eq(int, write_contexts(path, 3), BULLA_ELIMIT));
+	snprintf(path, sizeof path, "%s/large.segment", tempdir());
+	cr_assert(eq(int, write_contexts(path, 2), 0));
+	cr_assert(eq(int, segment_open(&s, open(path, O_RDONLY | O_CLOEXEC)), 0));
+	cr_expect(eq(u32, s.journals[1].contexts.n, CONTEXTS_SIZE_MAX / CONTEXT_SIZE_MAX));
+	segment_close(&s);
 }
