@@ -49,20 +49,35 @@ class Table:
 
     def __init__(self, title):
         self.most_kib = 0
+        self.slower = {}
         print(f'{title}\n\n{line(HEAD)}\n{line(ALIGN)}', flush=True)
 
     def add(self, row, value, cpu='', kib=None, beside=(), within=None, usual=None):
         """`value`: ours, in the row's unit; `within`: ms in a process that was there already; `usual`: the median, where `value` is not."""
-        ok, bar = rows.reached(row, value), ''
+        bar = ''
         if row.bar is not None:
             bar = f'{"≥" if row.at_least else "≤"} {row.bar:,}'
-        said = '' if ok is None else 'yes' if ok else 'in process' if rows.reached(row, within) else '**no**'
+        said = self.said(row, value, within)
         more = [f'median {figure(usual)}'] if usual else []
         more += [f'{figure(within)} in process'] if within is not None else []
         ours = f'{figure(value)} {row.unit}' + (f' ({", ".join(more)})' if more else '')
         memory = f'{figure(kib / 1024)} MiB' if kib else ''
         self.most_kib = max(self.most_kib, kib or 0)
         print(line([row.what, ours, cpu, memory, bar, said, '; '.join(b for b in beside if b)]), flush=True)
+
+    def said(self, row, value, within):
+        """Times of queries go by ripgrep's, rates by zstd's; sizes are the same everywhere."""
+        slower = self.slower.get({rows.MS: 'rg', rows.SIZE: None}.get(row.unit, 'zstd'), 1)
+        for by, said in (1, ''), (slower, ' by ratio'):
+            if rows.reached(row, value, by):
+                return 'yes' + said
+            if rows.reached(row, within, by):
+                return 'in process' + said
+        return '' if row.bar is None else '**no**'
+
+    def machine(self, row, value):
+        self.add(row, value)
+        self.slower[row.name] = rows.slower(row, value)
 
     def end(self):
         memory = self.most_kib / 1024
@@ -83,6 +98,24 @@ def repeat(runs, command):
 
 def ms(fastest, usual, cpu, _):
     return f'{figure(fastest)} ms ({"median " + figure(usual) + ", " if usual != fastest else ""}CPU {figure(cpu)})'
+
+
+# The machine.
+
+def zstd_rate(path):
+    """MB/s that zstd -1 takes in, in memory."""
+    done = subprocess.run(['zstd', '-b1', '-i2', path], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return float(re.findall(r'([0-9.]+) MB/s', done.stdout)[-2])
+
+
+def machine(table):
+    """Where there is no generator of the corpus, or no ripgrep, nothing is said of it."""
+    lines = corpus.main_corpus().json_lines() if corpus.generator() else None
+    by_name = {row.name: row for row in rows.MACHINE}
+    if lines and shutil.which('rg'):
+        table.machine(by_name['rg'], repeat(Settings.runs, ['rg', '-c', needles.ABSENT, lines])[0])
+    if lines:
+        table.machine(by_name['zstd'], zstd_rate(lines))
 
 
 # Ingest.
@@ -285,6 +318,7 @@ def run(seed, input):
              f'{c.raw.stat().st_size / c.n:.0f} bytes each; load {os.getloadavg()[0]:.1f}{", bulla " + version[0] if version else ""}:')
     with scratch('table') as dir, in_memory(dir) as memory:
         table = Table(title)
+        machine(table)
         pipe(table, by_name, c, dir)
         imports(table, by_name, c, dir, there)
         sizes(table, by_name, c, dir, memory, there)

@@ -284,6 +284,42 @@ Test(match, a_limit_that_is_hit_is_no_answer)
 	cr_expect(eq(int, grep("^(a+)+$", text, sizeof text), BULLA_ELIMIT));
 }
 
+/* Contexts and priorities are known for many entries at once; terms that an entry alone can fulfil are not. */
+Test(match, a_pattern_is_all_that_is_left_where_no_term_is_of_the_entry)
+{
+	static const struct {
+		const char *words[3];
+		bool grep, leaves;
+	} cases[] = {
+		{ { NULL }, false, false },
+		{ { NULL }, true, true },
+		{ { "host=a", "_PID!=1" }, true, true },
+		{ { "host=a", "+", "unit=b" }, true, true },
+		{ { "MESSAGE=a" }, true, false },
+		{ { "host=a", "+", "level=err" }, true, false },
+		{ { "_LINE_BREAK!=eof" }, true, false },
+	};
+
+	for (size_t i = 0; i < ELEMENTS(cases); i++) {
+		_cleanup_(match_freep) struct match *m = NULL;
+		char message[256];
+
+		cr_assert(eq(int, match_new(&m), 0));
+		for (size_t k = 0; k < ELEMENTS(cases[i].words) && cases[i].words[k]; k++)
+			cr_assert(eq(int,
+				     match_add(m, cases[i].words[k], strlen(cases[i].words[k])),
+				     0));
+		if (cases[i].grep)
+			cr_assert(eq(int, match_set_grep(m, "[ab]c", message), 0));
+		cr_expect(eq(int, match_leaves_pattern(m), cases[i].leaves), "%zu", i);
+		if (!cases[i].grep)
+			continue;
+		cr_expect(eq(int, match_message(m, "xBc", 3), 1));
+		cr_expect(eq(int, match_message(m, "xBc", 2), 0));
+		cr_expect(eq(int, match_message(m, NULL, 0), 0));
+	}
+}
+
 Test(match, long_lines_do_not_exhaust_a_small_stack)
 {
 	enum { SIZE = 1 << 20 };
