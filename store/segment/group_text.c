@@ -32,31 +32,53 @@ static uint8_t *put_bytes(uint8_t *at, const uint8_t *p, size_t n)
 	return at + n;
 }
 
+static unsigned count_digits(uint64_t v)
+{
+	static const uint64_t powers[] = {
+		1ull,
+		10ull,
+		100ull,
+		1000ull,
+		10000ull,
+		100000ull,
+		1000000ull,
+		10000000ull,
+		100000000ull,
+		1000000000ull,
+		10000000000ull,
+		100000000000ull,
+		1000000000000ull,
+		10000000000000ull,
+		100000000000000ull,
+		1000000000000000ull,
+		10000000000000000ull,
+		100000000000000000ull,
+		1000000000000000000ull,
+		10000000000000000000ull,
+	};
+	/* 1233 / 4096 is the logarithm of 2. */
+	unsigned n = ((64 - (unsigned) __builtin_clzll(v | 1)) * 1233) >> 12;
+
+	return n + (v >= powers[n]);
+}
+
+/* Written where they stay, from the last: a copy would have to wait for each of the pieces. */
 static uint8_t *put_digits(const struct variable_column *c, uint64_t v, uint8_t *to)
 {
-	/* The second half is copied with the first, and means nothing. */
-	_uninitialized_ uint8_t digits[2 * DIGITS_SIZE_MAX];
-	uint8_t *end = digits + DIGITS_SIZE_MAX, *at = end;
-	size_t n;
+	unsigned n = MAX_OF(count_digits(v), 1u);
+	uint8_t *at;
 
-	for (; v >= 100; v /= 100) {
+	/* What is in front of the others only tells how many they are. */
+	if (c->form == DIGITS_PREFIXED)
+		n--;
+	else if (c->form == DIGITS_WIDTH)
+		n = MAX_OF(n, (unsigned) c->width);
+	for (at = to + n; at - to >= 2; v /= 100) {
 		at -= 2;
 		memcpy(at, two_digits + 2 * (v % 100), 2);
 	}
-	if (v >= 10) {
-		at -= 2;
-		memcpy(at, two_digits + 2 * v, 2);
-	} else {
-		*--at = (uint8_t) ('0' + v);
-	}
-	n = (size_t) (end - at);
-	if (c->form == DIGITS_PREFIXED) {
-		at++;
-		n--;
-	}
-	for (; c->form == DIGITS_WIDTH && n < c->width; n++)
-		*--at = '0';
-	memcpy(to, at, DIGITS_SIZE_MAX);
+	if (at > to)
+		*to = (uint8_t) ('0' + v % 10);
 	return to + n;
 }
 
