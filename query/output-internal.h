@@ -92,7 +92,7 @@ bool output_monotonic_us(const struct shown *s, uint64_t *ret);
 
 /* Text. */
 
-/** Write 2 * ID_SIZE hex digits.  @return their end. */
+/** Write 2 * ID_SIZE hex digits and a NUL.  @return where that is. */
 char *output_id(char *p, const struct id *id);
 /** Write a number; `p` has DECIMAL_MAX bytes.  @return its end. */
 char *output_decimal(char *p, uint64_t v);

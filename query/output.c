@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "base/text.h"
 #include "query/output-internal.h"
 
@@ -296,24 +297,16 @@ bool output_monotonic_us(const struct shown *s, uint64_t *ret)
 
 char *output_id(char *p, const struct id *id)
 {
-	char text[ID_TEXT_SIZE];
-
-	text_hex(text, id->b, ID_SIZE);
-	memcpy(p, text, 2 * ID_SIZE);
+	text_hex(p, id->b, ID_SIZE);
 	return p + 2 * ID_SIZE;
 }
 
 char *output_decimal(char *p, uint64_t v)
 {
-	char digits[DECIMAL_MAX];
-	size_t n = 0;
+	unsigned n = digits_of(v);
 
-	do
-		digits[n++] = (char) ('0' + v % 10);
-	while ((v /= 10) > 0);
-	while (n > 0)
-		*p++ = digits[--n];
-	return p;
+	digits_put((uint8_t *) p, v, n);
+	return p + n;
 }
 
 void output_append_decimal(struct buf *to, uint64_t v)

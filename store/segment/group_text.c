@@ -12,15 +12,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "bulla/error.h"
 #include "store/segment/reader-internal.h"
 
 enum { DIGITS_SIZE_MAX = 24 };
-
-static const char two_digits[] =
-	"00010203040506070809101112131415161718192021222324252627282930313233343536"
-	"37383940414243444546474849505152535455565758596061626364656667686970717273"
-	"7475767778798081828384858687888990919293949596979899";
 
 /* Bytes that there must be room for behind the end, and may be written. */
 static uint8_t *put_bytes(uint8_t *at, const uint8_t *p, size_t n)
@@ -32,53 +28,16 @@ static uint8_t *put_bytes(uint8_t *at, const uint8_t *p, size_t n)
 	return at + n;
 }
 
-static unsigned count_digits(uint64_t v)
-{
-	static const uint64_t powers[] = {
-		1ull,
-		10ull,
-		100ull,
-		1000ull,
-		10000ull,
-		100000ull,
-		1000000ull,
-		10000000ull,
-		100000000ull,
-		1000000000ull,
-		10000000000ull,
-		100000000000ull,
-		1000000000000ull,
-		10000000000000ull,
-		100000000000000ull,
-		1000000000000000ull,
-		10000000000000000ull,
-		100000000000000000ull,
-		1000000000000000000ull,
-		10000000000000000000ull,
-	};
-	/* 1233 / 4096 is the logarithm of 2. */
-	unsigned n = ((64 - (unsigned) __builtin_clzll(v | 1)) * 1233) >> 12;
-
-	return n + (v >= powers[n]);
-}
-
-/* Written where they stay, from the last: a copy would have to wait for each of the pieces. */
 static uint8_t *put_digits(const struct variable_column *c, uint64_t v, uint8_t *to)
 {
-	unsigned n = MAX_OF(count_digits(v), 1u);
-	uint8_t *at;
+	unsigned n = digits_of(v);
 
-	/* What is in front of the others only tells how many they are. */
+	/* The first one is in front of the others to tell how many they are. */
 	if (c->form == DIGITS_PREFIXED)
 		n--;
 	else if (c->form == DIGITS_WIDTH)
 		n = MAX_OF(n, (unsigned) c->width);
-	for (at = to + n; at - to >= 2; v /= 100) {
-		at -= 2;
-		memcpy(at, two_digits + 2 * (v % 100), 2);
-	}
-	if (at > to)
-		*to = (uint8_t) ('0' + v % 10);
+	digits_put(to, v, n);
 	return to + n;
 }
 
