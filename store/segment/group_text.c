@@ -16,7 +16,7 @@
 #include "bulla/error.h"
 #include "store/segment/reader-internal.h"
 
-enum { DIGITS_SIZE_MAX = 24 };
+enum { DIGITS_SIZE_MAX = 24, NEXT_BYTES = 256 };
 
 /* Bytes that there must be room for behind the end, and may be written. */
 static uint8_t *put_bytes(uint8_t *at, const uint8_t *p, size_t n)
@@ -226,6 +226,17 @@ static int message_of(struct segment_group *g, uint32_t row, struct buf *to)
 	return r < 0 ? r : group_put_message(g, t, row, to, at);
 }
 
+/* Who reads a row asks next for the one behind it, or does so when rows of all other journals were read. */
+static void prefetch_next(const struct segment_group *g, uint32_t row)
+{
+	const struct made_message *next = &g->made[row + 1];
+
+	if (row + 1 >= g->rows || next->at == NOT_MADE)
+		return;
+	for (uint32_t i = 0; i < MIN_OF(next->len, (uint32_t) NEXT_BYTES); i += 64)
+		__builtin_prefetch(g->made_text.data + next->at + i);
+}
+
 int group_message(struct segment_group *g, uint32_t row, struct buf *scratch, struct text *ret)
 {
 	int r;
@@ -237,6 +248,7 @@ int group_message(struct segment_group *g, uint32_t row, struct buf *scratch, st
 		return r;
 	}
 	if (g->made && g->made[row].at != NOT_MADE) {
+		prefetch_next(g, row);
 		*ret = (struct text){ g->made_text.data + g->made[row].at, g->made[row].len };
 		return 0;
 	}
