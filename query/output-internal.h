@@ -12,9 +12,9 @@
 #include "query/output.h"
 
 enum {
-	CACHE_SLOTS = 256,	  /* a power of two */
-	SLOT_TEXT_MAX = 16 << 10, /* a chain with a longer text is written anew for each entry */
-	DECIMAL_MAX = 20,	  /* digits of a u64 */
+	CACHE_SLOTS = 2048,	 /* a power of two: a context has one of two */
+	SLOT_TEXT_MAX = 4 << 10, /* a chain with a longer text is written anew for each entry */
+	DECIMAL_MAX = 20,	 /* digits of a u64 */
 	ID_TEXT_SIZE = 2 * ID_SIZE + 1, /* hex and NUL */
 };
 
