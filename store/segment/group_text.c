@@ -194,13 +194,14 @@ int group_put_message(const struct segment_group *g, const struct group_template
 	uint32_t ordinal = g->ordinal[row];
 	size_t from = to->len;
 	uint8_t *at = NULL;
+	int r;
 
 	for (unsigned i = 0; i < of->n; i++) {
 		const struct slot *slot = &of->slots[i];
 		size_t n = slot->before.len + BLOCK_SLACK +
 			   room_for_variable(slot, &t->columns[i], ordinal);
-		int r = make_room(to, &at, n, from);
 
+		r = make_room(to, &at, n, from);
 		if (r < 0)
 			return r;
 		at = put_bytes(at, slot->before.p, slot->before.len);
@@ -210,9 +211,11 @@ int group_put_message(const struct segment_group *g, const struct group_template
 			return BULLA_ECORRUPT;
 		ret_at[i].to = (uint32_t) ((size_t) (at - to->data) - from);
 	}
-	if (at)
-		to->len = (size_t) (at - to->data);
-	buf_append(to, of->rest.p, of->rest.len);
+	r = make_room(to, &at, of->rest.len + BLOCK_SLACK, from);
+	if (r < 0)
+		return r;
+	at = put_bytes(at, of->rest.p, of->rest.len);
+	to->len = (size_t) (at - to->data);
 	return to->len - from > ENTRY_SIZE_MAX ? BULLA_ECORRUPT : 0;
 }
 
