@@ -89,6 +89,20 @@ static bool is_told_right(const struct group_batch *told, const struct segment_j
 	       id_equal(&j->boot, &b->boot);
 }
 
+/* Whether a journal, of which a window was read, is the tenant's whose segment it is. */
+static bool is_of_tenant(struct verifier *v, const struct segment_span *span,
+			 const struct segment_journal *j)
+{
+	bool *known = &v->cursors[span->file].counted[span->number].of_tenant;
+	struct tenant tenant;
+
+	if (*known)
+		return true;
+	tenant = tenant_of(&j->contexts);
+	*known = tenant_compare(&tenant, &v->segments.files[span->file].tenant) == 0;
+	return *known;
+}
+
 /* Batch `i` of a commit, which is number `number` of a group. */
 static const char *check_batch(struct verifier *v, const struct segment_span *span,
 			       struct held_group *held, uint32_t number,
@@ -99,13 +113,12 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 	const struct segment_origin *origin =
 		&v->segments.files[span->file].segment.origins[sj->origin];
 	const struct group_batch *b = &held->group.batches[number];
-	struct tenant tenant = tenant_of(&sj->contexts);
 
 	v->cursors[span->file].seen++;
 	contexts_hash_all(&sj->contexts);
 	if (sj->contexts.n == 0 || !hash_same(&sj->contexts.at[0].hash, &j->identity))
 		return "the identity is not the one that was sealed when the journal was opened";
-	if (tenant_compare(&tenant, &v->segments.files[span->file].tenant) != 0)
+	if (!is_of_tenant(v, span, sj))
 		return "the journal is another tenant's than the segment";
 	if (b->commit != c->commit.number)
 		return "the batch is said to be of another commit";
