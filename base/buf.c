@@ -32,6 +32,19 @@ void buf_trim(struct buf *b)
 	b->cap = b->len;
 }
 
+void buf_reserve(struct buf *b, size_t n)
+{
+	uint8_t *more = n > b->cap ? realloc(b->data, n) : b->data;
+
+	if (n <= b->cap)
+		return;
+	b->bad |= !more;
+	if (!more)
+		return;
+	b->data = more;
+	b->cap = n;
+}
+
 uint8_t *buf_room(struct buf *b, size_t n)
 {
 	size_t need, cap;

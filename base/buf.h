@@ -35,6 +35,8 @@ static inline struct buf buf_take(struct buf *b)
 }
 /** Give back memory beyond the content. */
 void buf_trim(struct buf *b);
+/** Have memory for `n` bytes in all, and no more than these, unless there is more; `bad` where there is none. */
+void buf_reserve(struct buf *b, size_t n);
 /** Make room for `n` more bytes.  @return where they go, or NULL (and `bad`); they count only after buf_add(). */
 uint8_t *buf_room(struct buf *b, size_t n);
 /** Count `n` bytes that were written into the room. */

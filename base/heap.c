@@ -18,4 +18,6 @@ void heap_keep(void)
 {
 	mallopt(M_MMAP_THRESHOLD, ALONE_MIN);
 	mallopt(M_TRIM_THRESHOLD, KEPT_MAX);
+	/* What one thread frees the others take; what is small each keeps for itself in any case. */
+	mallopt(M_ARENA_MAX, 1);
 }

@@ -13,6 +13,9 @@
 /* Who has a candidate. */
 enum who { NOBODY, SOMEBODY, DONE };
 
+/* Rows of the next window that are ready while one is given out. */
+enum { AHEAD_ROWS = WINDOW_ROWS / 2 };
+
 struct place {
 	enum who who;
 	struct source **sources; /* owned, and each that was not given out */
@@ -132,10 +135,40 @@ static int meet_segment(struct worker *w, uint32_t number)
 	return 0;
 }
 
+static const struct group_ref *group_of(const struct ahead *a, const struct candidate *c)
+{
+	return &a->main->searched[c->of].segment->groups[c->group];
+}
+
+/*
+ * Where all entries are merged those of a window are read together: while the query gives them out, the others go on with the
+ * next window, and with no third.  @return behind the last candidate of which that is true.
+ */
+static size_t end_of_ahead(const struct ahead *a)
+{
+	const struct candidate *last = &a->candidates[a->at];
+	uint64_t rows = 0;
+	unsigned windows = 0;
+	size_t i = a->at;
+
+	if (!a->main->all || a->main->tally || !last->is_group)
+		return i;
+	while (++i < a->n && a->candidates[i].is_group) {
+		const struct candidate *c = &a->candidates[i];
+
+		windows += c->of != last->of || group_of(a, c)->window != group_of(a, last)->window;
+		rows += windows > 0 ? group_of(a, c)->rows : 0;
+		if (windows > 1 || rows > AHEAD_ROWS)
+			break;
+		last = c;
+	}
+	return i;
+}
+
 /* The next candidate that nobody has; `n` if there is none near. */
 static size_t find_work(const struct ahead *a)
 {
-	size_t end = MIN_OF(a->at + 1 + a->n_workers, a->n);
+	size_t end = MAX_OF(MIN_OF(a->at + 1 + a->n_workers, a->n), end_of_ahead(a));
 
 	for (size_t i = a->at; i < end; i++)
 		if (a->places[i].who == NOBODY && a->candidates[i].is_group)

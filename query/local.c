@@ -63,9 +63,36 @@ bool local_sealer_runs(const struct state *s)
 	return fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK;
 }
 
+/* The first record tells. */
+static int stop_at_first(void *arg, const struct sealed_commit *c)
+{
+	(void) arg;
+	(void) c;
+	return -ECANCELED;
+}
+
+/* Whose a ledger says that it is.  @return 0 or an error. */
+static int origin_of(const struct state *s, struct id *ret)
+{
+	_cleanup_(history_freep) struct history *h = history_new();
+	struct ledger_scan scan;
+	struct ledger ledger;
+	int r;
+
+	if (!h)
+		return -ENOMEM;
+	r = ledger_open(&ledger, s->ledger, O_RDONLY, h, HISTORY_SKIP_SIGNATURE, stop_at_first,
+			NULL, &scan);
+	if (r >= 0)
+		ledger_close(&ledger);
+	if (history_size(h) == 0)
+		return r < 0 ? r : -ENOENT;
+	*ret = history_vkey(h).origin;
+	return 0;
+}
+
 int local_pin(const struct state *s, const char *option, struct vkey *ret, bool *ret_local)
 {
-	struct history *h = NULL;
 	struct id origin;
 	int r;
 
@@ -76,10 +103,8 @@ int local_pin(const struct state *s, const char *option, struct vkey *ret, bool 
 			     : 1;
 	}
 	/* A ledger that cannot be read has no origin to look up; verify will say what is wrong with it. */
-	if (local_history(s, &h) < 0)
+	if (origin_of(s, &origin) < 0)
 		return 0;
-	origin = history_vkey(h).origin;
-	history_free(h);
 	r = pins_find(&origin, ret);
 	*ret_local = r > 0;
 	return r < 0 ? log_error_code(r, "cannot read the pinned keys") : r;
@@ -88,13 +113,10 @@ int local_pin(const struct state *s, const char *option, struct vkey *ret, bool 
 int local_aggregators(const struct state *s, const char *option, struct seen *seen)
 {
 	struct id origin = { 0 };
-	struct history *h = NULL;
 	int r;
 
 	/* Of a ledger that cannot be read no receipt is one. */
-	if (local_history(s, &h) >= 0)
-		origin = history_vkey(h).origin;
-	history_free(h);
+	(void) origin_of(s, &origin);
 	r = seen_aggregators(seen, &origin, option);
 	if (r < 0 && option)
 		return log_usage("--aggregator %s: not a key as `bulla status --at` prints it",

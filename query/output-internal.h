@@ -12,9 +12,9 @@
 #include "query/output.h"
 
 enum {
-	CACHE_SLOTS = 256,	  /* a power of two */
-	SLOT_TEXT_MAX = 16 << 10, /* a chain with a longer text is written anew for each entry */
-	DECIMAL_MAX = 20,	  /* digits of a u64 */
+	CACHE_SLOTS = 2048,	 /* a power of two: a context has one of two */
+	SLOT_TEXT_MAX = 4 << 10, /* a chain with a longer text is written anew for each entry */
+	DECIMAL_MAX = 20,	 /* digits of a u64 */
 	ID_TEXT_SIZE = 2 * ID_SIZE + 1, /* hex and NUL */
 };
 
@@ -92,7 +92,7 @@ bool output_monotonic_us(const struct shown *s, uint64_t *ret);
 
 /* Text. */
 
-/** Write 2 * ID_SIZE hex digits.  @return their end. */
+/** Write 2 * ID_SIZE hex digits and a NUL.  @return where that is. */
 char *output_id(char *p, const struct id *id);
 /** Write a number; `p` has DECIMAL_MAX bytes.  @return its end. */
 char *output_decimal(char *p, uint64_t v);

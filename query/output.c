@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "base/text.h"
 #include "query/output-internal.h"
 
@@ -93,19 +94,26 @@ void output_done(struct output *o)
 	*o = (struct output){ 0 };
 }
 
-struct context_slot *output_slot(struct output_cache *c, const struct shown *s)
-{
-	uint64_t h = ((uintptr_t) s->contexts >> 4) + s->context;
-
-	/* Fibonacci hashing: neighbouring numbers and tables go to different slots. */
-	h *= 0x9e3779b97f4a7c15ull;
-	return &c->slots[h >> 32 & (CACHE_SLOTS - 1)];
-}
-
 bool output_slot_holds(const struct context_slot *slot, const struct shown *s)
 {
 	return slot->contexts == s->contexts && slot->number == s->context &&
 	       slot->source_time == output_has_source_time(s);
+}
+
+struct context_slot *output_slot(struct output_cache *c, const struct shown *s)
+{
+	uint64_t h = ((uintptr_t) s->contexts >> 4) + s->context;
+	struct context_slot *one, *other;
+
+	/* Fibonacci hashing: neighbouring numbers and tables go to different slots. */
+	h *= 0x9e3779b97f4a7c15ull;
+	one = &c->slots[h >> 32 & (CACHE_SLOTS - 2)];
+	other = one + 1;
+	if (output_slot_holds(one, s) || !one->contexts)
+		return one;
+	if (output_slot_holds(other, s) || !other->contexts)
+		return other;
+	return h >> 31 & 1 ? one : other;
 }
 
 void output_slot_begin(struct context_slot *slot, const struct shown *s)
@@ -296,24 +304,16 @@ bool output_monotonic_us(const struct shown *s, uint64_t *ret)
 
 char *output_id(char *p, const struct id *id)
 {
-	char text[ID_TEXT_SIZE];
-
-	text_hex(text, id->b, ID_SIZE);
-	memcpy(p, text, 2 * ID_SIZE);
+	text_hex(p, id->b, ID_SIZE);
 	return p + 2 * ID_SIZE;
 }
 
 char *output_decimal(char *p, uint64_t v)
 {
-	char digits[DECIMAL_MAX];
-	size_t n = 0;
+	unsigned n = digits_of(v);
 
-	do
-		digits[n++] = (char) ('0' + v % 10);
-	while ((v /= 10) > 0);
-	while (n > 0)
-		*p++ = digits[--n];
-	return p;
+	digits_put((uint8_t *) p, v, n);
+	return p + n;
 }
 
 void output_append_decimal(struct buf *to, uint64_t v)

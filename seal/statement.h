@@ -190,6 +190,9 @@ _must_check_ int commit_decode(struct rd r, struct event *events, uint16_t event
 /** Hash of the context's leaf: its name everywhere.  CONTEXT_SIZE_MAX bounds it: BULLA_ELIMIT. */
 _must_check_ int context_hash(const struct context *c, struct hash *ret);
 struct hash batch_leaf_hash(const struct batch *b);
+enum { BATCH_LEAVES_AT_ONCE = 64 };
+/** The same of some batches, BATCH_LEAVES_AT_ONCE at most. */
+void batch_leaf_hashes(const struct batch *b, size_t n, struct hash *ret);
 /** @return -ENOMEM where the leaf finds no room. */
 _must_check_ int commit_leaf_hash(const struct commit *c, struct hash *ret);
 

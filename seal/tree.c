@@ -105,6 +105,57 @@ static struct hash chunk_root(const struct hash *leaves)
 	return level[0];
 }
 
+/* Tree i has left[i] hashes of a level: replace them by those of the next.  @return how many nodes were made. */
+static size_t reduce_all(struct hash *level, uint32_t *left, size_t trees)
+{
+	_uninitialized_ uint8_t node[ROOTS_LEAVES_MAX / 2][1 + 2 * HASH_SIZE];
+	_uninitialized_ struct span span[ROOTS_LEAVES_MAX / 2];
+	_uninitialized_ struct hash above[ROOTS_LEAVES_MAX / 2];
+	const struct hash *of = level, *made = above;
+	struct hash *at = level;
+	size_t nodes = 0;
+
+	for (size_t i = 0; i < trees; of += left[i++])
+		for (uint32_t k = 0; k + 1 < left[i]; k += 2, nodes++) {
+			put_node(node[nodes], &of[k], &of[k + 1]);
+			span[nodes] = (struct span){ node[nodes], sizeof node[nodes] };
+		}
+	if (nodes == 0)
+		return 0;
+	sha256_many(above, span, nodes);
+	of = level;
+	for (size_t i = 0; i < trees; i++) {
+		uint32_t pairs = left[i] / 2;
+
+		memcpy(at, made, pairs * sizeof *at);
+		/* An odd one stays the last: a split leaves it the right side. */
+		if (left[i] & 1)
+			at[pairs] = of[left[i] - 1];
+		made += pairs;
+		of += left[i];
+		left[i] -= pairs;
+		at += left[i];
+	}
+	return nodes;
+}
+
+void tree_roots(struct hash *leaves, const uint32_t *n, size_t trees, struct hash *const *ret)
+{
+	_uninitialized_ uint32_t left[ROOTS_LEAVES_MAX];
+	size_t all = 0;
+
+	assert(trees <= ROOTS_LEAVES_MAX);
+	for (size_t i = 0; i < trees; i++) {
+		left[i] = n[i];
+		all += n[i];
+	}
+	assert(all <= ROOTS_LEAVES_MAX);
+	while (reduce_all(leaves, left, trees) > 0)
+		;
+	for (size_t i = 0; i < trees; i++)
+		*ret[i] = leaves[i];
+}
+
 /* The last leaves, fewer than a chunk, where a chunk would begin: at each level an odd one stays. */
 static void push_rest(struct frontier *f, const struct hash *leaves, size_t n)
 {

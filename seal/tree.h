@@ -24,6 +24,14 @@ struct hash tree_node(const struct hash *left, const struct hash *right);
 /** The root over `n` leaf hashes. */
 struct hash tree_root(const struct hash *leaves, uint64_t n);
 
+/** Trees whose roots are made at once have so many leaves together, at most. */
+enum { ROOTS_LEAVES_MAX = 64 };
+/**
+ * The roots of small trees, whose leaf hashes lie behind each other: `n[i]` of them, at least one, belong to the tree whose root
+ * goes to `*ret[i]`.  Hashes all of them level by level; `leaves` is overwritten.
+ */
+void tree_roots(struct hash *leaves, const uint32_t *n, size_t trees, struct hash *const *ret);
+
 /**
  * The roots of the perfect subtrees of a growing tree: all that is needed to append and to know the root.
  *

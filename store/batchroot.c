@@ -8,6 +8,13 @@
 
 #include <sodium.h>
 
+/* Leaves of the batch at hand go; those that wait for their roots stay. */
+static void drop_own(struct batchroot *b)
+{
+	b->leaves.len = b->n_of_others > 0 ? b->leaf_end[b->n_of_others - 1] : 0;
+	b->n_leaves = b->n_of_others;
+}
+
 void batchroot_begin(struct batchroot *b, const uint8_t seed[SEED_SIZE], uint64_t batch_no,
 		     bool recovered)
 {
@@ -17,8 +24,7 @@ void batchroot_begin(struct batchroot *b, const uint8_t seed[SEED_SIZE], uint64_
 	b->bytes = 0;
 	b->time_min = UINT64_MAX;
 	b->time_max = 0;
-	buf_clear(&b->leaves);
-	b->n_leaves = 0;
+	drop_own(b);
 }
 
 void batchroot_done(struct batchroot *b)
@@ -28,24 +34,47 @@ void batchroot_done(struct batchroot *b)
 }
 
 /* Salts come last: only now it is known of how many entries. */
-static void hash_leaves(struct batchroot *b)
+static void salt_leaves(struct batchroot *b)
 {
 	_uninitialized_ uint8_t salt[LEAVES_AT_ONCE * SALT_SIZE];
-	_uninitialized_ struct span span[LEAVES_AT_ONCE];
-	_uninitialized_ struct hash hash[LEAVES_AT_ONCE];
-	uint32_t at = 0;
+	uint32_t first = b->n_of_others, n = b->n_leaves - first;
 
-	salts_get(&b->salts, b->tree.size, b->n_leaves, salt);
-	for (uint32_t i = 0; i < b->n_leaves; i++) {
+	salts_get(&b->salts, b->tree.size, n, salt);
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t at = first + i > 0 ? b->leaf_end[first + i - 1] : 0;
+
 		memcpy(b->leaves.data + at + 1 + ENTRY_SALT_AT, salt + i * SALT_SIZE, SALT_SIZE);
-		span[i] = (struct span){ b->leaves.data + at, b->leaf_end[i] - at };
+	}
+	sodium_memzero(salt, n * SALT_SIZE);
+}
+
+static void hash_range(const struct batchroot *b, uint32_t from, uint32_t to, struct hash *ret)
+{
+	_uninitialized_ struct span span[LEAVES_AT_ONCE];
+	uint32_t at = from > 0 ? b->leaf_end[from - 1] : 0;
+
+	for (uint32_t i = from; i < to; i++) {
+		span[i - from] = (struct span){ b->leaves.data + at, b->leaf_end[i] - at };
 		at = b->leaf_end[i];
 	}
-	sodium_memzero(salt, sizeof salt);
-	sha256_many(hash, span, b->n_leaves);
+	sha256_many(ret, span, to - from);
+}
+
+/* Those of the batch at hand, where no others are before them. */
+static void hash_leaves(struct batchroot *b)
+{
+	_uninitialized_ struct hash hash[LEAVES_AT_ONCE];
+
+	salt_leaves(b);
+	hash_range(b, 0, b->n_leaves, hash);
 	frontier_push_many(&b->tree, hash, b->n_leaves);
 	buf_clear(&b->leaves);
 	b->n_leaves = 0;
+}
+
+static bool is_full(const struct batchroot *b)
+{
+	return b->n_leaves == LEAVES_AT_ONCE || b->leaves.len >= LEAVES_SIZE_MAX;
 }
 
 int batchroot_add(struct batchroot *b, const struct entry *e)
@@ -69,26 +98,62 @@ int batchroot_add(struct batchroot *b, const struct entry *e)
 	b->bytes += entry_bytes(e);
 	b->time_min = MIN_OF(b->time_min, e->time_ns);
 	b->time_max = MAX_OF(b->time_max, e->time_ns);
-	if (b->n_leaves == LEAVES_AT_ONCE || b->leaves.len >= LEAVES_SIZE_MAX)
+	if (is_full(b))
+		batchroot_give(b);
+	if (is_full(b))
 		hash_leaves(b);
 	return 0;
 }
 
 uint64_t batchroot_count(const struct batchroot *b)
 {
-	return b->tree.size + b->n_leaves;
+	return b->tree.size + (b->n_leaves - b->n_of_others);
 }
 
 struct hash batchroot_get(struct batchroot *b)
 {
+	batchroot_give(b);
 	if (b->n_leaves > 0)
 		hash_leaves(b);
 	return frontier_root(&b->tree);
 }
 
+void batchroot_later(struct batchroot *b, struct hash *ret)
+{
+	/* Of an empty one, or one of which some are hashed, there is nothing to wait for. */
+	if (b->tree.size > 0 || b->n_leaves == b->n_of_others) {
+		*ret = batchroot_get(b);
+		return;
+	}
+	salt_leaves(b);
+	b->later[b->n_later] = ret;
+	b->later_leaves[b->n_later++] = b->n_leaves - b->n_of_others;
+	b->n_of_others = b->n_leaves;
+}
+
+void batchroot_give(struct batchroot *b)
+{
+	_uninitialized_ struct hash hash[LEAVES_AT_ONCE];
+	uint32_t n = b->n_of_others, end;
+
+	if (n == 0)
+		return;
+	hash_range(b, 0, n, hash);
+	tree_roots(hash, b->later_leaves, b->n_later, b->later);
+	/* What the batch at hand has moves up. */
+	end = b->leaf_end[n - 1];
+	b->leaves.len -= end;
+	memmove(b->leaves.data, b->leaves.data + end, b->leaves.len);
+	b->n_leaves -= n;
+	for (uint32_t i = 0; i < b->n_leaves; i++)
+		b->leaf_end[i] = b->leaf_end[n + i] - end;
+	b->n_of_others = b->n_later = 0;
+}
+
 void batchroot_mark(struct batchroot *b, struct batchroot_mark *ret)
 {
 	/* Leaves that wait would be gone from the buffer by the time of going back. */
+	batchroot_give(b);
 	if (b->n_leaves > 0)
 		hash_leaves(b);
 	*ret = (struct batchroot_mark){ b->tree, b->bytes, b->time_min, b->time_max };
@@ -100,6 +165,5 @@ void batchroot_rewind(struct batchroot *b, const struct batchroot_mark *mark)
 	b->bytes = mark->bytes;
 	b->time_min = mark->time_min;
 	b->time_max = mark->time_max;
-	buf_clear(&b->leaves);
-	b->n_leaves = 0;
+	drop_own(b);
 }

@@ -6,7 +6,7 @@
  * The root of a batch, kept while its entries arrive: salts, leaves, frontier and counts.
  *
  * Whoever needs a batch's root goes through here: the collector while it writes, recovery, verify, the aggregator.
- * Leaves are gathered and hashed dozens at a time.
+ * Leaves are gathered and hashed dozens at a time, those of short batches together (batchroot_later()).
  */
 
 #include <stdbool.h>
@@ -24,10 +24,14 @@ struct batchroot {
 	struct frontier tree;
 	bool recovered; /* every entry is hashed with ENTRY_RECOVERED */
 	uint64_t bytes, time_min, time_max;
-	/* Leaves not yet hashed. */
+	/* Leaves not yet hashed: those of batches that wait, then its own. */
 	struct buf leaves;
 	uint32_t leaf_end[LEAVES_AT_ONCE];
 	uint32_t n_leaves;
+	uint32_t n_of_others;
+	struct hash *later[LEAVES_AT_ONCE]; /* borrowed: where the roots of those that wait go */
+	uint32_t later_leaves[LEAVES_AT_ONCE];
+	uint32_t n_later;
 };
 
 /** Begin batch `batch_no` of a journal whose seed for it is `seed`. */
@@ -39,6 +43,13 @@ _must_check_ int batchroot_add(struct batchroot *b, const struct entry *e);
 uint64_t batchroot_count(const struct batchroot *b);
 /** The root over all entries taken. */
 struct hash batchroot_get(struct batchroot *b);
+/**
+ * Put the root over all entries taken where `ret` says, now or when other batches were begun: at the latest when
+ * batchroot_give() is called.
+ */
+void batchroot_later(struct batchroot *b, struct hash *ret);
+/** Give all roots that are still to come. */
+void batchroot_give(struct batchroot *b);
 
 /** A place in a batch to which it can go back. */
 struct batchroot_mark {

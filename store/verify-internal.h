@@ -45,6 +45,8 @@ struct progress {
 	uint64_t absent, absent_entries, absent_first, absent_end, absent_commit;
 };
 
+enum { SPANS_NEAR_BITS = 10 };
+
 struct verifier {
 	const struct state *state;
 	const struct verify_options *options;
@@ -60,7 +62,8 @@ struct verifier {
 	uint32_t n_slots, n_open;
 	uint32_t dice;
 	struct segment_set segments;
-	struct segment_cursor *cursors; /* owned: one a segment */
+	struct segment_cursor *cursors;		   /* owned: one a segment */
+	uint32_t spans_near[1 << SPANS_NEAR_BITS]; /* where in the set's a journal's may begin */
 	struct batch *batches; /* owned: of the commit at hand, where the ledger left roots out */
 	bool *made;	       /* owned: of these, which roots were made of what a segment has */
 	size_t batches_cap, made_cap;

@@ -26,6 +26,7 @@ struct held_group {
 struct counted {
 	uint64_t batches, entries;
 	bool elsewhere; /* some of it is not where the segment says that the journal's is */
+	bool of_tenant; /* it was looked whose it is: the segment's */
 };
 
 /** Where the first batch of a journal is in the window at hand. */

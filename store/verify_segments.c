@@ -89,6 +89,20 @@ static bool is_told_right(const struct group_batch *told, const struct segment_j
 	       id_equal(&j->boot, &b->boot);
 }
 
+/* Whether a journal, of which a window was read, is the tenant's whose segment it is. */
+static bool is_of_tenant(struct verifier *v, const struct segment_span *span,
+			 const struct segment_journal *j)
+{
+	bool *known = &v->cursors[span->file].counted[span->number].of_tenant;
+	struct tenant tenant;
+
+	if (*known)
+		return true;
+	tenant = tenant_of(&j->contexts);
+	*known = tenant_compare(&tenant, &v->segments.files[span->file].tenant) == 0;
+	return *known;
+}
+
 /* Batch `i` of a commit, which is number `number` of a group. */
 static const char *check_batch(struct verifier *v, const struct segment_span *span,
 			       struct held_group *held, uint32_t number,
@@ -99,7 +113,6 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 	const struct segment_origin *origin =
 		&v->segments.files[span->file].segment.origins[sj->origin];
 	const struct group_batch *b = &held->group.batches[number];
-	struct tenant tenant = tenant_of(&sj->contexts);
 
 	v->cursors[span->file].seen++;
 	*ret = contexts_hash_all(&sj->contexts);
@@ -107,7 +120,7 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 		return "an entry cannot be read";
 	if (sj->contexts.n == 0 || !hash_same(&sj->contexts.at[0].hash, &j->identity))
 		return "the identity is not the one that was sealed when the journal was opened";
-	if (tenant_compare(&tenant, &v->segments.files[span->file].tenant) != 0)
+	if (!is_of_tenant(v, span, sj))
 		return "the journal is another tenant's than the segment";
 	if (b->commit != c->commit.number)
 		return "the batch is said to be of another commit";
@@ -131,15 +144,37 @@ static const char *check_batch(struct verifier *v, const struct segment_span *sp
 	return *ret < 0 ? "an entry cannot be read" : NULL;
 }
 
-/* The segment that should have the batch, or NULL. */
-static const struct segment_span *span_of(const struct verifier *v, const struct batch *b)
+/* Which place of `spans_near` a journal has, with others. */
+static uint32_t *near_of(struct verifier *v, const struct id *journal)
 {
-	uint32_t n;
-	const struct segment_span *span = segment_set_of(&v->segments, &b->journal, &n);
+	uint64_t half[2];
 
-	for (uint32_t i = 0; i < n; i++)
-		if (span[i].first_batch <= b->batch_no && b->batch_no < span[i].end_batch)
-			return &span[i];
+	memcpy(half, journal->b, sizeof half);
+	return &v->spans_near[((half[0] ^ half[1]) * UINT64_C(0x9e3779b97f4a7c15)) >>
+			      (64 - SPANS_NEAR_BITS)];
+}
+
+/* Where the spans of a journal begin; each is asked for a few times in each commit. */
+static uint32_t first_span(struct verifier *v, const struct id *journal)
+{
+	const struct segment_set *s = &v->segments;
+	uint32_t *near = near_of(v, journal), n;
+
+	if (*near >= s->n_spans || !id_equal(&s->spans[*near].journal, journal) ||
+	    (*near > 0 && id_equal(&s->spans[*near - 1].journal, journal)))
+		*near = (uint32_t) (segment_set_of(s, journal, &n) - s->spans);
+	return *near;
+}
+
+/* The segment that should have the batch, or NULL. */
+static const struct segment_span *span_of(struct verifier *v, const struct batch *b)
+{
+	const struct segment_set *s = &v->segments;
+
+	for (uint32_t i = first_span(v, &b->journal);
+	     i < s->n_spans && id_equal(&s->spans[i].journal, &b->journal); i++)
+		if (s->spans[i].first_batch <= b->batch_no && b->batch_no < s->spans[i].end_batch)
+			return &s->spans[i];
 	return NULL;
 }
 

@@ -149,17 +149,14 @@ static int read_group(struct verifier *v, uint32_t file, struct held_group *h)
 static int hash_batches(struct held_group *h)
 {
 	struct segment_group *g = &h->group;
-	int r = 0;
+	int r;
 
 	if (!h->open || !g->template_of || h->damaged)
 		return 0;
 	h->batches = reallocarray(NULL, g->ref->batches, sizeof *h->batches);
 	if (!h->batches)
 		return -ENOMEM;
-	while (r >= 0 && h->n_batches < g->ref->batches) {
-		r = group_batch(g, h->n_batches, &h->batches[h->n_batches]);
-		h->n_batches += r >= 0;
-	}
+	r = group_all_batches(g, h->batches, &h->n_batches);
 	return r == -ENOMEM ? r : 0;
 }
 

@@ -109,6 +109,61 @@ Test(batchroot, it_is_the_naive_one)
 	free(block);
 }
 
+Test(batchroot, roots_that_come_later_are_the_same)
+{
+	enum { BLOCK = 300 << 10, BATCHES = 400 };
+	uint8_t *block = malloc(BLOCK);
+	struct entry *e = calloc(ENTRIES_MAX, sizeof *e);
+	struct hash *got = calloc(BATCHES, sizeof *got), *want = calloc(BATCHES, sizeof *want);
+	struct batchroot b = { 0 };
+	uint64_t dice = 20260105;
+
+	cr_assert(block && e && got && want);
+	random_fill(&dice, block, BLOCK);
+	for (size_t k = 0; k < BATCHES; k++) {
+		size_t most = k % 9 == 0 ? ENTRIES_MAX : k % 2 ? 3 : 20;
+		size_t n = 1 + random_u64(&dice) % most;
+		uint64_t batch_no = random_u64(&dice), bytes = 0;
+		bool recovered = k % 5 == 0;
+		struct batchroot_mark mark;
+
+		make_entries(e, n, block, BLOCK, &dice);
+		want[k] = naive_root(e, n, batch_no, recovered);
+		batchroot_begin(&b, seed_of_test, batch_no, recovered);
+		for (size_t i = 0; i < n; i++) {
+			cr_assert(eq(u64, batchroot_count(&b), i));
+			cr_assert(eq(int, batchroot_add(&b, &e[i]), 0));
+			bytes += entry_bytes(&e[i]);
+			/* Neither going back nor asking half way is in anybody's way. */
+			if (k % 13 == 0 && i == n / 2) {
+				batchroot_mark(&b, &mark);
+				cr_assert(eq(int, batchroot_add(&b, &e[0]), 0));
+				batchroot_rewind(&b, &mark);
+			}
+			if (k % 17 == 0 && i == n / 3)
+				batchroot_get(&b);
+		}
+		cr_expect(eq(u64, b.bytes, bytes));
+		if (k % 11 == 0)
+			got[k] = batchroot_get(&b);
+		else
+			batchroot_later(&b, &got[k]);
+		/* One that was begun and given up leaves nothing behind. */
+		if (k % 7 == 0) {
+			batchroot_begin(&b, seed_of_test, 1, false);
+			cr_assert(eq(int, batchroot_add(&b, &e[0]), 0));
+		}
+	}
+	batchroot_give(&b);
+	for (size_t k = 0; k < BATCHES; k++)
+		cr_expect(eq(int, memcmp(got[k].b, want[k].b, HASH_SIZE), 0), "batch %zu", k);
+	batchroot_done(&b);
+	free(want);
+	free(got);
+	free(e);
+	free(block);
+}
+
 Test(batchroot, everything_about_an_entry_counts)
 {
 	struct field f = { (const uint8_t *) "A", (const uint8_t *) "1", 1, 1 };

@@ -80,6 +80,25 @@ Test(buf, room_is_all_writable_and_does_not_count)
 	}
 }
 
+Test(buf, what_is_reserved_is_exact_and_never_less)
+{
+	struct buf b = { 0 };
+
+	buf_reserve(&b, 1000);
+	cr_assert(eq(sz, b.cap, 1000));
+	cr_expect(eq(sz, b.len, 0));
+	buf_append(&b, "abc", 3);
+	buf_reserve(&b, 10);
+	cr_expect(eq(sz, b.cap, 1000));
+	buf_reserve(&b, 3001);
+	cr_assert(eq(sz, b.cap, 3001));
+	cr_expect(eq(int, memcmp(b.data, "abc", 3), 0));
+	buf_reserve(&b, SIZE_MAX / 2);
+	cr_expect(b.bad);
+	cr_expect(eq(sz, b.cap, 3001));
+	buf_done(&b);
+}
+
 Test(buf, what_cannot_be_had_spoils_the_buffer_but_not_its_memory)
 {
 	static const size_t sizes[] = { SIZE_MAX, SIZE_MAX - 9, SIZE_MAX / 2 };

@@ -146,6 +146,22 @@ Test(history, a_commit_tells_the_leaves_that_were_sealed)
 }
 
 /* The bytes of a ledger with everything in it, in the tree for ever. */
+Test(history, the_root_over_batches_is_the_tree_of_their_leaves)
+{
+	enum { MOST = 2 * BATCH_LEAVES_AT_ONCE + 9 };
+	struct batch batches[MOST] = { 0 };
+	struct frontier tree = { 0 };
+
+	for (size_t n = 0; n < MOST; n++) {
+		struct hash want = frontier_root(&tree), got = batches_root(batches, n), leaf;
+
+		cr_expect(hash_same(&got, &want), "%zu batches", n);
+		batches[n].batch_no = n;
+		leaf = batch_leaf_hash(&batches[n]);
+		frontier_push(&tree, &leaf);
+	}
+}
+
 Test(history, the_ledger_of_the_first_format_is_still_written_and_read)
 {
 	static uint8_t want[1 << 16];

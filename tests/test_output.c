@@ -396,16 +396,16 @@ static void free_many(struct contexts *c)
 
 Test(output, kept_contexts_are_never_mistaken)
 {
-	struct contexts c = many_contexts(2000);
+	struct contexts c = many_contexts(5000);
 	static const enum output_format formats[] = { OUTPUT_JSON, OUTPUT_EXPORT };
 	uint64_t state = 1;
 	char want[32];
 
 	for (size_t k = 0; k < 2; k++) {
 		begin(formats[k]);
-		for (size_t i = 0; i < 20000; i++) {
+		for (size_t i = 0; i < 30000; i++) {
 			shown.contexts = i % 3 ? &c : &sample_contexts;
-			shown.context = (uint32_t) (i % 3 ? random_u64(&state) % 2000 : i & 1);
+			shown.context = (uint32_t) (i % 3 ? random_u64(&state) % 5000 : i & 1);
 			snprintf(want, sizeof want, k ? "\nN=%u\n" : "\"N\":\"%u\"", shown.context);
 			cr_assert(eq(int, strstr(show(), want) != NULL,
 				     i % 3 != 0 && shown.context > 0),

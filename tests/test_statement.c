@@ -376,6 +376,8 @@ Test(statement, a_batch_decodes_to_what_was_encoded)
 	h = batch_leaf_hash(&in);
 	want = tree_leaf(leaf, w.len);
 	cr_expect(hash_same(&h, &want));
+	batch_leaf_hashes(&in, 1, &h);
+	cr_expect(hash_same(&h, &want));
 	for (size_t cut = 0; cut < w.len; cut++)
 		cr_expect(eq(int, batch_decode(rd_of(leaf, cut), &out), BULLA_ETRUNCATED));
 	cr_expect(eq(int, batch_decode(rd_of(leaf, w.len + 1), &out), BULLA_ENOTCANON));

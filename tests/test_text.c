@@ -9,10 +9,52 @@
 #include "tests/harness.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
+
 Suite(text);
+
+/* Digits. */
+
+static void expect_digits(uint64_t v)
+{
+	char want[48], got[48];
+	int n = snprintf(want, sizeof want, "%" PRIu64, v);
+
+	cr_expect(eq(int, (int) digits_of(v), n), "%s", want);
+	snprintf(want, sizeof want, "%030" PRIu64, v);
+	for (unsigned k = 0; k <= 30; k++) {
+		memset(got, '.', sizeof got);
+		digits_put((uint8_t *) got + 1, v, k);
+		cr_expect(eq(int, memcmp(got + 1, want + 30 - k, k), 0), "%u of %s", k, want);
+		cr_expect(got[0] == '.' && got[1 + k] == '.', "%u of %s", k, want);
+	}
+}
+
+Test(text, digits_are_those_that_printf_writes)
+{
+	uint64_t dice = 4;
+
+	for (uint64_t power = 1;; power *= 10) {
+		expect_digits(power - 1);
+		expect_digits(power);
+		expect_digits(power + 1);
+		expect_digits(power * 9);
+		if (power > UINT64_MAX / 10)
+			break;
+	}
+	expect_digits(UINT64_MAX);
+	for (unsigned bits = 0; bits < 64; bits++) {
+		expect_digits(UINT64_C(1) << bits);
+		expect_digits((UINT64_C(1) << bits) - 1);
+		for (unsigned i = 0; i < 50; i++)
+			expect_digits(random_u64(&dice) >> bits);
+	}
+}
 
 /* Numbers. */
 

@@ -99,6 +99,31 @@ Test(tree, every_way_of_pushing_leads_to_the_recursive_root)
 	}
 }
 
+Test(tree, small_trees_that_are_made_together_have_their_roots)
+{
+	uint64_t dice = 19;
+
+	fill();
+	for (unsigned round = 0; round < 2000; round++) {
+		struct hash all[ROOTS_LEAVES_MAX], root[ROOTS_LEAVES_MAX], *ret[ROOTS_LEAVES_MAX];
+		uint32_t n[ROOTS_LEAVES_MAX], most = 1u << random_u64(&dice) % 7;
+		size_t trees = 0, at = 0;
+
+		for (size_t left = random_u64(&dice) % (ROOTS_LEAVES_MAX + 1); left > 0;) {
+			n[trees] = 1 + (uint32_t) (random_u64(&dice) % MIN_OF(left, most));
+			ret[trees] = &root[trees];
+			left -= n[trees++];
+		}
+		memcpy(all, leaves, sizeof all);
+		tree_roots(all, n, trees, ret);
+		for (size_t i = 0; i < trees; at += n[i++]) {
+			struct hash want = naive_root(leaves + at, n[i]);
+
+			expect_same(&root[i], &want, "one of several, round", round);
+		}
+	}
+}
+
 /* Outside proofs. */
 
 /*

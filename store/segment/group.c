@@ -407,55 +407,94 @@ static void prefetch_message(const struct segment_group *g, uint32_t row)
 		__builtin_prefetch(g->made_text.data + g->made[row].at + i);
 }
 
-static int hash_rows(struct segment_group *g, const struct group_batch *b,
-		     const struct segment_journal *journal, struct batchroot *root)
+/* Rows of one batch after the other are hashed with the same memory. */
+struct hasher {
+	struct batchroot root;
+	struct buf message;
+	struct field *fields;
+};
+
+static void hasher_done(struct hasher *h)
 {
-	_cleanup_free_ struct field *fields = reallocarray(NULL, FIELDS_MAX, sizeof *fields);
-	_cleanup_buf_ struct buf message = { 0 };
-	int r = fields ? 0 : -ENOMEM;
+	batchroot_done(&h->root);
+	buf_done(&h->message);
+	free(h->fields);
+}
+
+static int hash_rows(struct segment_group *g, const struct group_batch *b,
+		     const struct segment_journal *journal, struct hasher *h)
+{
+	int r = 0;
 
 	for (uint32_t i = 0; r >= 0 && i < b->entries; i++) {
 		struct entry e;
 
 		prefetch_message(g, b->first_row + i + AHEAD);
-		r = group_entry(g, b->first_row + i, journal, &message, fields, &e);
+		r = group_entry(g, b->first_row + i, journal, &h->message, h->fields, &e);
 		if (r < 0)
 			break;
 		e.context = journal->contexts.at[g->context[b->first_row + i]].hash;
-		r = row_is_lawful(&e) ? batchroot_add(root, &e) : BULLA_ECORRUPT;
+		r = row_is_lawful(&e) ? batchroot_add(&h->root, &e) : BULLA_ECORRUPT;
 	}
 	return r;
 }
 
-int group_batch(struct segment_group *g, uint32_t number, struct batch *ret)
+/* All but the root, which comes later. */
+static int hash_batch(struct segment_group *g, uint32_t number, struct hasher *h, struct batch *ret)
 {
 	const struct group_batch *b = &g->batches[number];
 	struct segment_journal *j = &g->segment->journals[b->journal];
 	const uint8_t *seed = seeds_of(&j->seeds, b->batch_no);
-	struct batchroot root = { 0 };
 	int r;
 
+	if (!h->fields)
+		h->fields = reallocarray(NULL, FIELDS_MAX, sizeof *h->fields);
+	if (!h->fields)
+		return -ENOMEM;
 	if (!seed)
 		return BULLA_ECORRUPT;
 	r = contexts_hash_all(&j->contexts);
 	if (r < 0)
 		return r;
-	batchroot_begin(&root, seed, b->batch_no, b->flags & BATCH_RECOVERED);
-	r = hash_rows(g, b, j, &root);
+	batchroot_begin(&h->root, seed, b->batch_no, b->flags & BATCH_RECOVERED);
+	r = hash_rows(g, b, j, h);
 	*ret = (struct batch){
 		.journal = j->id,
 		.batch_no = b->batch_no,
 		.first_seq = b->first_seq,
 		.entries = b->entries,
-		.bytes = root.bytes,
-		.time_min = root.time_min,
-		.time_max = root.time_max,
+		.bytes = h->root.bytes,
+		.time_min = h->root.time_min,
+		.time_max = h->root.time_max,
 		.boot = j->boot,
 		.mono_offset = b->mono_offset,
 		.recovered = b->flags & BATCH_RECOVERED,
 	};
+	return r;
+}
+
+int group_batch(struct segment_group *g, uint32_t number, struct batch *ret)
+{
+	_cleanup_(hasher_done) struct hasher h = { 0 };
+	int r = hash_batch(g, number, &h, ret);
+
 	if (r >= 0)
-		ret->root = batchroot_get(&root);
-	batchroot_done(&root);
+		ret->root = batchroot_get(&h.root);
+	return r;
+}
+
+int group_all_batches(struct segment_group *g, struct batch *ret, uint32_t *ret_n)
+{
+	_cleanup_(hasher_done) struct hasher h = { 0 };
+	uint32_t n = 0;
+	int r = 0;
+
+	while (r >= 0 && n < g->ref->batches) {
+		r = hash_batch(g, n, &h, &ret[n]);
+		if (r >= 0)
+			batchroot_later(&h.root, &ret[n++].root);
+	}
+	batchroot_give(&h.root);
+	*ret_n = n;
 	return r;
 }

@@ -18,6 +18,7 @@ enum {
 	MADE_BYTES_USUAL = WINDOW_BYTES + (1 << 20), /* of a writer's window */
 	MADE_BYTES_MAX = 64 << 20,		     /* with more they are not kept */
 	ROW_BYTES_USUAL = 512,
+	TEXT_BEHIND = 4096, /* room that is asked for with the last value */
 };
 
 struct maker {
@@ -225,11 +226,35 @@ static int make_all(struct maker *m)
 	return r;
 }
 
+/* How long a value is, as it is told. */
+static uint64_t longest_value(const struct variable_column *c, uint8_t kind)
+{
+	if (has_stamp(kind))
+		return c->len_max;
+	return kind == VARIABLE_TIME ? TIMETEXT_SIZE_MAX : 2 * ID_SIZE + 4;
+}
+
+/* What all messages of a group take, unless that would be very much; and what is written behind the last. */
+static size_t bytes_at_most(const struct segment_group *g)
+{
+	uint64_t all = 0, most = MIN_OF((uint64_t) g->rows * ROW_BYTES_USUAL, MADE_BYTES_USUAL);
+
+	for (uint32_t t = 0; t < g->n_templates && all < most; t++) {
+		const struct group_template *of = &g->templates[t];
+		uint64_t one = of->template->rest.len;
+
+		for (unsigned i = 0; i < of->template->n; i++)
+			one += of->template->slots[i].before.len +
+			       longest_value(&of->columns[i], of->template->kinds[i]);
+		all += one * of->rows;
+	}
+	return (size_t) MIN_OF(all, most) + TEXT_BEHIND;
+}
+
 int group_make_messages(struct segment_group *g, const uint64_t *rows, struct tokens *t,
 			bool *ret_lies)
 {
 	_cleanup_(maker_done) struct maker m = { .g = g, .rows = rows, .tokens = t };
-	size_t room;
 	int r;
 
 	*ret_lies = false;
@@ -242,9 +267,9 @@ int group_make_messages(struct segment_group *g, const uint64_t *rows, struct to
 	if (!g->made)
 		m.text = buf_take(&g->made_text);
 	buf_clear(&m.text);
-	/* What is not written to costs nothing; growing would leave holes. */
-	room = MIN_OF((size_t) g->rows * ROW_BYTES_USUAL, (size_t) MADE_BYTES_USUAL);
-	if (!buf_room(&m.text, rows ? ROW_BYTES_USUAL : room))
+	/* Growing would leave holes. */
+	buf_reserve(&m.text, rows ? ROW_BYTES_USUAL : bytes_at_most(g));
+	if (m.text.bad)
 		return -ENOMEM;
 	r = make_all(&m);
 	*ret_lies = m.lies;

@@ -12,15 +12,11 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "bulla/error.h"
 #include "store/segment/reader-internal.h"
 
-enum { DIGITS_SIZE_MAX = 24 };
-
-static const char two_digits[] =
-	"00010203040506070809101112131415161718192021222324252627282930313233343536"
-	"37383940414243444546474849505152535455565758596061626364656667686970717273"
-	"7475767778798081828384858687888990919293949596979899";
+enum { DIGITS_SIZE_MAX = 24, NEXT_BYTES = 256 };
 
 /* Bytes that there must be room for behind the end, and may be written. */
 static uint8_t *put_bytes(uint8_t *at, const uint8_t *p, size_t n)
@@ -34,29 +30,14 @@ static uint8_t *put_bytes(uint8_t *at, const uint8_t *p, size_t n)
 
 static uint8_t *put_digits(const struct variable_column *c, uint64_t v, uint8_t *to)
 {
-	/* The second half is copied with the first, and means nothing. */
-	_uninitialized_ uint8_t digits[2 * DIGITS_SIZE_MAX];
-	uint8_t *end = digits + DIGITS_SIZE_MAX, *at = end;
-	size_t n;
+	unsigned n = digits_of(v);
 
-	for (; v >= 100; v /= 100) {
-		at -= 2;
-		memcpy(at, two_digits + 2 * (v % 100), 2);
-	}
-	if (v >= 10) {
-		at -= 2;
-		memcpy(at, two_digits + 2 * v, 2);
-	} else {
-		*--at = (uint8_t) ('0' + v);
-	}
-	n = (size_t) (end - at);
-	if (c->form == DIGITS_PREFIXED) {
-		at++;
+	/* The first one is in front of the others to tell how many they are. */
+	if (c->form == DIGITS_PREFIXED)
 		n--;
-	}
-	for (; c->form == DIGITS_WIDTH && n < c->width; n++)
-		*--at = '0';
-	memcpy(to, at, DIGITS_SIZE_MAX);
+	else if (c->form == DIGITS_WIDTH)
+		n = MAX_OF(n, (unsigned) c->width);
+	digits_put(to, v, n);
 	return to + n;
 }
 
@@ -213,13 +194,14 @@ int group_put_message(const struct segment_group *g, const struct group_template
 	uint32_t ordinal = g->ordinal[row];
 	size_t from = to->len;
 	uint8_t *at = NULL;
+	int r;
 
 	for (unsigned i = 0; i < of->n; i++) {
 		const struct slot *slot = &of->slots[i];
 		size_t n = slot->before.len + BLOCK_SLACK +
 			   room_for_variable(slot, &t->columns[i], ordinal);
-		int r = make_room(to, &at, n, from);
 
+		r = make_room(to, &at, n, from);
 		if (r < 0)
 			return r;
 		at = put_bytes(at, slot->before.p, slot->before.len);
@@ -229,9 +211,11 @@ int group_put_message(const struct segment_group *g, const struct group_template
 			return BULLA_ECORRUPT;
 		ret_at[i].to = (uint32_t) ((size_t) (at - to->data) - from);
 	}
-	if (at)
-		to->len = (size_t) (at - to->data);
-	buf_append(to, of->rest.p, of->rest.len);
+	r = make_room(to, &at, of->rest.len + BLOCK_SLACK, from);
+	if (r < 0)
+		return r;
+	at = put_bytes(at, of->rest.p, of->rest.len);
+	to->len = (size_t) (at - to->data);
 	return to->len - from > ENTRY_SIZE_MAX ? BULLA_ECORRUPT : 0;
 }
 
@@ -245,6 +229,17 @@ static int message_of(struct segment_group *g, uint32_t row, struct buf *to)
 	return r < 0 ? r : group_put_message(g, t, row, to, at);
 }
 
+/* Who reads a row asks next for the one behind it, or does so when rows of all other journals were read. */
+static void prefetch_next(const struct segment_group *g, uint32_t row)
+{
+	const struct made_message *next = &g->made[row + 1];
+
+	if (row + 1 >= g->rows || next->at == NOT_MADE)
+		return;
+	for (uint32_t i = 0; i < MIN_OF(next->len, (uint32_t) NEXT_BYTES); i += 64)
+		__builtin_prefetch(g->made_text.data + next->at + i);
+}
+
 int group_message(struct segment_group *g, uint32_t row, struct buf *scratch, struct text *ret)
 {
 	int r;
@@ -256,6 +251,7 @@ int group_message(struct segment_group *g, uint32_t row, struct buf *scratch, st
 		return r;
 	}
 	if (g->made && g->made[row].at != NOT_MADE) {
+		prefetch_next(g, row);
 		*ret = (struct text){ g->made_text.data + g->made[row].at, g->made[row].len };
 		return 0;
 	}

@@ -242,6 +242,11 @@ _must_check_ int group_entry(struct segment_group *g, uint32_t row,
  * @return 0; BULLA_ECORRUPT where there is no seed for it, or an entry is unlawful; -ENOMEM; an error of group_entry().
  */
 _must_check_ int group_batch(struct segment_group *g, uint32_t number, struct batch *ret);
+/**
+ * All batches of the group, in its order, which takes less than one by one.  An error ends it; `ret` has room for all, and those before
+ * it, `*ret_n`, are there.
+ */
+_must_check_ int group_all_batches(struct segment_group *g, struct batch *ret, uint32_t *ret_n);
 
 /** Read a column of a template.  @return 0 or an error. */
 _must_check_ int group_need_column(struct segment_group *g, struct group_template *t,
