@@ -13,8 +13,10 @@
 /* Who has a candidate. */
 enum who { NOBODY, SOMEBODY, DONE };
 
-/* Rows of the next window that are ready while one is given out. */
-enum { AHEAD_ROWS = WINDOW_ROWS / 2 };
+enum {
+	AHEAD_ROWS = WINDOW_ROWS / 2, /* of the next window that are ready while one is given out */
+	TALLIED_EACH = 4,	      /* groups that each thread may have ready for a tally */
+};
 
 struct place {
 	enum who who;
@@ -168,7 +170,8 @@ static size_t end_of_ahead(const struct ahead *a)
 /* The next candidate that nobody has; `n` if there is none near. */
 static size_t find_work(const struct ahead *a)
 {
-	size_t end = MAX_OF(MIN_OF(a->at + 1 + a->n_workers, a->n), end_of_ahead(a));
+	size_t near = a->at + 1 + (size_t) a->n_workers * (a->main->tally ? TALLIED_EACH : 1);
+	size_t end = MAX_OF(MIN_OF(near, a->n), end_of_ahead(a));
 
 	for (size_t i = a->at; i < end; i++)
 		if (a->places[i].who == NOBODY && a->candidates[i].is_group)
