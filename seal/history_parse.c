@@ -16,6 +16,8 @@
 #include "base/cleanup.h"
 #include "bulla/error.h"
 
+enum { BATCHES_AT_ONCE = 64 };
+
 const uint8_t history_magic[LEDGER_MAGIC_SIZE] = "BULLALG1";
 
 /* Header. */
@@ -423,12 +425,19 @@ static int check_closes(const struct history *h)
 
 struct hash batches_root(const struct batch *batches, size_t n)
 {
+	_uninitialized_ uint8_t leaf[BATCHES_AT_ONCE * BATCH_LEAF_SIZE];
+	_uninitialized_ struct hash hash[BATCHES_AT_ONCE];
 	struct frontier tree = { 0 };
 
-	for (size_t i = 0; i < n; i++) {
-		struct hash leaf = batch_leaf_hash(&batches[i]);
+	for (size_t k; n > 0; batches += k, n -= k) {
+		struct wr w = wr_of(leaf, sizeof leaf);
 
-		frontier_push(&tree, &leaf);
+		k = MIN_OF(n, (size_t) BATCHES_AT_ONCE);
+		for (size_t i = 0; i < k; i++)
+			batch_encode(&batches[i], &w);
+		assert(!w.bad && w.len == k * BATCH_LEAF_SIZE);
+		tree_leaves(leaf, BATCH_LEAF_SIZE, k, hash);
+		frontier_push_many(&tree, hash, k);
 	}
 	return frontier_root(&tree);
 }
