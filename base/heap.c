@@ -19,3 +19,8 @@ void heap_keep(void)
 	mallopt(M_MMAP_THRESHOLD, ALONE_MIN);
 	mallopt(M_TRIM_THRESHOLD, KEPT_MAX);
 }
+
+void heap_give_back(void)
+{
+	(void) !malloc_trim(0);
+}
