@@ -21,3 +21,8 @@ void heap_keep(void)
 	/* What one thread frees the others take; what is small each keeps for itself in any case. */
 	mallopt(M_ARENA_MAX, 1);
 }
+
+void heap_give_back(void)
+{
+	(void) !malloc_trim(0);
+}

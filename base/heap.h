@@ -7,6 +7,8 @@
  * and free megabytes over and over, whose time would go into page faults.
  */
 void heap_keep(void);
+/** Give back what is kept: for who is going to rest. */
+void heap_give_back(void);
 /**
  * Have the program that this process becomes next take memory in large pages, where the kernel has some: what is touched for the
  * first time is a page fault, and a query lives for milliseconds.  A GLIBC_TUNABLES that is there already stays.

@@ -3,7 +3,7 @@
 /**
  * bulla-import: logs that another program has kept into sealed journals.
  *
- * Everything arrives as a stream in the Journal Export Format (import_feed.h), is taken apart (import_export.h), sorted by source
+ * Everything arrives as a stream in the Journal Export Format (import_feed.h), is taken apart (import_stream.h), sorted by source
  * and field (import_split.h), and kept and sealed (import_journals.h).
  *
  * It is a collector whose source is a file, and whose identity is somebody's claim: _ATTRIBUTION=import.
@@ -26,9 +26,9 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "bulla/error.h"
-#include "collector/import_export.h"
 #include "collector/import_feed.h"
 #include "collector/import_journals.h"
+#include "collector/import_stream.h"
 #include "store/state.h"
 #include "store/tenant.h"
 
@@ -46,7 +46,7 @@ struct import {
 	bool help;
 	struct state state;
 	struct import_journals *journals;
-	struct export_parser *parser; /* of the file at hand */
+	struct import_stream *stream; /* of the file at hand */
 	bool bad_input;
 };
 
@@ -64,17 +64,17 @@ static void on_stop(int signal_number)
 /* @return 0; BULLA_EPARSE, which was said; -ECANCELED; an error that ends the import. */
 static int take_entries(struct import *u, const struct import_feed *f)
 {
-	struct export_parser *p = u->parser;
+	struct import_stream *s = u->stream;
 	struct import_entry e;
 	int r;
 
-	while ((r = export_next(p, &e)) > 0) {
+	while ((r = import_stream_next(s, &e)) > 0) {
 		r = import_journals_add(u->journals, &e);
 		if (r < 0)
 			return r == -ECANCELED ? r : log_error_code(r, "cannot keep an entry");
 	}
 	if (r < 0)
-		log_error("%s: byte %" PRIu64 ": %s", f->name, p->error_at, p->error);
+		log_error("%s: byte %" PRIu64 ": %s", f->name, s->error_at, s->error);
 	return r;
 }
 
@@ -105,7 +105,7 @@ static int wait_for_more(struct import *u, struct import_feed *f)
 static int take_more(struct import *u, struct import_feed *f)
 {
 	size_t room;
-	uint8_t *to = export_room(u->parser, &room);
+	uint8_t *to = import_stream_room(u->stream, &room);
 	ssize_t n;
 
 	if (!to)
@@ -117,7 +117,7 @@ static int take_more(struct import *u, struct import_feed *f)
 		log_error_code(-errno, "%s", f->name);
 		return BULLA_EPARSE;
 	}
-	export_fed(u->parser, (size_t) n);
+	import_stream_fed(u->stream, (size_t) n);
 	f->ended = n == 0;
 	return n > 0;
 }
@@ -187,11 +187,11 @@ static int open_file(const struct import *u, const char *path, struct import_fee
 		log_error_code(r, "%s", path);
 	if (r < 0 || format != IMPORT_EXPORT)
 		return r;
-	room = export_room(u->parser, &space);
+	room = import_stream_room(u->stream, &space);
 	if (!room)
 		return log_error_code(-ENOMEM, "%s", path);
 	memcpy(room, head, (size_t) n);
-	export_fed(u->parser, (size_t) n);
+	import_stream_fed(u->stream, (size_t) n);
 	return 0;
 }
 
@@ -201,26 +201,27 @@ static int import_file(struct import *u, const char *path)
 	struct import_feed f = { .fd = -1 };
 	int r, c;
 
-	u->parser = calloc(1, sizeof *u->parser);
-	if (!u->parser)
+	u->stream = calloc(1, sizeof *u->stream);
+	if (!u->stream)
 		return log_error_code(-ENOMEM, "%s", path);
 	r = open_file(u, path, &f);
 	if (r < 0) {
 		r = BULLA_EPARSE;
 	} else {
+		u->stream->framed = f.framed;
 		import_journals_from(u->journals, path);
 		r = take_all(u, &f);
 		c = import_feed_close(&f);
 		/* What a reader that failed left half said is no more than that. */
-		if (r >= 0 && c >= 0 && !told_to_stop && export_end(u->parser) < 0) {
-			log_error("%s: byte %" PRIu64 ": %s", path, u->parser->error_at,
-				  u->parser->error);
+		if (r >= 0 && c >= 0 && !told_to_stop && import_stream_end(u->stream) < 0) {
+			log_error("%s: byte %" PRIu64 ": %s", path, u->stream->error_at,
+				  u->stream->error);
 			c = BULLA_EPARSE;
 		}
 		r = r < 0 ? r : c;
 	}
-	export_done(u->parser);
-	free(TAKE_PTR(u->parser));
+	import_stream_done(u->stream);
+	free(TAKE_PTR(u->stream));
 	u->bad_input |= r == BULLA_EPARSE;
 	return r == BULLA_EPARSE ? 0 : r;
 }

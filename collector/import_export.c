@@ -24,7 +24,6 @@
 #endif
 
 enum {
-	READ_SIZE = 256 << 10,
 	JUNK_MAX = 256 << 10,
 	DIGITS_MAX = 20,
 	ADDRESS_MAX = 1024, /* longer than any that is taken */
@@ -47,8 +46,8 @@ uint8_t *export_room(struct export_parser *p, size_t *ret_n)
 		p->at -= p->start;
 		p->start = 0;
 	}
-	room = buf_room(&p->text, READ_SIZE);
-	*ret_n = room ? READ_SIZE : 0;
+	room = buf_room(&p->text, EXPORT_ROOM);
+	*ret_n = room ? EXPORT_ROOM : 0;
 	return room;
 }
 

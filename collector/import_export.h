@@ -28,6 +28,7 @@ enum {
 	IMPORT_FIELDS_MAX = 1000,		       /* leaves room for what is added */
 	IMPORT_SIZE_MAX = ENTRY_SIZE_MAX - (64 << 10), /* names and values of an entry; likewise */
 	IMPORT_OMITTED_MAX = 16,    /* names that are told of; more are counted */
+	EXPORT_ROOM = 256 << 10,    /* for what is read at once */
 	EXPORT_VALUE_MAX = 1 << 30, /* of what is passed over; journald's is 768 MiB */
 };
 

@@ -124,7 +124,7 @@ static int turn_lines(struct json_reader *j)
 
 int import_read_json(const char *name, const uint8_t *head, size_t n)
 {
-	struct json_reader j = { .name = name, .json = import_json_new() };
+	struct json_reader j = { .name = name, .json = import_json_new(true) };
 	int r;
 
 	if (!j.json) {
@@ -214,6 +214,7 @@ int import_feed_open(struct import_feed *f, enum import_format format, int fd, c
 	}
 	f->fd = pair[0];
 	f->pid = pid;
+	f->framed = format == IMPORT_JSON;
 	return 0;
 }
 

@@ -3,7 +3,8 @@
 #define BULLA_COLLECTOR_IMPORT_FEED_H
 
 /**
- * What is imported, as a stream in the Journal Export Format, whatever it was.
+ * What is imported, as a stream in the Journal Export Format, whatever it was; or, of JSON, what says the same in fewer bytes
+ * (import_stream.h).
  *
  * Other formats are read by a child that has the file and a pipe and may ask the kernel for next to nothing.  Should the
  * library that it uses crash, or go round in circles, it is the child's end, and an error that names the file.
@@ -25,11 +26,12 @@ enum { IMPORT_LOOK = 64 };
 enum import_format import_recognise(const uint8_t *p, size_t n);
 
 struct import_feed {
-	int fd;	    /* to read from; owned */
-	pid_t pid;  /* of the child; 0: none */
-	bool file;  /* it reads a file, so that it never has a reason to be silent for long */
-	bool late;  /* it was, and is gone */
-	bool ended; /* the caller has read to the end */
+	int fd;	     /* to read from; owned */
+	pid_t pid;   /* of the child; 0: none */
+	bool file;   /* it reads a file, so that it never has a reason to be silent for long */
+	bool framed; /* the stream is one of frames (import_stream.h) */
+	bool late;   /* it was, and is gone */
+	bool ended;  /* the caller has read to the end */
 	unsigned silent_ms; /* so far */
 	const char *name;
 };

@@ -22,6 +22,7 @@
 #include "collector/import_export.h"
 #include "collector/import_json_names.h"
 #include "collector/import_json_text.h"
+#include "collector/import_stream.h"
 #include "seal/statement.h"
 
 enum {
@@ -33,7 +34,12 @@ enum {
 	BITS = 64,
 	COPY = 32,	 /* bytes that are copied at once, though fewer are meant */
 	FIELD_MORE = 32, /* bytes of a field beside name and value: length, or IMPORT_OMITTED */
+	NEVER = 255,	 /* told by number */
 };
+
+_Static_assert((int) STREAM_HEAD_MAX <= (int) COPY && (int) STREAM_FIELD_MORE <= (int) FIELD_MORE &&
+		       (int) STREAM_NAMES_MAX < (int) NEVER,
+	       "a brief entry goes into the same room");
 
 struct member {
 	struct json_slice name, value;
@@ -51,13 +57,21 @@ struct import_json {
 	uint32_t known[JSON_NAMES_MAX];	      /* member of each name... */
 	uint64_t here[JSON_NAMES_MAX / BITS]; /* ...that is here */
 	uint32_t realtime, monotonic;	      /* members + 1 */
+	uint64_t realtime_us, monotonic_us;
 	struct buf decoded, special;
 	const char *wrong; /* with what is JSON, but no entry */
+	bool framed;
+	struct stream_names told;
+	uint8_t told_as[JSON_NAMES_MAX]; /* number + 1 of a name in `told`; 0: not yet; or NEVER */
 };
 
-struct import_json *import_json_new(void)
+struct import_json *import_json_new(bool framed)
 {
-	return calloc(1, sizeof(struct import_json));
+	struct import_json *j = calloc(1, sizeof *j);
+
+	if (j)
+		j->framed = framed;
+	return j;
 }
 
 struct import_json *import_json_free(struct import_json *j)
@@ -310,24 +324,25 @@ static int read_object(struct import_json *j, struct json_text *t)
 }
 
 /* Times are what the parser behind this would stop at, and it does not know the line. */
-static bool is_time(const struct member *m, uint64_t max)
+static bool is_time(const struct member *m, uint64_t max, uint64_t *ret)
 {
 	char digits[DIGITS_MAX + 1];
-	uint64_t n;
 
 	if ((m->kind != TEXT && m->kind != WORD) || m->value.n > DIGITS_MAX ||
 	    memchr(m->value.p, '\0', m->value.n))
 		return false;
 	memcpy(digits, m->value.p, m->value.n);
 	digits[m->value.n] = '\0';
-	return text_to_u64(digits, &n) >= 0 && n <= max;
+	return text_to_u64(digits, ret) >= 0 && *ret <= max;
 }
 
-static const char *check_times(const struct import_json *j)
+static const char *check_times(struct import_json *j)
 {
-	if (j->realtime == 0 || !is_time(&j->members[j->realtime - 1], UINT64_MAX / 1000))
+	if (j->realtime == 0 ||
+	    !is_time(&j->members[j->realtime - 1], UINT64_MAX / 1000, &j->realtime_us))
 		return "no __REALTIME_TIMESTAMP, or none that is a time";
-	if (j->monotonic > 0 && !is_time(&j->members[j->monotonic - 1], UINT64_MAX))
+	if (j->monotonic > 0 &&
+	    !is_time(&j->members[j->monotonic - 1], UINT64_MAX, &j->monotonic_us))
 		return "a __MONOTONIC_TIMESTAMP that is no time";
 	return NULL;
 }
@@ -437,6 +452,76 @@ static int write_entry(struct import_json *j, const uint8_t *line_end, struct bu
 	return 0;
 }
 
+/* Brief entries. */
+
+/* Whether a member can be told by number; `*unknown` counts names that are yet to be told. */
+static bool is_brief_member(struct import_json *j, const struct member *m, uint32_t *unknown)
+{
+	uint8_t *as;
+
+	if (m->kind == LIST || m->kind == OMITTED || m->nature == NAME_OF_NOTHING)
+		return false;
+	if (m->nature != NAME_OF_A_FIELD)
+		return true;
+	as = &j->told_as[m->number];
+	if (*as == 0 && !stream_is_name(m->name.p, m->name.n))
+		*as = NEVER;
+	*unknown += *as == 0;
+	return *as != NEVER;
+}
+
+static bool is_brief(struct import_json *j, size_t size)
+{
+	uint32_t unknown = 0;
+
+	if (j->strangers > 0 || size > STREAM_BRIEF_MAX ||
+	    (j->monotonic > 0 && j->monotonic_us == UINT64_MAX))
+		return false;
+	for (uint32_t i = 0; i < j->n; i++)
+		if (!is_brief_member(j, &j->members[i], &unknown))
+			return false;
+	return j->told.n + unknown <= STREAM_NAMES_MAX;
+}
+
+static void put_brief(struct import_json *j, struct stream_writer *w, int number)
+{
+	const struct member *m = &j->members[j->known[number]];
+
+	if (m->nature != NAME_OF_A_FIELD)
+		return;
+	if (j->told_as[number] == 0) {
+		stream_put_name(w, m->name.p, m->name.n);
+		j->told_as[number] = (uint8_t) j->told.n;
+	}
+	stream_put_field(w, j->told_as[number] - 1u, m->value.p, m->value.n);
+}
+
+/* In a frame, brief if it can be. */
+static int write_frame(struct import_json *j, const uint8_t *line_end, struct buf *to)
+{
+	size_t size = size_of(j), from;
+	struct stream_writer w;
+	uint8_t *room;
+	int r;
+
+	if (!is_brief(j, size)) {
+		from = stream_begin_text(to);
+		r = to->bad ? -ENOMEM : write_entry(j, line_end, to);
+		if (r >= 0)
+			stream_end_text(to, from);
+		return r;
+	}
+	room = buf_room(to, size);
+	if (!room)
+		return -ENOMEM;
+	stream_begin(&w, room, &j->told, j->realtime_us, j->monotonic > 0, j->monotonic_us);
+	for (size_t i = 0; i < ELEMENTS(j->here); i++)
+		for (uint64_t left = j->here[i]; left != 0; left &= left - 1)
+			put_brief(j, &w, (int) (i * BITS) + __builtin_ctzll(left));
+	buf_add(to, stream_end(&w));
+	return 0;
+}
+
 /* Lines. */
 
 /* json-seq begins each text with a separator, json-sse with a word. */
@@ -507,5 +592,5 @@ int import_json_line(struct import_json *j, const uint8_t *line, size_t n, struc
 		snprintf(error, ERROR_SIZE, "%s", j->wrong);
 		return BULLA_EPARSE;
 	}
-	return write_entry(j, line + n, to);
+	return j->framed ? write_frame(j, line + n, to) : write_entry(j, line + n, to);
 }

@@ -13,6 +13,7 @@
  * times first: what is alike looks alike, which whoever reads them is quick with.  Addresses other than the times are left out.
  */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,8 +25,8 @@ enum { IMPORT_JSON_LINE_MAX = 24 << 20 };
 /** What is known of names. */
 struct import_json;
 
-/** @return NULL without memory. */
-struct import_json *import_json_new(void);
+/** `framed`: into frames, as import_stream.h has them, of which most are brief entries.  @return NULL without memory. */
+struct import_json *import_json_new(bool framed);
 struct import_json *import_json_free(struct import_json *j);
 /**
  * Append the entry that a line is, with the empty line behind it.  What frames a line in json-seq and json-sse is passed over,

@@ -24,6 +24,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/heap.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/room.h"
@@ -184,9 +185,13 @@ static int pack(struct keeper *k)
 	r = begin(k, &set);
 	segment_set_close(&set);
 	while (r >= 0) {
+		uint64_t before = k->made;
+
 		r = step(k);
 		if (r < 0 || k->once || told_to_stop)
 			break;
+		if (k->made != before)
+			heap_give_back();
 		poll(NULL, 0, POLL_MS);
 	}
 	end(k);
@@ -403,6 +408,7 @@ int main(int argc, char **argv)
 	struct sigaction stop = { .sa_handler = on_stop };
 	int r;
 
+	heap_keep();
 	log_setup("bulla keep", LOG_LEVEL_INFO);
 	r = parse(&k, argc, argv);
 	if (r >= 0 && k.help) {

@@ -4,47 +4,83 @@
  * Target: import_json_line().
  *
  * What a line becomes is a stream in the export format with that one entry, whatever the line was; a line that is refused
- * becomes nothing, and it is said why.  The same line becomes the same once more.
+ * becomes nothing, and it is said why.  The same line becomes the same once more, and in frames the same entry.
  */
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bulla/error.h"
-#include "collector/import_export.h"
 #include "collector/import_json.h"
+#include "collector/import_stream.h"
 #include "fuzz/fuzz.h"
 
-static void check_stream(const struct buf *text)
+static void note(struct buf *to, const struct import_entry *e)
 {
-	struct export_parser *p = calloc(1, sizeof *p);
+	buf_append(to, &e->realtime_us, sizeof e->realtime_us);
+	buf_append(to, &e->monotonic_us, sizeof e->monotonic_us);
+	buf_append(to, &e->n_omitted, sizeof e->n_omitted);
+	for (uint32_t i = 0; i < e->n_fields; i++) {
+		const struct field *f = &e->fields[i];
+
+		buf_append(to, f->name, f->name_len);
+		buf_append(to, &f->value_len, sizeof f->value_len);
+		buf_append(to, f->value, f->value_len);
+	}
+}
+
+/* @return how many entries a stream has. */
+static size_t read_stream(const struct buf *text, bool framed, struct buf *ret)
+{
+	struct import_stream *s = calloc(1, sizeof *s);
 	struct import_entry e;
 	size_t room, entries = 0;
 
-	assert(p);
+	assert(s);
+	s->framed = framed;
 	for (size_t at = 0; at < text->len; at += room) {
-		uint8_t *to = export_room(p, &room);
+		uint8_t *to = import_stream_room(s, &room);
 		int r;
 
 		assert(to);
 		if (room > text->len - at)
 			room = text->len - at;
 		memcpy(to, text->data + at, room);
-		export_fed(p, room);
-		while ((r = export_next(p, &e)) > 0)
-			entries++;
+		import_stream_fed(s, room);
+		for (; (r = import_stream_next(s, &e)) > 0; entries++)
+			note(ret, &e);
 		assert(r == 0);
 	}
-	assert(export_end(p) == 0);
-	assert(entries == (text->len > 0));
-	export_done(p);
-	free(p);
+	assert(import_stream_end(s) == 0);
+	import_stream_done(s);
+	free(s);
+	return entries;
+}
+
+/* Twice, so that the names and values of the second are known from the first. */
+static void check_frames(const uint8_t *data, size_t size, const struct buf *text)
+{
+	struct import_json *j = import_json_new(true);
+	struct buf frames = { 0 }, want = { 0 }, have = { 0 };
+	char error[160];
+
+	assert(j);
+	for (int i = 0; i < 2; i++)
+		assert((import_json_line(j, data, size, &frames, error) == 0) || frames.len == 0);
+	assert(read_stream(text, false, &want) == read_stream(&frames, true, &have));
+	assert(want.len == have.len);
+	assert(want.len == 0 || memcmp(want.data, have.data, want.len) == 0);
+	buf_done(&frames);
+	buf_done(&want);
+	buf_done(&have);
+	import_json_free(j);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct import_json *j = import_json_new();
-	struct buf text = { 0 };
+	struct import_json *j = import_json_new(false);
+	struct buf text = { 0 }, entries = { 0 };
 	char error[160] = "";
 	size_t first;
 	int r;
@@ -53,13 +89,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	r = import_json_line(j, data, size, &text, error);
 	assert(r == 0 || r == BULLA_EPARSE);
 	assert(r == 0 || (text.len == 0 && error[0] != '\0' && memchr(error, '\0', sizeof error)));
-	check_stream(&text);
+	assert(read_stream(&text, false, &entries) == (text.len > 0));
 	/* Once more, with all names known. */
 	first = text.len;
 	assert(import_json_line(j, data, size, &text, error) == r);
 	assert(text.len == 2 * first);
 	assert(first == 0 || memcmp(text.data, text.data + first, first) == 0);
+	check_frames(data, size, &text);
 	buf_done(&text);
+	buf_done(&entries);
 	import_json_free(j);
 	return 0;
 }

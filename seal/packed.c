@@ -356,6 +356,7 @@ static bool numbers_of(const struct packing *p, const struct ledger_item *i, siz
 static int find_orders(struct packing *p)
 {
 	uint64_t cost[PACKED_COLUMNS][ORDER_MAX + 1] = { 0 }, any[PACKED_COLUMNS] = { 0 };
+	uint64_t numbers[PACKED_COLUMNS] = { 0 };
 
 	for (size_t c = 0; c < p->n; c++) {
 		size_t place = 0;
@@ -367,14 +368,16 @@ static int find_orders(struct packing *p)
 				return BULLA_ENOTCANON;
 			for (unsigned k = 0; k < PACKED_COLUMNS; k++) {
 				any[k] |= v[k];
-				if (k == SPAN && v[ENTRIES] == 0)
-					continue;
-				for (unsigned o = 0; o <= ORDER_MAX; o++)
-					cost[k][o] += 2 * zeroes_of(v[k], o) + 1 + o;
+				numbers[k] += k != SPAN || v[ENTRIES] > 0;
+				/* From its highest bit on a number costs no zeroes; most have few bits. */
+				for (unsigned o = 0; o <= ORDER_MAX && v[k] >> o > 0; o++)
+					cost[k][o] += 2 * zeroes_of(v[k], o);
 			}
 		}
 	}
 	for (unsigned k = 0; k < PACKED_COLUMNS; k++) {
+		for (unsigned o = 0; o <= ORDER_MAX; o++)
+			cost[k][o] += numbers[k] * (1 + o);
 		for (unsigned o = 1; o <= ORDER_MAX; o++)
 			if (cost[k][o] < cost[k][p->order[k]])
 				p->order[k] = (uint8_t) o;

@@ -302,19 +302,14 @@ struct hash batch_leaf_hash(const struct batch *b)
 
 void batch_leaf_hashes(const struct batch *b, size_t n, struct hash *ret)
 {
-	_uninitialized_ uint8_t leaf[BATCH_LEAVES_AT_ONCE][1 + BATCH_LEAF_SIZE];
-	_uninitialized_ struct span span[BATCH_LEAVES_AT_ONCE];
+	_uninitialized_ uint8_t leaves[BATCH_LEAVES_AT_ONCE * BATCH_LEAF_SIZE];
+	struct wr w = wr_of(leaves, sizeof leaves);
 
 	assert(n <= BATCH_LEAVES_AT_ONCE);
-	for (size_t i = 0; i < n; i++) {
-		struct wr w = wr_of(leaf[i], sizeof leaf[i]);
-
-		wr_u8(&w, 0x00); /* RFC 6962: a leaf */
+	for (size_t i = 0; i < n; i++)
 		batch_encode(&b[i], &w);
-		assert(!w.bad && w.len == sizeof leaf[i]);
-		span[i] = (struct span){ leaf[i], sizeof leaf[i] };
-	}
-	sha256_many(ret, span, n);
+	assert(!w.bad && w.len == n * BATCH_LEAF_SIZE);
+	tree_leaves(leaves, BATCH_LEAF_SIZE, n, ret);
 }
 
 /* Commits. */

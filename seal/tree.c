@@ -19,7 +19,7 @@ static bool hash_equal(const struct hash *a, const struct hash *b)
 }
 
 /* What is hashed is mostly short: by sha256_many(), which is the faster one, it has to be in one piece. */
-enum { SHORT = 192 };
+enum { SHORT = 192, LEAVES_AT_ONCE = 16 };
 
 struct hash tree_leaf(const void *datum, size_t n)
 {
@@ -34,6 +34,26 @@ struct hash tree_leaf(const void *datum, size_t n)
 		memcpy(whole + 1, datum, n);
 	sha256_many(&h, &(struct span){ whole, 1 + n }, 1);
 	return h;
+}
+
+void tree_leaves(const uint8_t *data, size_t size, size_t n, struct hash *ret)
+{
+	_uninitialized_ uint8_t whole[LEAVES_AT_ONCE][1 + SHORT];
+	_uninitialized_ struct span span[LEAVES_AT_ONCE];
+
+	assert(size <= SHORT);
+	while (n > 0) {
+		size_t k = MIN_OF(n, (size_t) LEAVES_AT_ONCE);
+
+		for (size_t i = 0; i < k; i++, data += size) {
+			whole[i][0] = leaf_prefix;
+			memcpy(whole[i] + 1, data, size);
+			span[i] = (struct span){ whole[i], 1 + size };
+		}
+		sha256_many(ret, span, k);
+		ret += k;
+		n -= k;
+	}
 }
 
 static void put_node(uint8_t to[1 + 2 * HASH_SIZE], const struct hash *left,

@@ -20,6 +20,8 @@
 enum { PROOF_MAX = 64 };
 
 struct hash tree_leaf(const void *datum, size_t n);
+/** The same of `n` data of `size` bytes each, which lie one behind the other: many at once are hashed faster. */
+void tree_leaves(const uint8_t *data, size_t size, size_t n, struct hash *ret);
 struct hash tree_node(const struct hash *left, const struct hash *right);
 /** The root over `n` leaf hashes. */
 struct hash tree_root(const struct hash *leaves, uint64_t n);

@@ -62,7 +62,7 @@ static const struct {
 /* By a reader that has not seen a line before. */
 static int turn(const uint8_t *line, size_t n, struct buf *to, char error[160])
 {
-	struct import_json *j = import_json_new();
+	struct import_json *j = import_json_new(false);
 	int r;
 
 	cr_assert(j != NULL);
@@ -213,7 +213,7 @@ Test(import_json, names_come_in_the_order_in_which_they_were_seen)
 	static const char want[] = TIME_OUT "A=1\nCONTAINER_NAME_LONG=2\n\n" TIME_OUT
 					    "A=1\nCONTAINER_NAME_LONG=2\nB=3\n\n" TIME_OUT
 					    "A=1\nB=3\nCONTAINER_NAME_LONX=4\n\n";
-	struct import_json *j = import_json_new();
+	struct import_json *j = import_json_new(false);
 	struct buf to = { 0 };
 	char error[160] = "";
 
@@ -231,7 +231,7 @@ Test(import_json, names_come_in_the_order_in_which_they_were_seen)
 /* More names than are known by number, and longer ones, are fields like others, and found when they come twice. */
 Test(import_json, many_and_long_names)
 {
-	struct import_json *j = import_json_new();
+	struct import_json *j = import_json_new(false);
 	struct buf line = { 0 }, to = { 0 };
 	char error[160] = "", name[400];
 

@@ -76,6 +76,27 @@ Test(tree, roots_are_those_of_certificate_transparency)
 	json_decref(vectors);
 }
 
+Test(tree, many_leaves_are_hashed_as_one_by_one)
+{
+	enum { MANY = 40 };
+	static const size_t sizes[] = { 0, 1, 55, 119, 192 };
+	uint8_t data[MANY * 192];
+	struct hash many[MANY];
+
+	for (size_t i = 0; i < sizeof data; i++)
+		data[i] = (uint8_t) (i * 7 + i / 256);
+	for (size_t k = 0; k < ELEMENTS(sizes); k++)
+		for (size_t n = 0; n <= MANY; n++) {
+			tree_leaves(data, sizes[k], n, many);
+			for (size_t i = 0; i < n; i++) {
+				struct hash one = tree_leaf(data + i * sizes[k], sizes[k]);
+
+				cr_assert(memcmp(many[i].b, one.b, HASH_SIZE) == 0,
+					  "%zu of %zu bytes, %zu", n, sizes[k], i);
+			}
+		}
+}
+
 Test(tree, every_way_of_pushing_leads_to_the_recursive_root)
 {
 	struct hash want, got;

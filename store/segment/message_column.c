@@ -37,7 +37,7 @@ static const uint64_t power_of_ten[DIGITS_MAX + 1] = {
 
 void message_column_done(struct message_column *c)
 {
-	free(c->variables);
+	free(c->all);
 	free(c->numbers);
 	free(c->others);
 	free(c->texts);
@@ -46,11 +46,10 @@ void message_column_done(struct message_column *c)
 
 int message_column_room(struct message_column *c, size_t rows)
 {
-	c->variables = reallocarray(NULL, rows, sizeof *c->variables);
 	c->numbers = reallocarray(NULL, rows, sizeof *c->numbers);
 	c->others = reallocarray(NULL, rows, sizeof *c->others);
 	c->texts = reallocarray(NULL, rows, sizeof *c->texts);
-	return c->variables && c->numbers && c->others && c->texts ? 0 : -ENOMEM;
+	return c->numbers && c->others && c->texts ? 0 : -ENOMEM;
 }
 
 static const struct variable *variables_of(const struct message_column *c, const struct messages *m,
@@ -60,31 +59,56 @@ static const struct variable *variables_of(const struct message_column *c, const
 	return m->variables ? m->variables + m->first[c->rows[i]] : NULL;
 }
 
-void message_column_begin(struct message_column *c, struct messages *m, const struct template *t,
-			  struct gathering *ret)
+static int room_for_all(struct message_column *c, size_t n)
 {
-	for (unsigned slot = 0; slot < t->n; slot++) {
-		c->len_min[slot] = UINT32_MAX;
-		c->len_max[slot] = 0;
-	}
-	for (size_t i = 0; i < c->n; i++) {
-		const struct variable *v = variables_of(c, m, i);
-
-		__builtin_prefetch(variables_of(c, m, MIN_OF(i + AHEAD, c->n - 1)));
-		for (unsigned slot = 0; slot < t->n; slot++) {
-			c->len_min[slot] = MIN_OF(c->len_min[slot], v[slot].len);
-			c->len_max[slot] = MAX_OF(c->len_max[slot], v[slot].len);
-		}
-	}
-	gathering_begin(ret, &m->tokens, t, c->len_max);
+	if (n <= c->all_cap)
+		return 0;
+	free(c->all);
+	c->all = reallocarray(NULL, n, sizeof *c->all);
+	c->all_cap = c->all ? n : 0;
+	return c->all ? 0 : -ENOMEM;
 }
 
-static void load(struct message_column *c, const struct messages *m, unsigned slot)
+/* The rows are all over the memory: they are gone over once, and every column is in one piece then. */
+static void sort_out(struct message_column *c, const struct messages *m, unsigned slots)
 {
-	for (size_t i = 0; i < c->n; i++) {
-		c->variables[i] = variables_of(c, m, i)[slot];
-		__builtin_prefetch(c->variables[i].p);
+	struct variable *all = c->all;
+	size_t n = c->n;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct variable *v = variables_of(c, m, i);
+
+		__builtin_prefetch(variables_of(c, m, MIN_OF(i + AHEAD, n - 1)));
+		for (unsigned slot = 0; slot < slots; slot++)
+			all[slot * n + i] = v[slot];
 	}
+	for (unsigned slot = 0; slot < slots; slot++, all += n) {
+		uint32_t min = UINT32_MAX, max = 0;
+
+		for (size_t i = 0; i < n; i++) {
+			min = MIN_OF(min, all[i].len);
+			max = MAX_OF(max, all[i].len);
+		}
+		c->len_min[slot] = min;
+		c->len_max[slot] = max;
+	}
+}
+
+int message_column_begin(struct message_column *c, struct messages *m, const struct template *t,
+			 struct gathering *ret)
+{
+	if (room_for_all(c, c->n * t->n) < 0)
+		return -ENOMEM;
+	sort_out(c, m, t->n);
+	gathering_begin(ret, &m->tokens, t, c->len_max);
+	return 0;
+}
+
+static void load(struct message_column *c, unsigned slot, bool texts)
+{
+	c->variables = c->all + slot * c->n;
+	for (size_t i = 0; texts && i < c->n; i++)
+		__builtin_prefetch(c->variables[i].p);
 }
 
 /* Numbers. */
@@ -93,12 +117,13 @@ static void put_digits(const struct message_column *c, struct ints_scratch *scra
 		       struct buf *to)
 {
 	bool plain = true, fixed = c->len_min[slot] == c->len_max[slot];
+	const struct variable *v = c->variables;
+	uint64_t *numbers = c->numbers;
+	size_t n = c->n;
 
-	for (size_t i = 0; i < c->n; i++) {
-		const struct variable *v = &c->variables[i];
-
-		c->numbers[i] = v->units;
-		plain &= v->len == 1 || v->units >= power_of_ten[v->len - 1];
+	for (size_t i = 0; i < n; i++) {
+		numbers[i] = v[i].units;
+		plain &= (v[i].len == 1) | (v[i].units >= power_of_ten[v[i].len - 1]);
 	}
 	for (size_t i = 0; !plain && !fixed && i < c->n; i++)
 		c->numbers[i] += power_of_ten[c->variables[i].len];
@@ -235,13 +260,12 @@ static void gather_distinct(const struct messages *m, unsigned slot, const struc
 	}
 }
 
-static void gather(const struct message_column *c, const struct messages *m, unsigned slot,
-		   const struct gathering *g)
+static void gather(const struct message_column *c, unsigned slot, const struct gathering *g)
 {
 	for (size_t i = 0; i < c->n; i++) {
 		const struct variable *v = &c->variables[i];
 		const struct variable *last =
-			g->apart >> slot & 1 ? v : &variables_of(c, m, i)[g->last[slot]];
+			g->apart >> slot & 1 ? v : &c->all[g->last[slot] * c->n + i];
 
 		gathering_value(g, slot, v->p, v->p + v->len, last->p + last->len);
 	}
@@ -250,7 +274,7 @@ static void gather(const struct message_column *c, const struct messages *m, uns
 void message_column_put(struct message_column *c, struct messages *m, unsigned slot, uint8_t kind,
 			const struct gathering *gathering, struct buf *to)
 {
-	load(c, m, slot);
+	load(c, slot, stream_of(kind) != STREAM_NUMBERS || (gathering->asked >> slot & 1));
 	put(c, m, slot, kind, to);
 	if (!(gathering->asked >> slot & 1))
 		return;
@@ -258,5 +282,5 @@ void message_column_put(struct message_column *c, struct messages *m, unsigned s
 	    m->scratch.n_distinct > 0)
 		gather_distinct(m, slot, gathering);
 	else
-		gather(c, m, slot, gathering);
+		gather(c, slot, gathering);
 }

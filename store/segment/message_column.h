@@ -17,9 +17,11 @@ struct message_column {
 	const uint32_t *rows;  /* of this template, rising; borrowed */
 	size_t n;
 	uint32_t len_min[VARIABLES_MAX], len_max[VARIABLES_MAX]; /* of each slot */
+	struct variable *all; /* owned: of all rows, slot by slot */
+	size_t all_cap;
+	const struct variable *variables; /* of these, those of the slot at hand */
 	/* Of as many rows as there is room for. */
-	struct variable *variables; /* owned, like the following: of the slot at hand */
-	uint64_t *numbers, *others;
+	uint64_t *numbers, *others; /* owned, like the following */
 	struct text *texts;
 	struct buf packed;
 };
@@ -27,9 +29,9 @@ struct message_column {
 void message_column_done(struct message_column *c);
 /** Make room for templates of so many rows.  @return 0 or -ENOMEM. */
 _must_check_ int message_column_room(struct message_column *c, size_t rows);
-/** Begin the columns of a template, and the gathering of its tokens. */
-void message_column_begin(struct message_column *c, struct messages *m, const struct template *t,
-			  struct gathering *ret);
+/** Begin the columns of a template, and the gathering of its tokens.  @return 0 or -ENOMEM. */
+_must_check_ int message_column_begin(struct message_column *c, struct messages *m,
+				      const struct template *t, struct gathering *ret);
 /** Append the column of a slot, and gather the tokens of its values; a failed allocation leaves `to->bad`. */
 void message_column_put(struct message_column *c, struct messages *m, unsigned slot, uint8_t kind,
 			const struct gathering *gathering, struct buf *to);

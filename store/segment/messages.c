@@ -139,7 +139,7 @@ static int put_template(struct messages *m, struct message_column *c, struct tex
 	buf_varint(&b->variables, number);
 	buf_varint(&b->variables, c->n);
 	if (r >= 0)
-		message_column_begin(c, m, t, &gathering);
+		r = message_column_begin(c, m, t, &gathering);
 	for (unsigned slot = 0; r >= 0 && slot < t->n; slot++) {
 		uint8_t kind = t->kinds[slot];
 		enum stream s = stream_of(kind);
