@@ -9,10 +9,10 @@ Row = namedtuple('Row', 'name what unit bar at_least words', defaults=[None, Fal
 
 RATE, SIZE, MS = 'k entries/CPU-s', 'bytes/entry', 'ms'
 
-# What this machine does of what others do; the bar is what it took where the peers were measured that all bars come from.
+# What the machine takes for what others do; the bar is what that took where the peers were measured, from which all bars come.
 MACHINE = [
-    Row('rg', 'this machine: ripgrep, a word that is nowhere in c1m as JSON lines, 562 MB', MS, 30),
-    Row('zstd', 'this machine: zstd -1 of these, one thread, in memory', 'MB/s', 850, True),
+    Row('rg', 'the machine: ripgrep, a word that is nowhere in c1m as JSON lines, 562 MB', MS, 30),
+    Row('zstd', 'the machine: zstd -1 of these, one thread, in memory', 'MB/s', 850, True),
 ]
 
 INGEST = [

@@ -76,8 +76,9 @@ class Table:
         return '' if row.bar is None else '**no**'
 
     def machine(self, row, value):
-        self.add(row, value)
         self.slower[row.name] = rows.slower(row, value)
+        print(line([row.what, f'{figure(value)} {row.unit}', '', '', '', '',
+                    f'{row.bar} where the bars come from: slower by {figure(self.slower[row.name])}']), flush=True)
 
     def end(self):
         memory = self.most_kib / 1024
