@@ -49,7 +49,7 @@ class Table:
 
     def __init__(self, title):
         self.most_kib = 0
-        self.slower = {}
+        self.slower = 1
         print(f'{title}\n\n{line(HEAD)}\n{line(ALIGN)}', flush=True)
 
     def add(self, row, value, cpu='', kib=None, beside=(), within=None, usual=None):
@@ -66,19 +66,18 @@ class Table:
         print(line([row.what, ours, cpu, memory, bar, said, '; '.join(b for b in beside if b)]), flush=True)
 
     def said(self, row, value, within):
-        """Times of queries go by ripgrep's, rates by zstd's; sizes are the same everywhere."""
-        slower = self.slower.get({rows.MS: 'rg', rows.SIZE: None}.get(row.unit, 'zstd'), 1)
-        for by, said in (1, ''), (slower, ' by ratio'):
+        """Sizes are the same everywhere."""
+        for by, said in (1, ''), (1 if row.unit == rows.SIZE else self.slower, ' by ratio'):
             if rows.reached(row, value, by):
                 return 'yes' + said
             if rows.reached(row, within, by):
                 return 'in process' + said
         return '' if row.bar is None else '**no**'
 
-    def machine(self, row, value):
-        self.slower[row.name] = rows.slower(row, value)
-        print(line([row.what, f'{figure(value)} {row.unit}', '', '', '', '',
-                    f'{row.bar} where the bars come from: slower by {figure(self.slower[row.name])}']), flush=True)
+    def machine(self, value):
+        self.slower = rows.slower(value)
+        print(line([rows.MACHINE.what, f'{figure(value)} {rows.MACHINE.unit}', '', '', '', '',
+                    f'{rows.MACHINE.bar} where the bars come from']), flush=True)
 
     def end(self):
         memory = self.most_kib / 1024
@@ -110,13 +109,10 @@ def zstd_rate(path):
 
 
 def machine(table):
-    """Where there is no generator of the corpus, or no ripgrep, nothing is said of it."""
+    """Where there is no generator of the corpus nothing is said of it."""
     lines = corpus.main_corpus().json_lines() if corpus.generator() else None
-    by_name = {row.name: row for row in rows.MACHINE}
-    if lines and shutil.which('rg'):
-        table.machine(by_name['rg'], repeat(Settings.runs, ['rg', '-c', needles.ABSENT, lines])[0])
     if lines:
-        table.machine(by_name['zstd'], zstd_rate(lines))
+        table.machine(zstd_rate(lines))
 
 
 # Ingest.
