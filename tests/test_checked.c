@@ -393,6 +393,7 @@ static enum verdict play(struct game *g)
 
 static void change_while_it_is_read(enum kind kind)
 {
+	const char *copies = tempdir();
 	char original[512];
 	struct game g = { 0 };
 
@@ -403,7 +404,7 @@ static void change_while_it_is_read(enum kind kind)
 	buf_append(&g.whole, g.seen.data, g.seen.len);
 	g.spoil = true;
 	for (unsigned i = 0; i < 60; i++) {
-		snprintf(host.path, sizeof host.path, "%.480s.%u", original, i);
+		snprintf(host.path, sizeof host.path, "%.480s/%u", copies, i);
 		builder_copy(original, host.path);
 		buf_clear(&g.seen);
 		g.dice = i;
