@@ -182,12 +182,13 @@ static int read_name(struct import_stream *s, struct rd *r)
 static int read_field(struct import_stream *s, struct rd *r, uint8_t tag, struct field *ret)
 {
 	uint32_t number = tag / 2;
-	struct stream_name *name = &s->names.at[number];
 	uint64_t bit = UINT64_C(1) << number % BITS, n;
+	struct stream_name *name;
 
 	if (number >= s->names.n || s->here[number / BITS] & bit)
 		return fail(s, "a field without a name, or one that comes twice");
 	s->here[number / BITS] |= bit;
+	name = &s->names.at[number];
 	*ret = (struct field){ .name = name->name, .name_len = name->len };
 	if (tag & 1) {
 		ret->value = name->value;
