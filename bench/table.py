@@ -49,35 +49,20 @@ class Table:
 
     def __init__(self, title):
         self.most_kib = 0
-        self.slower = 1
         print(f'{title}\n\n{line(HEAD)}\n{line(ALIGN)}', flush=True)
 
     def add(self, row, value, cpu='', kib=None, beside=(), within=None, usual=None):
         """`value`: ours, in the row's unit; `within`: ms in a process that was there already; `usual`: the median, where `value` is not."""
-        bar = ''
+        ok, bar = rows.reached(row, value), ''
         if row.bar is not None:
             bar = f'{"≥" if row.at_least else "≤"} {row.bar:,}'
-        said = self.said(row, value, within)
+        said = '' if ok is None else 'yes' if ok else 'in process' if rows.reached(row, within) else '**no**'
         more = [f'median {figure(usual)}'] if usual else []
         more += [f'{figure(within)} in process'] if within is not None else []
         ours = f'{figure(value)} {row.unit}' + (f' ({", ".join(more)})' if more else '')
         memory = f'{figure(kib / 1024)} MiB' if kib else ''
         self.most_kib = max(self.most_kib, kib or 0)
         print(line([row.what, ours, cpu, memory, bar, said, '; '.join(b for b in beside if b)]), flush=True)
-
-    def said(self, row, value, within):
-        """Sizes are the same everywhere."""
-        for by, said in (1, ''), (1 if row.unit == rows.SIZE else self.slower, ' by ratio'):
-            if rows.reached(row, value, by):
-                return 'yes' + said
-            if rows.reached(row, within, by):
-                return 'in process' + said
-        return '' if row.bar is None else '**no**'
-
-    def machine(self, value):
-        self.slower = rows.slower(value)
-        print(line([rows.MACHINE.what, f'{figure(value)} {rows.MACHINE.unit}', '', '', '', '',
-                    f'{rows.MACHINE.bar} where the bars come from']), flush=True)
 
     def end(self):
         memory = self.most_kib / 1024
@@ -112,7 +97,7 @@ def machine(table):
     """Where there is no generator of the corpus nothing is said of it."""
     lines = corpus.main_corpus().json_lines() if corpus.generator() else None
     if lines:
-        table.machine(zstd_rate(lines))
+        table.add(rows.MACHINE, zstd_rate(lines))
 
 
 # Ingest.
