@@ -28,19 +28,30 @@ int local_open(const char *option, struct state *ret)
 	return r < 0 ? log_error_code(r, "cannot open %s", path) : 0;
 }
 
-int local_history(const struct state *s, struct history **ret)
+/* Read a ledger, up to the commit at which `each` stops, if it is told.  @return 0 or an error; what was read before is there. */
+static int read_history(const struct state *s, ledger_commit_fn each, struct history **ret)
 {
-	_cleanup_(history_freep) struct history *h = history_new();
 	struct ledger_scan scan;
 	struct ledger ledger;
 	int r;
 
-	if (!h)
+	*ret = history_new();
+	if (!*ret)
 		return -ENOMEM;
-	r = ledger_open(&ledger, s->ledger, O_RDONLY, h, HISTORY_SKIP_SIGNATURE, NULL, NULL, &scan);
+	r = ledger_open(&ledger, s->ledger, O_RDONLY, *ret, HISTORY_SKIP_SIGNATURE, each, NULL,
+			&scan);
+	if (r >= 0)
+		ledger_close(&ledger);
+	return r;
+}
+
+int local_history(const struct state *s, struct history **ret)
+{
+	_cleanup_(history_freep) struct history *h = NULL;
+	int r = read_history(s, NULL, &h);
+
 	if (r < 0)
 		return r;
-	ledger_close(&ledger);
 	if (history_size(h) == 0)
 		return -ENOENT;
 	*ret = TAKE_PTR(h);
@@ -74,18 +85,10 @@ static int stop_at_first(void *arg, const struct sealed_commit *c)
 /* Whose a ledger says that it is.  @return 0 or an error. */
 static int origin_of(const struct state *s, struct id *ret)
 {
-	_cleanup_(history_freep) struct history *h = history_new();
-	struct ledger_scan scan;
-	struct ledger ledger;
-	int r;
+	_cleanup_(history_freep) struct history *h = NULL;
+	int r = read_history(s, stop_at_first, &h);
 
-	if (!h)
-		return -ENOMEM;
-	r = ledger_open(&ledger, s->ledger, O_RDONLY, h, HISTORY_SKIP_SIGNATURE, stop_at_first,
-			NULL, &scan);
-	if (r >= 0)
-		ledger_close(&ledger);
-	if (history_size(h) == 0)
+	if (!h || history_size(h) == 0)
 		return r < 0 ? r : -ENOENT;
 	*ret = history_vkey(h).origin;
 	return 0;
