@@ -101,29 +101,7 @@ void frontier_push(struct frontier *f, const struct hash *leaf)
 
 /* Leaves are reduced level by level, so that sha256_many() sees as many nodes at once as there are. */
 enum { CHUNK_LEVEL = 6, CHUNK = 1 << CHUNK_LEVEL };
-
-/* Replace 2n hashes by the nodes above them. */
-static void reduce(struct hash *level, size_t n)
-{
-	_uninitialized_ uint8_t node[CHUNK / 2][1 + 2 * HASH_SIZE];
-	_uninitialized_ struct span span[CHUNK / 2];
-
-	for (size_t i = 0; i < n; i++) {
-		put_node(node[i], &level[2 * i], &level[2 * i + 1]);
-		span[i] = (struct span){ node[i], sizeof node[i] };
-	}
-	sha256_many(level, span, n);
-}
-
-static struct hash chunk_root(const struct hash *leaves)
-{
-	_uninitialized_ struct hash level[CHUNK];
-
-	memcpy(level, leaves, sizeof level);
-	for (size_t n = CHUNK / 2; n > 0; n /= 2)
-		reduce(level, n);
-	return level[0];
-}
+_Static_assert((int) CHUNK <= (int) ROOTS_LEAVES_MAX, "a chunk is reduced as a tree");
 
 /* Tree i has left[i] hashes of a level: replace them by those of the next.  @return how many nodes were made. */
 static size_t reduce_all(struct hash *level, uint32_t *left, size_t trees)
@@ -157,6 +135,22 @@ static size_t reduce_all(struct hash *level, uint32_t *left, size_t trees)
 		at += left[i];
 	}
 	return nodes;
+}
+
+/* Replace 2n hashes by the nodes above them. */
+static void reduce(struct hash *level, size_t n)
+{
+	reduce_all(level, &(uint32_t){ (uint32_t) (2 * n) }, 1);
+}
+
+static struct hash chunk_root(const struct hash *leaves)
+{
+	_uninitialized_ struct hash level[CHUNK];
+
+	memcpy(level, leaves, sizeof level);
+	for (size_t n = CHUNK / 2; n > 0; n /= 2)
+		reduce(level, n);
+	return level[0];
 }
 
 void tree_roots(struct hash *leaves, const uint32_t *n, size_t trees, struct hash *const *ret)
