@@ -397,16 +397,6 @@ int group_entry(struct segment_group *g, uint32_t row, const struct segment_jour
 	return text.len > ENTRY_SIZE_MAX ? BULLA_ECORRUPT : 0;
 }
 
-/* They lie by template, not by row. */
-static void prefetch_message(const struct segment_group *g, uint32_t row)
-{
-	if (!g->made || row >= g->rows || g->made[row].at == NOT_MADE)
-		return;
-	/* Of nothing but empty messages there is no text. */
-	for (uint32_t i = 0; i < MIN_OF(g->made[row].len, (uint32_t) AHEAD_BYTES); i += 64)
-		__builtin_prefetch(g->made_text.data + g->made[row].at + i);
-}
-
 /* Rows of one batch after the other are hashed with the same memory. */
 struct hasher {
 	struct batchroot root;
@@ -429,7 +419,7 @@ static int hash_rows(struct segment_group *g, const struct group_batch *b,
 	for (uint32_t i = 0; r >= 0 && i < b->entries; i++) {
 		struct entry e;
 
-		prefetch_message(g, b->first_row + i + AHEAD);
+		group_fetch_message(g, b->first_row + i + AHEAD, AHEAD_BYTES);
 		r = group_entry(g, b->first_row + i, journal, &h->message, h->fields, &e);
 		if (r < 0)
 			break;

@@ -229,17 +229,6 @@ static int message_of(struct segment_group *g, uint32_t row, struct buf *to)
 	return r < 0 ? r : group_put_message(g, t, row, to, at);
 }
 
-/* Who reads a row asks next for the one behind it, or does so when rows of all other journals were read. */
-static void prefetch_next(const struct segment_group *g, uint32_t row)
-{
-	const struct made_message *next = &g->made[row + 1];
-
-	if (row + 1 >= g->rows || next->at == NOT_MADE)
-		return;
-	for (uint32_t i = 0; i < MIN_OF(next->len, (uint32_t) NEXT_BYTES); i += 64)
-		__builtin_prefetch(g->made_text.data + next->at + i);
-}
-
 int group_message(struct segment_group *g, uint32_t row, struct buf *scratch, struct text *ret)
 {
 	int r;
@@ -251,7 +240,8 @@ int group_message(struct segment_group *g, uint32_t row, struct buf *scratch, st
 		return r;
 	}
 	if (g->made && g->made[row].at != NOT_MADE) {
-		prefetch_next(g, row);
+		/* Who reads a row asks next for the one behind it, or does so when rows of all other journals were read. */
+		group_fetch_message(g, row + 1, NEXT_BYTES);
 		*ret = (struct text){ g->made_text.data + g->made[row].at, g->made[row].len };
 		return 0;
 	}

@@ -36,6 +36,18 @@ _must_check_ int group_put_message(const struct segment_group *g, const struct g
  */
 _must_check_ int group_make_messages(struct segment_group *g, const uint64_t *rows,
 				     struct tokens *t, bool *ret_lies);
+/**
+ * Have a message on its way that was made and will be asked for soon, `n` bytes of it at most: they lie by template, not by row.  There
+ * need not be such a row.
+ */
+static inline void group_fetch_message(const struct segment_group *g, uint32_t row, uint32_t n)
+{
+	if (!g->made || row >= g->rows || g->made[row].at == NOT_MADE)
+		return;
+	/* Of nothing but empty messages there is no text. */
+	for (uint32_t i = 0; i < MIN_OF(g->made[row].len, n); i += 64)
+		__builtin_prefetch(g->made_text.data + g->made[row].at + i);
+}
 /** Let a column go that was decoded; it can be decoded again. */
 void group_drop_column(struct variable_column *c);
 /** Let go what was read of the columns' blocks; who needs some has it read again. */
