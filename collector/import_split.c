@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digits.h"
+
 /* Before a name that is taken. */
 #define PREFIX "_IMPORT"
 
@@ -169,15 +171,10 @@ static bool names_source(const struct import_source *source, uint32_t i)
 /* What is not the source's, but told of the import. */
 static size_t decimal(char to[DIGITS_MAX], uint64_t v)
 {
-	char digits[DIGITS_MAX];
-	size_t at = DIGITS_MAX;
+	unsigned n = digits_of(v);
 
-	do {
-		digits[--at] = (char) ('0' + v % 10);
-		v /= 10;
-	} while (v > 0);
-	memcpy(to, digits + at, DIGITS_MAX - at);
-	return DIGITS_MAX - at;
+	digits_put((uint8_t *) to, v, n);
+	return n;
 }
 
 static void add_told(const struct import_entry *e, struct import_split *s)

@@ -239,9 +239,7 @@ static void append_fixed(const struct shown *s, struct buf *to)
 	if (!w)
 		return;
 	w = PUT(w, "{\"__CURSOR\":\"");
-	w = output_id(w, &s->journal);
-	*w++ = ':';
-	w = output_decimal(w, s->seq);
+	w += shown_cursor(s, w);
 	w = PUT(w, "\",\"__REALTIME_TIMESTAMP\":\"");
 	w = output_decimal(w, output_realtime_us(s));
 	if (output_monotonic_us(s, &us)) {

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/digits.h"
 #include "base/text.h"
 #include "query/output-internal.h"
 
@@ -270,8 +271,7 @@ static void append_title(struct output *o, const struct shown *s, struct buf *to
 	char cursor[CURSOR_SIZE], fraction[8] = ".000000";
 	uint64_t us = s->entry->time_ns % NS_PER_S / NS_PER_US;
 
-	for (size_t i = 6; i > 0; i--, us /= 10)
-		fraction[i] = (char) ('0' + us % 10);
+	digits_put((uint8_t *) fraction + 1, us, 6);
 	assert(strlen(time) > VERBOSE_DATE_LEN);
 	buf_append(to, time, VERBOSE_DATE_LEN);
 	buf_str(to, fraction);

@@ -3,20 +3,25 @@
 #include "query/shown.h"
 
 #include <errno.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/digits.h"
 #include "base/text.h"
 
 #define FIELD(text_name, text_value, len)                                               \
 	((struct field){ (const uint8_t *) (text_name), (const uint8_t *) (text_value), \
 			 (uint32_t) (len), STRLEN(text_name) })
 
-void shown_cursor(const struct shown *s, char ret[CURSOR_SIZE])
+size_t shown_cursor(const struct shown *s, char ret[CURSOR_SIZE])
 {
+	size_t at = (size_t) 2 * ID_SIZE + 1;
+	unsigned n = digits_of(s->seq);
+
 	text_hex(ret, s->journal.b, ID_SIZE);
-	snprintf(ret + 2 * ID_SIZE, CURSOR_SIZE - 2 * ID_SIZE, ":%" PRIu64, s->seq);
+	ret[at - 1] = ':';
+	digits_put((uint8_t *) ret + at, s->seq, n);
+	ret[at + n] = '\0';
+	return at + n;
 }
 
 int shown_cursor_parse(const char *text, struct id *ret_journal, uint64_t *ret_seq)

@@ -31,7 +31,8 @@ struct shown {
 
 /** Room for the cursor "<32 hex>:<seq>" and its NUL. */
 enum { CURSOR_SIZE = 2 * ID_SIZE + 1 + 20 + 1 };
-void shown_cursor(const struct shown *s, char ret[CURSOR_SIZE]);
+/** Write it, with a NUL.  @return how long it is. */
+size_t shown_cursor(const struct shown *s, char ret[CURSOR_SIZE]);
 /** Parse one.  @return 0 or -EINVAL. */
 _must_check_ int shown_cursor_parse(const char *text, struct id *ret_journal, uint64_t *ret_seq);
 

@@ -6,6 +6,7 @@
 
 #include "base/attr.h"
 #include "base/clock.h"
+#include "base/digits.h"
 
 /*
  * The formats; a file holds their numbers, so new ones are added at the end.  Y year, y its last two digits, m month, b its
@@ -363,8 +364,7 @@ size_t timetext_read(const uint8_t *p, size_t n, const struct timetext_base *bas
 
 static uint8_t *write_digits(uint8_t *to, uint64_t v, unsigned n)
 {
-	for (unsigned i = n; i > 0; i--, v /= 10)
-		to[i - 1] = (uint8_t) ('0' + v % 10);
+	digits_put(to, v, n);
 	return to + n;
 }
 
