@@ -100,12 +100,9 @@ void buf_char(struct buf *b, char c)
 void buf_varint(struct buf *b, uint64_t v)
 {
 	uint8_t *p = buf_room(b, VARINT_SIZE_MAX);
-	struct wr w = wr_of(p, VARINT_SIZE_MAX);
 
-	if (!p)
-		return;
-	wr_varint(&w, v);
-	buf_add(b, w.len);
+	if (p)
+		buf_add(b, (size_t) (varint_put(p, v) - p));
 }
 
 void buf_printf(struct buf *b, const char *format, ...)

@@ -179,15 +179,20 @@ WR_INT(wr_i64, int64_t)
 
 enum { VARINT_SIZE_MAX = 10 };
 
+/** Write a varint where there is room for VARINT_SIZE_MAX bytes.  @return its end. */
+static inline uint8_t *varint_put(uint8_t *to, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		*to++ = (uint8_t) (v | 0x80);
+	*to = (uint8_t) v;
+	return to + 1;
+}
+
 static inline void wr_varint(struct wr *w, uint64_t v)
 {
 	uint8_t b[VARINT_SIZE_MAX];
-	size_t n = 0;
 
-	for (; v >= 0x80; v >>= 7)
-		b[n++] = (uint8_t) (v | 0x80);
-	b[n++] = (uint8_t) v;
-	wr_bytes(w, b, n);
+	wr_bytes(w, b, (size_t) (varint_put(b, v) - b));
 }
 
 static inline void wr_zigzag(struct wr *w, int64_t v)

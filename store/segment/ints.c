@@ -150,13 +150,8 @@ static size_t get_varints(const uint64_t *v, size_t n, uint8_t *to)
 {
 	uint8_t *at = to;
 
-	for (size_t i = 0; i < n; i++) {
-		uint64_t x = v[i];
-
-		for (; x >= 0x80; x >>= 7)
-			*at++ = (uint8_t) (x | 0x80);
-		*at++ = (uint8_t) x;
-	}
+	for (size_t i = 0; i < n; i++)
+		at = varint_put(at, v[i]);
 	return (size_t) (at - to);
 }
 
