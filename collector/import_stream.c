@@ -6,16 +6,16 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/bytes.h"
 #include "bulla/error.h"
 #include "collector/import_words.h"
 
-enum { NEW_NAME = 255, BITS = 64, FRAME_HEAD = 4, AGAIN = 2 };
+enum { NEW_NAME = 255, FRAME_HEAD = 4, AGAIN = 2 };
 
 #define IS_BRIEF (UINT32_C(1) << 31)
 
 _Static_assert(2 * STREAM_NAMES_MAX < NEW_NAME, "a byte tells which name");
-_Static_assert(STREAM_NAMES_MAX <= 2 * BITS, "a bit for each name");
 _Static_assert((STREAM_NAME_SIZE_MAX + STREAM_VALUE_KEPT) * STREAM_NAMES_MAX + STREAM_BRIEF_MAX <
 		       IMPORT_SIZE_MAX,
 	       "a brief entry is within the limits, whatever it says");
@@ -49,21 +49,13 @@ static void keep_value(struct stream_name *name, const uint8_t *p, size_t n)
 
 /* Writing. */
 
-static uint8_t *put_varint(uint8_t *to, uint64_t v)
-{
-	for (; v >= 0x80; v >>= 7)
-		*to++ = (uint8_t) (v | 0x80);
-	*to = (uint8_t) v;
-	return to + 1;
-}
-
 void stream_begin(struct stream_writer *w, uint8_t *to, struct stream_names *names,
 		  uint64_t realtime_us, bool has_monotonic, uint64_t monotonic_us)
 {
 	w->names = names;
 	w->begin = to;
 	memcpy(to + FRAME_HEAD, &realtime_us, sizeof realtime_us);
-	w->to = put_varint(to + FRAME_HEAD + sizeof realtime_us,
+	w->to = varint_put(to + FRAME_HEAD + sizeof realtime_us,
 			   has_monotonic ? monotonic_us + 1 : 0);
 }
 
@@ -86,7 +78,7 @@ void stream_put_field(struct stream_writer *w, uint32_t number, const uint8_t *p
 		return;
 	}
 	*w->to++ = (uint8_t) (2 * number);
-	w->to = put_varint(w->to, n);
+	w->to = varint_put(w->to, n);
 	if (n > 0)
 		memcpy(w->to, p, n);
 	w->to += n;
@@ -182,12 +174,12 @@ static int read_name(struct import_stream *s, struct rd *r)
 static int read_field(struct import_stream *s, struct rd *r, uint8_t tag, struct field *ret)
 {
 	uint32_t number = tag / 2;
-	uint64_t bit = UINT64_C(1) << number % BITS, n;
 	struct stream_name *name;
+	uint64_t n;
 
-	if (number >= s->names.n || s->here[number / BITS] & bit)
+	if (number >= s->names.n || bit_get(s->here, number))
 		return fail(s, "a field without a name, or one that comes twice");
-	s->here[number / BITS] |= bit;
+	bit_set(s->here, number);
 	name = &s->names.at[number];
 	*ret = (struct field){ .name = name->name, .name_len = name->len };
 	if (tag & 1) {
@@ -210,7 +202,7 @@ static int read_brief(struct import_stream *s, struct rd r, struct import_entry 
 	uint32_t n = 0;
 	int e = 0;
 
-	s->here[0] = s->here[1] = 0;
+	memset(s->here, 0, sizeof s->here);
 	while (e >= 0 && r.left > 0 && !r.bad) {
 		uint8_t tag = rd_u8(&r);
 

@@ -79,7 +79,7 @@ struct import_stream {
 	uint32_t text_left;
 	struct stream_names names;
 	struct field field[STREAM_NAMES_MAX];
-	uint64_t here[2]; /* bits of names */
+	uint64_t here[(STREAM_NAMES_MAX + 63) / 64]; /* bits of names */
 	const char *error;
 	uint64_t error_at;
 };

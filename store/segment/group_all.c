@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/cleanup.h"
 #include "bulla/error.h"
 #include "store/segment/gather.h"
@@ -68,7 +69,7 @@ static uint32_t *sort_rows(struct maker *m)
 static int begin_seen(struct maker *m, const struct group_template *t, unsigned slot)
 {
 	const struct variable_column *c = &t->columns[slot];
-	size_t words = c->size / 64 + 1;
+	size_t words = bits_words(c->size + 1u);
 	struct rd bytes;
 	int r;
 
@@ -99,8 +100,8 @@ static bool was_seen(struct maker *m, const struct group_template *t, unsigned s
 	if (!m->column[slot])
 		return false;
 	at = (size_t) (t->columns[slot].texts[ordinal].p - m->column[slot]);
-	seen = m->seen[slot][at / 64] >> at % 64 & 1;
-	m->seen[slot][at / 64] |= UINT64_C(1) << at % 64;
+	seen = bit_get(m->seen[slot], at);
+	bit_set(m->seen[slot], at);
 	return seen;
 }
 
@@ -134,7 +135,7 @@ static void stop_keeping(struct maker *m)
 
 static bool is_wanted(const struct maker *m, uint32_t row)
 {
-	return !m->rows || (m->rows[row / 64] >> row % 64 & 1);
+	return !m->rows || bit_get(m->rows, row);
 }
 
 static bool is_any_wanted(const struct maker *m, const struct group_template *t,
