@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 
 /**
- * Target: export_next().
+ * Target: export_next(), through import_stream_next().
  *
  * A stream gives the same entries and the same end in whatever pieces it comes.  What comes out can be written again, and read
  * again, and is the same; every name is lawful, and nothing is beyond the limits.  The first two bytes say how it is cut.
@@ -12,9 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/attr.h"
-#include "bulla/error.h"
-#include "collector/import_export.h"
+#include "fuzz/entries.h"
 #include "fuzz/fuzz.h"
 
 struct result {
@@ -35,62 +33,32 @@ static void append_field(struct buf *to, const struct field *f)
 	buf_char(to, '\n');
 }
 
-static void append_entry(struct result *r, const struct import_entry *e)
+static void append_entry(void *arg, const struct import_entry *e)
 {
-	size_t size = 0;
+	struct result *r = arg;
 
-	assert(e->n_fields <= IMPORT_FIELDS_MAX);
+	entries_check(e);
 	buf_printf(&r->text, "__REALTIME_TIMESTAMP=%llu\n", (unsigned long long) e->realtime_us);
 	if (e->has_monotonic)
 		buf_printf(&r->text, "__MONOTONIC_TIMESTAMP=%llu\n",
 			   (unsigned long long) e->monotonic_us);
-	for (uint32_t i = 0; i < e->n_fields; i++) {
-		const struct field *f = &e->fields[i];
-
-		assert(f->name_len > 0);
-		assert(!memchr(f->name, '\0', f->name_len) && !memchr(f->name, '=', f->name_len) &&
-		       !memchr(f->name, '\n', f->name_len));
-		assert(f->name_len < 2 || memcmp(f->name, "__", 2) != 0);
-		size += f->name_len + f->value_len;
-		append_field(&r->text, f);
-	}
-	assert(size <= IMPORT_SIZE_MAX);
+	for (uint32_t i = 0; i < e->n_fields; i++)
+		append_field(&r->text, &e->fields[i]);
 	r->omitted += e->n_omitted;
 	buf_char(&r->text, '\n');
 }
 
 static void parse(const uint8_t *data, size_t n, uint32_t seed, struct result *ret)
 {
-	struct export_parser *p = calloc(1, sizeof *p);
-	struct import_entry e;
-	size_t room, at = 0;
-	int r = 0;
+	struct import_stream *s = calloc(1, sizeof *s);
 
-	assert(p);
-	while (at < n && r >= 0) {
-		uint8_t *to = export_room(p, &room);
-
-		assert(to && room > 0);
-		seed = seed * 1103515245u + 12345u;
-		if (seed != 0)
-			room = 1 + (seed >> 8) % (room < 300 ? room : 300);
-		if (room > n - at)
-			room = n - at;
-		memcpy(to, data + at, room);
-		export_fed(p, room);
-		at += room;
-		while ((r = export_next(p, &e)) > 0)
-			append_entry(ret, &e);
-	}
-	ret->end = r < 0 ? r : export_end(p);
-	ret->offset = p->error_at;
-	assert(ret->end == 0 || ret->end == BULLA_EPARSE);
-	assert((ret->end == 0) == !p->error);
-	assert(p->offset <= n);
-	/* Once wrong, always wrong. */
-	assert(ret->end == 0 || export_next(p, &e) == BULLA_EPARSE);
-	export_done(p);
-	free(p);
+	assert(s);
+	ret->end = entries_read(s, data, n, seed, append_entry, ret);
+	ret->offset = s->error_at;
+	assert((ret->end == 0) == !s->text.error);
+	assert(s->text.offset <= n);
+	import_stream_done(s);
+	free(s);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

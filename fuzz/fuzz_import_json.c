@@ -13,22 +13,8 @@
 
 #include "bulla/error.h"
 #include "collector/import_json.h"
-#include "collector/import_stream.h"
+#include "fuzz/entries.h"
 #include "fuzz/fuzz.h"
-
-static void note(struct buf *to, const struct import_entry *e)
-{
-	buf_append(to, &e->realtime_us, sizeof e->realtime_us);
-	buf_append(to, &e->monotonic_us, sizeof e->monotonic_us);
-	buf_append(to, &e->n_omitted, sizeof e->n_omitted);
-	for (uint32_t i = 0; i < e->n_fields; i++) {
-		const struct field *f = &e->fields[i];
-
-		buf_append(to, f->name, f->name_len);
-		buf_append(to, &f->value_len, sizeof f->value_len);
-		buf_append(to, f->value, f->value_len);
-	}
-}
 
 /* @return how many entries a stream has. */
 static size_t read_stream(const struct buf *text, bool framed, struct buf *ret)
@@ -49,7 +35,7 @@ static size_t read_stream(const struct buf *text, bool framed, struct buf *ret)
 		memcpy(to, text->data + at, room);
 		import_stream_fed(s, room);
 		for (; (r = import_stream_next(s, &e)) > 0; entries++)
-			note(ret, &e);
+			entries_note(&e, ret);
 		assert(r == 0);
 	}
 	assert(import_stream_end(s) == 0);
