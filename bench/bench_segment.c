@@ -339,7 +339,7 @@ static int64_t search_raw(const struct bench *b, const struct needle *n)
 static void searching(const struct bench *b, const struct segment *s, const char *what,
 		      const char *word, bool any_case)
 {
-	struct needle n = { (const uint8_t *) word, strlen(word), any_case };
+	struct needle n = { (const uint8_t *) word, strlen(word), any_case, NULL };
 	struct samples ours = { 0 }, plain = { 0 };
 	int64_t found = 0, expected = search_raw(b, &n);
 	char more[64];

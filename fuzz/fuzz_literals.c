@@ -4,7 +4,7 @@
  * Target: literals_make().
  *
  * The input is u8 flags, a pattern up to a NUL, and a text.  If PCRE2 matches the text with the pattern, one of the
- * pattern's literals of each set is in it.
+ * pattern's literals of each set is in it, and behind it what must follow.
  */
 
 #define PCRE2_CODE_UNIT_WIDTH 8
@@ -17,16 +17,23 @@
 #include "base/find.h"
 #include "fuzz/fuzz.h"
 
-static bool has_one(const struct literals *l, const struct literal_set *s, const uint8_t *p,
-		    size_t n)
+static bool has_one(const struct literals *l, const struct literal_set *s,
+		    const struct sequel *behind, const uint8_t *p, size_t n)
 {
+	const uint8_t *end = p + n;
+
 	for (size_t i = 0; i < s->n; i++) {
 		struct finder f;
 
 		assert(s->of[i].len > 0 && s->of[i].at + s->of[i].len <= l->bytes.len);
 		finder_init(&f, l->bytes.data + s->of[i].at, s->of[i].len, l->any_case);
-		if (finder_find(&f, p, n))
-			return true;
+		for (const uint8_t *at = p; (at = finder_find(&f, at, (size_t) (end - at))); at++) {
+			uint64_t laid = sequel_over(behind, sequel_begin(behind), at + f.n,
+						    (size_t) (end - at) - f.n);
+
+			if (sequel_is_over(behind, laid))
+				return true;
+		}
 	}
 	return s->n == 0;
 }
@@ -65,8 +72,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	n = size - (size_t) (nul + 1 - data);
 	assert(literals_make(&l, (const char *) data + 1, data[0] & 1) == 0);
 	if (l.first.n > 0 && matches((const char *) data + 1, data[0] & 1, nul + 1, n))
-		assert(has_one(&l, &l.first, nul + 1, n) && has_one(&l, &l.second, nul + 1, n));
-	if (l.all && has_one(&l, &l.first, nul + 1, n))
+		assert(has_one(&l, &l.first, &l.behind_first, nul + 1, n) &&
+		       has_one(&l, &l.second, &l.behind_second, nul + 1, n));
+	if (l.all && has_one(&l, &l.first, &l.behind_first, nul + 1, n))
 		assert(matches((const char *) data + 1, data[0] & 1, nul + 1, n));
 	literals_done(&l);
 	return 0;

@@ -228,7 +228,7 @@ static void compare_messages(struct segment_group *g)
 
 static void search_group(const struct segment *s, uint32_t number, const char *word, bool any_case)
 {
-	struct needle needle = { (const uint8_t *) word, strlen(word), any_case };
+	struct needle needle = { (const uint8_t *) word, strlen(word), any_case, NULL };
 	struct needle_plan plan;
 	struct segment_group g;
 	struct buf scratch = { 0 };

@@ -17,6 +17,9 @@
  *
  * Without case an ASCII letter matches itself in either case, and k and s two more: the signs for Kelvin and long s.  So these
  * end a row, as do characters beyond ASCII, whose other case is none of our business.
+ *
+ * Parts outside of groups are noted as what characters they are made of, a group as any number of any: behind a literal that a
+ * match has there the rest of them follows.
  */
 
 #include "query/literals.h"
@@ -24,13 +27,19 @@
 #include <errno.h>
 #include <string.h>
 
-enum { SECOND_MIN = 3 };
+#include "query/charset.h"
+
+enum { SECOND_MIN = 3, PARTS_MAX = 256 };
 
 struct parser {
 	const char *p;
 	bool caseless;
-	bool lost; /* in something that is not understood */
+	bool lost;	/* in something that is not understood */
+	unsigned depth; /* of groups */
 	struct buf *bytes;
+	struct sequel_part parts[PARTS_MAX];
+	size_t n_parts;
+	bool full; /* there are more of them */
 };
 
 /* A sequence of parts being read. */
@@ -40,9 +49,10 @@ struct sequence {
 	size_t last;		 /* bytes of the row's last character */
 	struct literal_set part; /* of the part before: what a quantifier decides on */
 	bool is_character;	 /* that part is the row's last character */
+	bool is_noted;		 /* that part is the last of the parser's */
 };
 
-static void read_alternatives(struct parser *p, unsigned depth, struct literal_set *ret,
+static void read_alternatives(struct parser *p, struct literal_set *ret,
 			      struct literal_set *second);
 
 static size_t shortest(const struct literal_set *s)
@@ -71,11 +81,27 @@ static void improve(struct sequence *s, const struct literal_set *other)
 	}
 }
 
-static void end_row(struct parser *p, struct sequence *s)
+/* `behind`: the part that follows the row. */
+static void end_row(struct parser *p, struct sequence *s, size_t behind)
 {
+	s->row.behind = p->depth > 0 || p->full ? SIZE_MAX : behind;
 	if (s->row.len > 0)
 		improve(s, &(struct literal_set){ 1, { s->row } });
-	s->row = (struct literal){ p->bytes->len, 0 };
+	s->row = (struct literal){ p->bytes->len, 0, SIZE_MAX };
+}
+
+/* Parts in groups are not noted: the group is. */
+static void note_part(struct parser *p, struct sequence *s, struct charset set)
+{
+	struct sequel_part *part = &p->parts[p->n_parts];
+
+	s->is_noted = p->depth == 0 && p->n_parts < PARTS_MAX;
+	p->full |= p->n_parts == PARTS_MAX;
+	if (!s->is_noted)
+		return;
+	*part = (struct sequel_part){ 0 };
+	memcpy(part->bytes, set.bytes, sizeof part->bytes);
+	p->n_parts++;
 }
 
 /* A part that is no character is over, or was quantified at least once. */
@@ -93,13 +119,22 @@ static void add_character(struct parser *p, struct sequence *s, const char *c, s
 	s->row.len += n;
 	s->last = n;
 	s->is_character = true;
+	note_part(p, s, charset_of(c, n, p->caseless));
 }
 
-/* Something that matches one or more of many; or nothing, between characters. */
-static void add_unknown(struct parser *p, struct sequence *s)
+/* Nothing, between characters. */
+static void add_nothing(struct parser *p, struct sequence *s)
 {
 	keep_part(s);
-	end_row(p, s);
+	end_row(p, s, p->n_parts);
+	s->is_noted = false;
+}
+
+/* A character of many. */
+static void add_one_of(struct parser *p, struct sequence *s, struct charset set)
+{
+	add_nothing(p, s);
+	note_part(p, s, set);
 }
 
 /* A character that stands for itself: `n` bytes. */
@@ -108,7 +143,7 @@ static void read_character(struct parser *p, struct sequence *s, size_t n)
 	char c = *p->p;
 
 	if (p->caseless && ((uint8_t) c >= 0x80 || strchr("ksKS", c)))
-		add_unknown(p, s);
+		add_one_of(p, s, charset_of(p->p, n, true));
 	else
 		add_character(p, s, p->p, n);
 	p->p += n;
@@ -126,21 +161,21 @@ static size_t character_size(const char *p)
 
 static void read_escape(struct parser *p, struct sequence *s)
 {
-	static const char of_one[] = "tnrfe", means[] = "\t\n\r\f\x1b";
-	char c = p->p[1];
-	const char *one;
+	char c = p->p[1], control = escaped_control(c);
 
 	if (c == '\0' || (uint8_t) c >= 0x80) {
 		p->lost = true;
 		return;
 	}
 	p->p++;
-	one = strchr(of_one, c);
-	if (one) {
-		add_character(p, s, &means[one - of_one], 1);
+	if (control) {
+		add_character(p, s, &control, 1);
 		p->p++;
-	} else if (strchr("dDwWsShHvVbBAzZ", c)) {
-		add_unknown(p, s);
+	} else if (strchr("bBAzZ", c)) {
+		add_nothing(p, s);
+		p->p++;
+	} else if (strchr("dDwWsShHvV", c)) {
+		add_one_of(p, s, charset_named(c));
 		p->p++;
 	} else if ((uint8_t) (c - '0') < 10 || (uint8_t) ((c | 0x20) - 'a') < 26) {
 		p->lost = true;
@@ -152,8 +187,8 @@ static void read_escape(struct parser *p, struct sequence *s)
 /* A class, to its end. */
 static void read_class(struct parser *p, struct sequence *s)
 {
-	add_unknown(p, s);
-	p->p++;
+	const char *from = ++p->p;
+
 	p->p += *p->p == '^';
 	p->p += *p->p == ']';
 	for (; *p->p && *p->p != ']'; p->p++) {
@@ -168,6 +203,7 @@ static void read_class(struct parser *p, struct sequence *s)
 			return;
 	}
 	p->lost |= *p->p == '\0';
+	add_one_of(p, s, charset_class(from, (size_t) (p->p - from), p->caseless));
 	p->p += *p->p == ']';
 }
 
@@ -193,22 +229,27 @@ static bool begin_group(struct parser *p)
 	return true;
 }
 
-static void read_group(struct parser *p, struct sequence *s, unsigned depth)
+static void read_group(struct parser *p, struct sequence *s)
 {
-	add_unknown(p, s);
+	add_nothing(p, s);
 	p->p++;
-	if (depth == LITERALS_DEPTH_MAX || !begin_group(p)) {
+	if (p->depth == LITERALS_DEPTH_MAX || !begin_group(p)) {
 		p->p = "";
 		p->lost = true;
 		return;
 	}
-	read_alternatives(p, depth + 1, &s->part, NULL);
+	p->depth++;
+	read_alternatives(p, &s->part, NULL);
+	p->depth--;
 	if (*p->p != ')') {
 		p->lost = true;
 		return;
 	}
 	p->p++;
-	end_row(p, s);
+	end_row(p, s, SIZE_MAX);
+	note_part(p, s, charset_all());
+	if (s->is_noted)
+		p->parts[p->n_parts - 1].optional = p->parts[p->n_parts - 1].again = true;
 }
 
 /* @return the least number of a quantifier in braces, or -1 where there is none. */
@@ -225,9 +266,41 @@ static int read_braces(struct parser *p)
 	return zero ? 0 : 1;
 }
 
+/* The part before may be left out unless it must come at least once, and may come again. */
+static void quantify(struct parser *p, struct sequence *s, bool least, bool again)
+{
+	struct sequel_part *part = s->is_noted ? &p->parts[p->n_parts - 1] : NULL;
+	bool in_row = s->is_character;
+	size_t behind = p->n_parts;
+
+	if (least) {
+		keep_part(s);
+	} else if (in_row) {
+		p->bytes->len -= s->last;
+		s->row.len -= s->last;
+		behind -= part != NULL;
+	}
+	end_row(p, s, behind);
+	if (part && in_row && least) {
+		/* The row ends with it, and behind that it may come again. */
+		struct charset set;
+
+		memcpy(set.bytes, part->bytes, sizeof set.bytes);
+		note_part(p, s, set);
+		part = s->is_noted ? &p->parts[p->n_parts - 1] : NULL;
+	}
+	if (part) {
+		part->optional |= in_row || !least;
+		part->again |= again;
+	}
+	s->part.n = 0;
+	s->is_character = s->is_noted = false;
+}
+
 static void read_quantifier(struct parser *p, struct sequence *s)
 {
-	int least = 1;
+	bool again = *p->p != '?';
+	int least;
 
 	if (*p->p == '{') {
 		least = read_braces(p);
@@ -241,21 +314,12 @@ static void read_quantifier(struct parser *p, struct sequence *s)
 		return;
 	}
 	p->p += *p->p == '+' || *p->p == '?';
-	if (least > 0) {
-		keep_part(s);
-	} else if (s->is_character) {
-		p->bytes->len -= s->last;
-		s->row.len -= s->last;
-	}
-	s->part.n = 0;
-	s->is_character = false;
-	end_row(p, s);
+	quantify(p, s, least > 0, again);
 }
 
-static void read_sequence(struct parser *p, unsigned depth, struct literal_set *ret,
-			  struct literal_set *second)
+static void read_sequence(struct parser *p, struct literal_set *ret, struct literal_set *second)
 {
-	struct sequence s = { .row = { p->bytes->len, 0 } };
+	struct sequence s = { .row = { p->bytes->len, 0, SIZE_MAX } };
 
 	while (!p->lost && *p->p && *p->p != '|' && *p->p != ')') {
 		switch (*p->p) {
@@ -266,12 +330,15 @@ static void read_sequence(struct parser *p, unsigned depth, struct literal_set *
 			read_class(p, &s);
 			break;
 		case '(':
-			read_group(p, &s, depth);
+			read_group(p, &s);
 			break;
 		case '.':
+			add_one_of(p, &s, charset_all());
+			p->p++;
+			break;
 		case '^':
 		case '$':
-			add_unknown(p, &s);
+			add_nothing(p, &s);
 			p->p++;
 			break;
 		case '?':
@@ -285,20 +352,19 @@ static void read_sequence(struct parser *p, unsigned depth, struct literal_set *
 		}
 	}
 	keep_part(&s);
-	end_row(p, &s);
+	end_row(p, &s, p->n_parts);
 	*ret = s.best;
 	*second = s.second;
 }
 
-static void read_alternatives(struct parser *p, unsigned depth, struct literal_set *ret,
-			      struct literal_set *second)
+static void read_alternatives(struct parser *p, struct literal_set *ret, struct literal_set *second)
 {
 	struct literal_set one, other;
 	bool all = true;
 
 	ret->n = 0;
 	for (size_t k = 0;; k++) {
-		read_sequence(p, depth, &one, &other);
+		read_sequence(p, &one, &other);
 		/* What one of several alternatives has besides, the others need not. */
 		if (second)
 			*second = k == 0 ? other : (struct literal_set){ 0 };
@@ -322,13 +388,20 @@ static bool is_one_literal(const char *pattern, bool caseless)
 	return *pattern != '\0';
 }
 
+/* What follows a literal if it is the only one. */
+static void find_sequel(const struct parser *p, const struct literal_set *set, struct sequel *ret)
+{
+	if (set->n == 1 && set->of[0].behind < p->n_parts)
+		sequel_init(ret, p->parts + set->of[0].behind, p->n_parts - set->of[0].behind);
+}
+
 int literals_make(struct literals *l, const char *pattern, bool caseless)
 {
 	struct parser p = { .p = pattern, .caseless = caseless, .bytes = &l->bytes };
 	struct literal_set first, second;
 
 	*l = (struct literals){ .any_case = caseless };
-	read_alternatives(&p, 0, &first, &second);
+	read_alternatives(&p, &first, &second);
 	if (l->bytes.bad) {
 		literals_done(l);
 		return -ENOMEM;
@@ -337,9 +410,12 @@ int literals_make(struct literals *l, const char *pattern, bool caseless)
 	if (p.lost || *p.p != '\0')
 		return 0;
 	l->first = first;
+	find_sequel(&p, &l->first, &l->behind_first);
 	/* What is shorter takes longer to look for than what it rules out. */
-	if (shortest(&second) >= SECOND_MIN)
+	if (shortest(&second) >= SECOND_MIN) {
 		l->second = second;
+		find_sequel(&p, &l->second, &l->behind_second);
+	}
 	l->all = is_one_literal(pattern, caseless) && first.n == 1 &&
 		 first.of[0].len == strlen(pattern);
 	return 0;

@@ -7,23 +7,19 @@
 
 #include "query/match.h"
 
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <ctype.h>
 #include <errno.h>
 #include <fnmatch.h>
-#include <pcre2.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "bulla/error.h"
+#include "query/pattern.h"
 #include "query/shortname.h"
 
 enum {
 	TERMS_MAX = 256,
 	VALUES_MAX = 1024,
-	GREP_MATCH_LIMIT = 10000000,
 	PATTERN_SUBJECT_MAX = 1024, /* names of units, hosts and containers end long before */
 	SHORT_ID = 12,		    /* digits of a container's id that runtimes show */
 };
@@ -54,11 +50,8 @@ struct match {
 	size_t n;
 	size_t n_terms, n_values;
 	int priority_from, priority_to;
-	pcre2_code *grep;
-	pcre2_match_data *grep_data;
-	pcre2_match_context *grep_context;
-	struct literals literals; /* of grep */
-	bool shared;		  /* all but the scratch of grep is another's */
+	struct pattern *grep;
+	bool shared; /* all but the pattern is another's */
 };
 
 /* Building. */
@@ -95,7 +88,7 @@ struct match *match_free(struct match *m)
 {
 	if (!m)
 		return NULL;
-	pcre2_match_data_free(m->grep_data);
+	pattern_free(m->grep);
 	if (m->shared) {
 		free(m);
 		return NULL;
@@ -104,9 +97,6 @@ struct match *match_free(struct match *m)
 		group_done(&m->groups[g]);
 	group_done(&m->required);
 	free(m->groups);
-	literals_done(&m->literals);
-	pcre2_code_free(m->grep);
-	pcre2_match_context_free(m->grep_context);
 	free(m);
 	return NULL;
 }
@@ -114,16 +104,17 @@ struct match *match_free(struct match *m)
 int match_share(const struct match *m, struct match **ret)
 {
 	struct match *share = malloc(sizeof *share);
+	int r;
 
 	if (!share)
 		return -ENOMEM;
 	*share = *m;
 	share->shared = true;
-	if (m->grep)
-		share->grep_data = pcre2_match_data_create_from_pattern(m->grep, NULL);
-	if (m->grep && !share->grep_data) {
+	share->grep = NULL;
+	r = m->grep ? pattern_share(m->grep, &share->grep) : 0;
+	if (r < 0) {
 		free(share);
-		return -ENOMEM;
+		return r;
 	}
 	*ret = share;
 	return 0;
@@ -332,40 +323,9 @@ void match_set_priority(struct match *m, int from, int to)
 	m->priority_to = to;
 }
 
-static const char any_case[] = "(?i)";
-
 int match_set_grep(struct match *m, const char *pattern, char *message)
 {
-	uint32_t flags = PCRE2_MATCH_INVALID_UTF | PCRE2_UTF | PCRE2_CASELESS;
-	bool told = strncmp(pattern, any_case, strlen(any_case)) == 0;
-	PCRE2_SIZE at;
-	int error;
-
-	/* An option within a pattern would hide what it looks for. */
-	if (told)
-		pattern += strlen(any_case);
-	for (const char *p = pattern; *p && !told; p++)
-		if (isupper((unsigned char) *p))
-			flags &= ~PCRE2_CASELESS;
-	m->grep = pcre2_compile((PCRE2_SPTR) pattern, PCRE2_ZERO_TERMINATED, flags, &error, &at,
-				NULL);
-	if (!m->grep) {
-		size_t n = (size_t) snprintf(message, 256,
-					     "at %zu: ", at + (told ? strlen(any_case) : 0));
-
-		pcre2_get_error_message(error, (PCRE2_UCHAR *) message + n, 256 - n);
-		return -EINVAL;
-	}
-	if (literals_make(&m->literals, pattern, flags & PCRE2_CASELESS) < 0)
-		return -ENOMEM;
-	/* Where there is no JIT the interpreter gives the same answers. */
-	pcre2_jit_compile(m->grep, PCRE2_JIT_COMPLETE);
-	m->grep_data = pcre2_match_data_create_from_pattern(m->grep, NULL);
-	m->grep_context = pcre2_match_context_create(NULL);
-	if (!m->grep_data || !m->grep_context)
-		return -ENOMEM;
-	pcre2_set_match_limit(m->grep_context, GREP_MATCH_LIMIT);
-	return 0;
+	return pattern_new(&m->grep, pattern, message);
 }
 
 /* Judging. */
@@ -482,21 +442,24 @@ static const struct value *message_of(const struct group *g)
 	return NULL;
 }
 
-static size_t needles_of(const struct literals *l, const struct literal_set *s, struct needle *ret)
+static size_t needles_of(const struct literals *l, const struct literal_set *s,
+			 const struct sequel *behind, struct needle *ret)
 {
 	for (size_t i = 0; i < s->n; i++)
-		ret[i] = (struct needle){ l->bytes.data + s->of[i].at, s->of[i].len, l->any_case };
+		ret[i] = (struct needle){ l->bytes.data + s->of[i].at, s->of[i].len, l->any_case,
+					  behind->n > 0 ? behind : NULL };
 	return s->n;
 }
 
 enum needle_scope match_needles(const struct match *m, struct needle ret[NEEDLES_MAX],
 				size_t ret_n[2])
 {
-	const struct literals *l = &m->literals;
+	static const struct literals none;
+	const struct literals *l = m->grep ? pattern_literals(m->grep) : &none;
 	const struct value *v;
 
-	ret_n[0] = needles_of(l, &l->first, ret);
-	ret_n[1] = needles_of(l, &l->second, ret + ret_n[0]);
+	ret_n[0] = needles_of(l, &l->first, &l->behind_first, ret);
+	ret_n[1] = needles_of(l, &l->second, &l->behind_second, ret + ret_n[0]);
 	if (ret_n[0] > 0)
 		return l->all ? NEEDLE_EXACT : NEEDLE_ALL;
 	v = message_of(&m->required);
@@ -504,7 +467,7 @@ enum needle_scope match_needles(const struct match *m, struct needle ret[NEEDLES
 		v = message_of(&m->groups[0]);
 	if (!v)
 		return NEEDLE_NONE;
-	ret[ret_n[0]++] = (struct needle){ v->p, v->n, false };
+	ret[ret_n[0]++] = (struct needle){ v->p, v->n, false, NULL };
 	return NEEDLE_PLAIN;
 }
 
@@ -550,15 +513,7 @@ bool match_leaves_pattern(const struct match *m)
 
 int match_message(struct match *m, const void *message, size_t n)
 {
-	PCRE2_SPTR p = n > 0 ? message : (PCRE2_SPTR) "";
-	int r = pcre2_match(m->grep, p, n, 0, 0, m->grep_data, m->grep_context);
-
-	/* Compiled patterns have a small stack; the interpreter takes its memory from the heap. */
-	if (r == PCRE2_ERROR_JIT_STACKLIMIT)
-		r = pcre2_match(m->grep, p, n, 0, PCRE2_NO_JIT, m->grep_data, m->grep_context);
-	if (r == PCRE2_ERROR_NOMATCH)
-		return 0;
-	return r < 0 ? BULLA_ELIMIT : 1;
+	return pattern_matches(m->grep, message, n);
 }
 
 int match_entry(struct match *m, const struct shown *s)

@@ -18,15 +18,24 @@
 
 Suite(literals);
 
-static bool has_one(const struct literals *l, const struct literal_set *s, const uint8_t *p,
-		    size_t n)
+/* Whether what is behind a literal may follow it. */
+static bool goes_on(const struct sequel *behind, const uint8_t *p, size_t n)
 {
+	return sequel_is_over(behind, sequel_over(behind, sequel_begin(behind), p, n));
+}
+
+static bool has_one(const struct literals *l, const struct literal_set *s,
+		    const struct sequel *behind, const uint8_t *p, size_t n)
+{
+	const uint8_t *end = p + n;
+
 	for (size_t i = 0; i < s->n; i++) {
 		struct finder f;
 
 		finder_init(&f, l->bytes.data + s->of[i].at, s->of[i].len, l->any_case);
-		if (finder_find(&f, p, n))
-			return true;
+		for (const uint8_t *at = p; (at = finder_find(&f, at, (size_t) (end - at))); at++)
+			if (goes_on(behind, at + f.n, (size_t) (end - at) - f.n))
+				return true;
 	}
 	return s->n == 0;
 }
@@ -157,6 +166,61 @@ Test(literals, are_none_where_a_match_may_have_any_text)
 		expect(patterns[i], false, "");
 }
 
+static void expect_sequel(const char *pattern, const char *text, bool follows)
+{
+	struct literals l;
+
+	cr_assert(eq(int, literals_make(&l, pattern, false), 0));
+	cr_assert(gt(sz, l.first.n, 0), "%s", pattern);
+	cr_expect(eq(int,
+		     has_one(&l, &l.first, &l.behind_first, (const uint8_t *) text, strlen(text)),
+		     follows),
+		  "%s in %s", pattern, text);
+	literals_done(&l);
+}
+
+Test(literals, know_what_must_follow_them)
+{
+	static const char *const took[] = { "took [0-9]+ ?ms", "took \\d+ ?ms",
+					    "took \\d{1,9}+ ?m[s]" };
+
+	for (size_t i = 0; i < ELEMENTS(took); i++) {
+		expect_sequel(took[i], "took 12 ms", true);
+		expect_sequel(took[i], "took 12ms.", true);
+		expect_sequel(took[i], "took ms", false);
+		expect_sequel(took[i], "took 12 s", false);
+		expect_sequel(took[i], "it took 1x2 ms", false);
+		expect_sequel(took[i], "took 3 s, then took 4 ms", true);
+	}
+	expect_sequel("word.*end", "word, and then the end", true);
+	expect_sequel("word.*end", "at the end a word", false);
+	expect_sequel("words?:", "word:", true);
+	expect_sequel("words?:", "words:", true);
+	expect_sequel("words?:", "wordy:", false);
+	expect_sequel("word+:", "wordd:", true);
+	expect_sequel("word(x|y)+ 1", "wordz 1", true);
+	expect_sequel("word(x|y)+ 1", "wordx 2", false);
+	expect_sequel("word\\b", "words", true);
+	expect_sequel("word: .!", "word: \xc3\xa4!", true);
+	expect_sequel("word: .!", "word: ab!", false);
+	expect_sequel("word: \xc3\xa4+!", "word: \xc3\xa4\xc3\xa4!", true);
+	expect_sequel("word|other1", "wor", false);
+}
+
+Test(literals, of_a_long_pattern_are_followed_by_its_beginning)
+{
+	char pattern[2000] = "literal";
+
+	for (int i = 0; i < 150; i++)
+		strcat(pattern, ".[ab]");
+	expect_sequel(pattern, "literal!a", false);
+	strcat(pattern, "another literal, and a longer one[x]y");
+	expect_sequel(pattern, "another literal, and a longer one", true);
+	memset(pattern + 7, 'l', 300);
+	strcpy(pattern + 307, "[x]");
+	expect_sequel(pattern, pattern, true);
+}
+
 Test(literals, have_limits)
 {
 	char pattern[400];
@@ -281,8 +345,9 @@ Test(literals, are_in_every_text_that_matches)
 		"\xc5\xbf", "\xc3\xa4", "\xc3\x84", "1",    "-", "_", ".", "\t",
 		",",	    "]",	"}",	    "\xff", "{"
 	};
+	const struct sequel any = { 0 };
 	uint64_t seed = 41;
-	int patterns = 0, known = 0, matched = 0;
+	int patterns = 0, known = 0, matched = 0, refused = 0;
 
 	for (int i = 0; i < 30000; i++) {
 		char pattern[600] = "";
@@ -309,12 +374,15 @@ Test(literals, are_in_every_text_that_matches)
 				n += strlen(c);
 			}
 			if (!matches(code, text, n)) {
-				cr_assert(not(l.all && has_one(&l, &l.first, text, n)), "%s",
-					  pattern);
+				bool has = has_one(&l, &l.first, &any, text, n);
+
+				cr_assert(not(l.all && has), "%s", pattern);
+				refused += has && !has_one(&l, &l.first, &l.behind_first, text, n);
 				continue;
 			}
 			matched++;
-			cr_assert(has_one(&l, &l.first, text, n) && has_one(&l, &l.second, text, n),
+			cr_assert(has_one(&l, &l.first, &l.behind_first, text, n) &&
+					  has_one(&l, &l.second, &l.behind_second, text, n),
 				  "%s%s matches \"%.*s\"", pattern, caseless ? " without case" : "",
 				  (int) n, text);
 		}
@@ -324,4 +392,5 @@ Test(literals, are_in_every_text_that_matches)
 	cr_expect(gt(int, patterns, 10000));
 	cr_expect(gt(int, known, patterns / 4));
 	cr_expect(gt(int, matched, 20000));
+	cr_expect(gt(int, refused, 10000));
 }

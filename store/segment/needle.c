@@ -7,6 +7,9 @@
  *	template   t o o k _ {D} _ m s        needle "k 17 m"
  *	before {D}          ^ "k " lies there: 2 bytes
  *	{D} may take "1" or "17"; behind "17" the text goes on as the needle does, to its end: it may be there
+ *
+ * A sequel is laid in the same way behind each place where the needle is, over variables as what their kind may hold: a set of
+ * bits tells how many of its parts may lie before what comes next.
  */
 
 #include "store/segment/needle.h"
@@ -76,17 +79,79 @@ static uint64_t begin_in_text(const struct laying *l, struct text text)
 	return at;
 }
 
-static bool in_texts(const struct finder *f, const struct template *t)
+static struct text text_behind(const struct template *t, unsigned slot)
+{
+	return slot + 1u < t->n ? t->slots[slot + 1].before : t->rest;
+}
+
+/* How far the sequel is behind `text`, which may have the needle several times; 0 if not at all. */
+static uint64_t lay_sequel(const struct needle_plan *p, struct text text)
+{
+	const struct sequel *q = p->needle.sequel;
+	const uint8_t *end = text.p + text.len, *from = text.p, *hit;
+	uint64_t at = 0;
+
+	hit = finder_find(&p->finder, text.p, text.len);
+	while (hit && !sequel_is_over(q, at)) {
+		at = sequel_over(q, at, from, (size_t) (hit + p->needle.n - from)) |
+		     sequel_begin(q);
+		from = hit + p->needle.n;
+		hit = finder_find(&p->finder, hit + 1, (size_t) (end - hit - 1));
+	}
+	return sequel_over(q, at, from, (size_t) (end - from));
+}
+
+/* Lay the sequel over a template's variables from `slot` on, whatever they are.  @return whether it may end. */
+static bool lay_behind(const struct needle_plan *p, uint64_t at, const struct template *t,
+		       unsigned slot)
+{
+	const struct sequel *q = p->needle.sequel;
+
+	for (; at != 0 && slot < t->n; slot++) {
+		struct text text = text_behind(t, slot);
+
+		at = sequel_over_any(q, at, p->takes[t->kinds[slot] - 'A']);
+		at = sequel_over(q, at, text.p, text.len);
+	}
+	return sequel_is_over(q, at);
+}
+
+/* The text before variable `slot`, or the last one. */
+static bool in_text(const struct needle_plan *p, struct text text, const struct template *t,
+		    unsigned slot)
+{
+	if (!p->needle.sequel)
+		return finder_find(&p->finder, text.p, text.len);
+	return lay_behind(p, lay_sequel(p, text), t, slot);
+}
+
+bool needle_in_value(const struct needle_plan *p, struct text value, const struct template *t,
+		     unsigned slot)
+{
+	struct text behind;
+	uint64_t at;
+
+	if (!p->needle.sequel)
+		return finder_find(&p->finder, value.p, value.len);
+	at = lay_sequel(p, value);
+	if (at == 0 || !t)
+		return sequel_is_over(p->needle.sequel, at);
+	behind = text_behind(t, slot);
+	at = sequel_over(p->needle.sequel, at, behind.p, behind.len);
+	return lay_behind(p, at, t, slot + 1);
+}
+
+static bool in_texts(const struct needle_plan *p, const struct template *t)
 {
 	const uint8_t *from = t->n > 0 ? t->slots[0].before.p : t->rest.p;
 
 	/* One look at all of it, markers and all. */
-	if (!finder_find(f, from, (size_t) (t->rest.p + t->rest.len - from)))
+	if (!finder_find(&p->finder, from, (size_t) (t->rest.p + t->rest.len - from)))
 		return false;
 	for (unsigned i = 0; i < t->n; i++)
-		if (finder_find(f, t->slots[i].before.p, t->slots[i].before.len))
+		if (in_text(p, t->slots[i].before, t, i))
 			return true;
-	return finder_find(f, t->rest.p, t->rest.len) != NULL;
+	return in_text(p, t->rest, t, t->n);
 }
 
 /* What the characters of a kind do not tell. */
@@ -111,7 +176,7 @@ static void judge(const struct needle_plan *p, const struct template *t, struct 
 			    .n = MIN_OF(p->needle.n, (size_t) NEEDLE_PLANNED_MAX) };
 
 	for (unsigned i = 0; i < t->n; i++) {
-		struct text behind = i + 1u < t->n ? t->slots[i + 1].before : t->rest;
+		struct text behind = text_behind(t, i);
 		uint64_t at = l.next | begin_in_text(&l, t->slots[i].before);
 		bool inside = false;
 
@@ -143,9 +208,13 @@ int needle_plan_make(struct needle_plan *p, const struct needle *n)
 		return -EINVAL;
 	tokens_ask(&p->tokens, n->p, n->n);
 	finder_init(&p->finder, n->p, n->n, n->any_case);
-	for (size_t k = 0; k < ELEMENTS(kinds); k++)
+	for (size_t k = 0; k < ELEMENTS(kinds); k++) {
 		for (size_t i = 0; i < n->n && i < NEEDLE_PLANNED_MAX; i++)
 			p->holds[kinds[k] - 'A'] |= (uint64_t) may_hold(n, kinds[k], n->p[i]) << i;
+		for (unsigned c = 0; n->sequel && c < 256; c++)
+			if (variable_may_hold(kinds[k], (uint8_t) c))
+				p->takes[kinds[k] - 'A'] |= n->sequel->takes[c];
+	}
 	return 0;
 }
 
@@ -170,7 +239,7 @@ bool needle_plan_all(struct needle_plan *p, const struct group_template *t)
 	struct needle_verdict *v = &p->of[t->number];
 
 	if (!v->all_known)
-		v->all = in_texts(&p->finder, t->template);
+		v->all = in_texts(p, t->template);
 	v->all_known = true;
 	return v->all;
 }

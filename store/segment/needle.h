@@ -13,6 +13,7 @@
 
 #include "base/attr.h"
 #include "base/find.h"
+#include "base/sequel.h"
 #include "store/segment/segment.h"
 
 /** What is sought; borrowed. */
@@ -20,6 +21,8 @@ struct needle {
 	const uint8_t *p;
 	size_t n;      /* not 0 */
 	bool any_case; /* ASCII letters match in either */
+	/* What must follow it, so that it counts; NULL for nothing.  Where that cannot be told it is taken to follow. */
+	const struct sequel *sequel;
 };
 
 /** What a template says. */
@@ -40,8 +43,8 @@ struct needle_plan {
 	struct tokens_asked tokens;
 	struct needle_verdict *of; /* owned, by template; needle_plan_of() asks */
 	uint32_t n;		   /* that there is room for */
-	uint64_t holds['Z' - 'A' +
-		       1]; /* by kind of variable: which of the needle's bytes it may hold */
+	/* By kind of variable: which of the needle's bytes it may hold, and which parts of its sequel. */
+	uint64_t holds['Z' - 'A' + 1], takes['Z' - 'A' + 1];
 };
 
 /** @return 0, -EINVAL for a needle without bytes. */
@@ -53,5 +56,8 @@ _must_check_ int needle_plan_room(struct needle_plan *p, uint32_t templates);
 const struct needle_verdict *needle_plan_of(struct needle_plan *p, const struct group_template *t);
 /** The same where nobody cares for more than whether all rows have it. */
 bool needle_plan_all(struct needle_plan *p, const struct group_template *t);
+/** Whether the needle is in the value of a template's variable, or in a message (`t` is NULL), so that it may be followed as it must. */
+bool needle_in_value(const struct needle_plan *p, struct text value, const struct template *t,
+		     unsigned slot);
 
 #endif

@@ -79,6 +79,22 @@ static struct find_walk walk_text(struct search *s)
 				   .n = s->end.len / sizeof(uint32_t) };
 }
 
+/* Go on to the next value that has the needle, of a variable of template `t`, or of messages kept whole. */
+static bool next_value(const struct search *s, struct find_walk *w, uint32_t t, unsigned slot,
+		       size_t *ret)
+{
+	const struct template *of = t > 0 ? s->group->templates[t - 1].template : NULL;
+
+	while (find_walk_next(w, ret)) {
+		uint32_t from = *ret > 0 ? w->end[*ret - 1] : 0;
+		struct text value = { w->p + from, w->end[*ret] - from };
+
+		if (!s->plan->needle.sequel || needle_in_value(s->plan, value, of, slot))
+			return true;
+	}
+	return false;
+}
+
 static int search_digits(struct search *s, uint32_t t, unsigned slot)
 {
 	struct group_template *of = &s->group->templates[t - 1];
@@ -95,7 +111,7 @@ static int search_digits(struct search *s, uint32_t t, unsigned slot)
 	}
 	if (r < 0)
 		return r;
-	for (w = walk_text(s); find_walk_next(&w, &i);) {
+	for (w = walk_text(s); next_value(s, &w, t, slot, &i);) {
 		bit_set(s->found, s->first[t] + i);
 		s->look[t] = MAX_OF(s->look[t], LOOK_FOUND);
 	}
@@ -145,7 +161,8 @@ static int clear_marks(struct search *s, size_t n)
 }
 
 /* Search a column of `n` strings, the rows of template `t`. */
-static int search_strings(struct search *s, uint32_t t, struct rd *bytes, size_t n, uint8_t kind)
+static int search_strings(struct search *s, uint32_t t, unsigned slot, struct rd *bytes, size_t n,
+			  uint8_t kind)
 {
 	struct strings_view v;
 	struct find_walk w;
@@ -159,7 +176,7 @@ static int search_strings(struct search *s, uint32_t t, struct rd *bytes, size_t
 	r = walk_values(s, &v, kind, &w);
 	if (r >= 0)
 		r = clear_marks(s, v.n);
-	while (r >= 0 && find_walk_next(&w, &i)) {
+	while (r >= 0 && next_value(s, &w, t, slot, &i)) {
 		bit_set(s->marks, i);
 		any = true;
 	}
@@ -187,7 +204,7 @@ static int search_texts(struct search *s, uint32_t t, unsigned slot)
 	form = kind == VARIABLE_HEX || kind == VARIABLE_HEX_UPPER ? rd_u8(&bytes) : PACKED_HALVES;
 	if (bytes.bad || form > PACKED_TEXT)
 		return BULLA_ECORRUPT;
-	return search_strings(s, t, &bytes, of->rows,
+	return search_strings(s, t, slot, &bytes, of->rows,
 			      stream_of(kind) == STREAM_WORDS || form == PACKED_TEXT ? 0 : kind);
 }
 
@@ -269,7 +286,7 @@ static int search_whole(struct search *s, size_t n)
 	if (n == 0 || !may_be(s, 1 << TOKENS_WHOLE))
 		return 0;
 	r = group_whole_bytes(s->group, &bytes);
-	return r < 0 ? r : search_strings(s, 0, &bytes, n, 0);
+	return r < 0 ? r : search_strings(s, 0, 0, &bytes, n, 0);
 }
 
 /* @return whether any row has to be looked at, or an error. */
@@ -305,7 +322,7 @@ static int look_at_message(struct search *s, uint32_t row)
 	struct text message;
 	int r = group_message(s->group, row, &s->text, &message);
 
-	return r < 0 ? r : finder_find(&s->plan->finder, message.p, message.len) != NULL;
+	return r < 0 ? r : needle_in_value(s->plan, message, NULL, 0);
 }
 
 static int look_at_times(struct search *s, uint32_t row)
