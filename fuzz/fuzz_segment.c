@@ -5,7 +5,7 @@
  *
  * The input is the blocks of a segment, u8 kind, u16 length, bytes; the frame around them, with checksums that hold, is put
  * together here, so that what is read behind the checksums is reached.  Kinds 0 to 2 are the tables, of templates each a part behind
- * its varint number; 11 begins another group with u16 rows, u16 batches, u8 whether it is of the same window, u8 first rank, u8 further
+ * its varint number, and 13 parts of these templates' kinds; 11 begins another group with u16 rows, u16 batches, u8 whether it is of the same window, u8 first rank, u8 further
  * ranks, and 12 stands for the kind 11; 0 in a group is what the footer says of its window's counts.  Whatever it is, it is read to its end without harm, a row in
  * which a needle is found has it, and what cannot be read has a place in the file, is noted, and does not get better by trying.
  */
@@ -25,7 +25,13 @@
 FUZZ_HAS_ENTRANCE;
 
 /* Tables, the kind that begins a group, and what stands for the kind that has its number. */
-enum { JOURNALS, SEEDS, TEMPLATES, NEW_GROUP = 11, INSTEAD = 12 };
+enum { JOURNALS, SEEDS, TEMPLATES, NEW_GROUP = 11, INSTEAD = 12, KINDS = 13 };
+
+/* Lines of the footer. */
+struct lines {
+	struct buf text;
+	uint64_t n;
+};
 
 static void put_line(struct buf *to, const uint8_t *p, size_t n)
 {
@@ -38,8 +44,8 @@ static void put_line(struct buf *to, const uint8_t *p, size_t n)
 
 /* A footer while it is put together. */
 struct footer {
-	struct buf tables, templates, groups, windows;
-	uint64_t n_templates, n_groups, n_windows;
+	struct buf tables;
+	struct lines templates, kinds, groups, windows;
 	/* The group at hand, until the next begins, and the window that it is of. */
 	struct buf lines, counts;
 	uint64_t rows, batches, rank, ranks, offset, n_blocks, in_window;
@@ -48,12 +54,12 @@ struct footer {
 static void end_window(struct footer *f)
 {
 	if (f->in_window > 0) {
-		buf_varint(&f->windows, f->in_window);
+		buf_varint(&f->windows.text, f->in_window);
 		if (f->counts.len > 0)
-			buf_append(&f->windows, f->counts.data, f->counts.len);
+			buf_append(&f->windows.text, f->counts.data, f->counts.len);
 		else
-			buf_varint(&f->windows, 0);
-		f->n_windows++;
+			buf_varint(&f->windows.text, 0);
+		f->windows.n++;
 	}
 	buf_clear(&f->counts);
 	f->in_window = 0;
@@ -64,15 +70,15 @@ static void end_group(struct footer *f)
 	uint64_t times[] = { 0, UINT64_MAX };
 
 	if (f->rows > 0) {
-		buf_varint(&f->groups, f->rank);
-		buf_varint(&f->groups, f->ranks);
-		buf_varint(&f->groups, f->rows);
-		buf_varint(&f->groups, f->batches);
-		buf_append(&f->groups, times, sizeof times);
-		buf_varint(&f->groups, f->offset);
-		buf_varint(&f->groups, f->n_blocks);
-		buf_append(&f->groups, f->lines.data, f->lines.len);
-		f->n_groups++;
+		buf_varint(&f->groups.text, f->rank);
+		buf_varint(&f->groups.text, f->ranks);
+		buf_varint(&f->groups.text, f->rows);
+		buf_varint(&f->groups.text, f->batches);
+		buf_append(&f->groups.text, times, sizeof times);
+		buf_varint(&f->groups.text, f->offset);
+		buf_varint(&f->groups.text, f->n_blocks);
+		buf_append(&f->groups.text, f->lines.data, f->lines.len);
+		f->groups.n++;
 		f->in_window++;
 	}
 	buf_clear(&f->lines);
@@ -91,19 +97,32 @@ static void begin_group(struct footer *f, struct rd r, uint64_t offset, uint64_t
 	f->offset = offset;
 }
 
+/* What a part has of so many templates. */
+static void put_part(struct lines *to, uint64_t offset, struct rd r)
+{
+	uint64_t left = r.left;
+
+	buf_varint(&to->text, rd_varint(&r));
+	buf_varint(&to->text, offset + left - r.left);
+	put_line(&to->text, r.p, r.left);
+	to->n++;
+}
+
 static void put_table(struct footer *f, uint8_t kind, uint64_t offset, struct rd r)
 {
-	if (kind == TEMPLATES) {
-		uint64_t left = r.left;
-
-		buf_varint(&f->templates, rd_varint(&r));
-		buf_varint(&f->templates, offset + left - r.left);
-		put_line(&f->templates, r.p, r.left);
-		f->n_templates++;
+	if (kind == TEMPLATES || kind == KINDS) {
+		put_part(kind == TEMPLATES ? &f->templates : &f->kinds, offset, r);
 		return;
 	}
 	buf_varint(&f->tables, offset);
 	put_line(&f->tables, r.p, r.left);
+}
+
+static void put_lines(struct lines *l, struct buf *file)
+{
+	buf_varint(file, l->n);
+	buf_append(file, l->text.data, l->text.len);
+	buf_done(&l->text);
 }
 
 static void put_footer(struct footer *f, struct buf *file)
@@ -114,16 +133,11 @@ static void put_footer(struct footer *f, struct buf *file)
 	buf_append(file, "\1an origin's id..\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
 		   1 + ID_SIZE + 2 + 16);
 	buf_append(file, f->tables.data, f->tables.len);
-	buf_varint(file, f->n_templates);
-	buf_append(file, f->templates.data, f->templates.len);
-	buf_varint(file, f->n_groups);
-	buf_append(file, f->groups.data, f->groups.len);
-	buf_varint(file, f->n_windows);
-	buf_append(file, f->windows.data, f->windows.len);
+	put_lines(&f->templates, file);
+	put_lines(&f->kinds, file);
+	put_lines(&f->groups, file);
+	put_lines(&f->windows, file);
 	buf_done(&f->tables);
-	buf_done(&f->templates);
-	buf_done(&f->groups);
-	buf_done(&f->windows);
 	buf_done(&f->lines);
 	buf_done(&f->counts);
 }
@@ -147,7 +161,7 @@ static void build(struct buf *file, struct rd r)
 
 	buf_append(file, SEGMENT_MAGIC "\0\0\0\0\0\0\0", SEGMENT_HEADER_SIZE);
 	while (r.left > 3) {
-		uint8_t kind = rd_u8(&r) % (INSTEAD + 1);
+		uint8_t kind = rd_u8(&r) % (KINDS + 1);
 		uint16_t n = rd_u16(&r);
 		struct rd block;
 
@@ -157,7 +171,7 @@ static void build(struct buf *file, struct rd r)
 			begin_group(&f, block, file->len, journals);
 			continue;
 		}
-		if (kind <= TEMPLATES && f.rows == 0) {
+		if (kind == KINDS || (kind <= TEMPLATES && f.rows == 0)) {
 			put_table(&f, kind, file->len, block);
 			if (kind == JOURNALS)
 				journals = rd_varint(&(struct rd){ block.p, block.left, false });

@@ -480,7 +480,7 @@ Test(segment, an_empty_variable_is_found, .init = setup, .fini = teardown)
 	cr_assert(eq(int, need_all(&g), 0));
 	cr_assert(eq(int, check_group(&g), 0));
 	for (uint32_t t = 0; t < g.n_templates && !words; t++)
-		for (unsigned i = 0; i < g.templates[t].template->n && !words; i++) {
+		for (unsigned i = 0; i < g.templates[t].n && !words; i++) {
 			cr_assert(eq(int, group_need_column(&g, &g.templates[t], i), 0));
 			if (g.templates[t].columns[i].texts)
 				words = &g.templates[t].columns[i];

@@ -525,44 +525,6 @@ Test(windows, values_have_their_limit_in_all_groups_together)
 	done();
 }
 
-/* Templates. */
-
-/* What a footer says of a table: so many parts, of which some follow, each with one template in so many bytes. */
-static int read_table(uint64_t parts, uint64_t follow, uint64_t raw)
-{
-	struct template_table *t = NULL;
-	struct buf footer = { 0 };
-	struct rd r;
-	int error;
-
-	buf_varint(&footer, parts);
-	for (uint64_t i = 0; i < follow; i++) {
-		buf_varint(&footer, 1);
-		buf_varint(&footer, SEGMENT_HEADER_SIZE);
-		buf_varint(&footer, 1);
-		buf_varint(&footer, raw);
-		buf_append(&footer, "\0\0\0", 4);
-	}
-	r = rd_of(footer.data, footer.len);
-	error = template_table_read(&r, &t);
-	template_table_free(t);
-	buf_done(&footer);
-	return error;
-}
-
-/* All parts may be of the same few bytes of the file: together they take no more memory than one block. */
-Test(windows, templates_have_their_limit_in_all_parts_together)
-{
-	cr_expect(eq(int, read_table(0, 0, 0), 0));
-	cr_expect(eq(int, read_table(1, 1, BLOCK_SIZE_MAX), 0));
-	cr_expect(eq(int, read_table(2, 2, BLOCK_SIZE_MAX / 2), 0));
-	cr_expect(eq(int, read_table(2, 2, BLOCK_SIZE_MAX / 2 + 1), BULLA_ECORRUPT));
-	cr_expect(eq(int, read_table(1000, 1000, BLOCK_SIZE_MAX), BULLA_ECORRUPT));
-	/* Parts that the footer has no room for get no memory, either. */
-	cr_expect(eq(int, read_table(1000, 999, 1), BULLA_ECORRUPT));
-	cr_expect(eq(int, read_table(TEMPLATES_MAX + 1, TEMPLATES_MAX + 1, 1), BULLA_ECORRUPT));
-}
-
 /* Where rows are few and far between, longer spans are counted, or none. */
 Test(windows, spans_are_as_long_as_makes_them_few)
 {

@@ -76,7 +76,7 @@ static int begin_seen(struct maker *m, const struct group_template *t, unsigned 
 	m->column[slot] = NULL;
 	if (!c->texts || !(m->gathering.apart >> slot & 1))
 		return 0;
-	r = group_column_bytes(m->g, stream_of(t->template->kinds[slot]), c, &bytes);
+	r = group_column_bytes(m->g, stream_of(t->kinds[slot]), c, &bytes);
 	if (r < 0)
 		return r;
 	if (words > m->seen_cap[slot]) {
@@ -118,7 +118,7 @@ static void gather(struct maker *m, const struct group_template *t, uint32_t ord
 {
 	const uint8_t *message = m->text.data + from;
 
-	for (unsigned i = 0; i < t->template->n; i++) {
+	for (unsigned i = 0; i < t->n; i++) {
 		m->lies |= !has_told_length(&t->columns[i], &at[i]);
 		if (m->gathering.asked >> i & 1 && at[i].from < at[i].to &&
 		    !was_seen(m, t, i, ordinal))
@@ -181,18 +181,19 @@ static int make_template(struct maker *m, struct group_template *t, const uint32
 
 	if (!is_any_wanted(m, t, rows))
 		return 0;
-	for (unsigned i = 0; i < t->template->n; i++)
+	r = group_need_text(m->g, t);
+	for (unsigned i = 0; i < t->n; i++)
 		longest[i] = t->columns[i].len_max;
-	for (unsigned i = 0; r >= 0 && i < t->template->n; i++)
+	for (unsigned i = 0; r >= 0 && i < t->n; i++)
 		r = group_need_column(m->g, t, i);
-	if (m->tokens)
+	if (r >= 0 && m->tokens)
 		gathering_begin(&m->gathering, m->tokens, t->template, longest);
-	for (unsigned i = 0; r >= 0 && m->tokens && i < t->template->n; i++)
+	for (unsigned i = 0; r >= 0 && m->tokens && i < t->n; i++)
 		r = begin_seen(m, t, i);
 	if (r >= 0)
 		r = make_rows(m, t, rows);
 	t->ready = false;
-	for (unsigned i = 0; i < t->template->n; i++)
+	for (unsigned i = 0; i < t->n; i++)
 		group_drop_column(&t->columns[i]);
 	return r;
 }
@@ -235,7 +236,7 @@ static uint64_t longest_value(const struct variable_column *c, uint8_t kind)
 	return kind == VARIABLE_TIME ? TIMETEXT_SIZE_MAX : 2 * ID_SIZE + 4;
 }
 
-/* What all messages of a group take, unless that would be very much; and what is written behind the last. */
+/* What all messages of a group, whose templates' texts are there, take, unless that would be very much; and what is written behind the last. */
 static size_t bytes_at_most(const struct segment_group *g)
 {
 	uint64_t all = 0, most = MIN_OF((uint64_t) g->rows * ROW_BYTES_USUAL, MADE_BYTES_USUAL);
@@ -244,9 +245,9 @@ static size_t bytes_at_most(const struct segment_group *g)
 		const struct group_template *of = &g->templates[t];
 		uint64_t one = of->template->rest.len;
 
-		for (unsigned i = 0; i < of->template->n; i++)
+		for (unsigned i = 0; i < of->n; i++)
 			one += of->template->slots[i].before.len +
-			       longest_value(&of->columns[i], of->template->kinds[i]);
+			       longest_value(&of->columns[i], of->kinds[i]);
 		all += one * of->rows;
 	}
 	return (size_t) MIN_OF(all, most) + TEXT_BEHIND;
@@ -262,6 +263,8 @@ int group_make_messages(struct segment_group *g, const uint64_t *rows, struct to
 	if (g->made && !t)
 		return 0;
 	r = group_need_templates(g);
+	for (uint32_t i = 0; r >= 0 && !rows && i < g->n_templates; i++)
+		r = group_need_text(g, &g->templates[i]);
 	if (r < 0)
 		return r;
 	/* Those that are there already are gone over once more. */

@@ -131,28 +131,28 @@ static int read_template(struct segment_group *g, struct group_template *t, stru
 			 uint64_t at[STREAMS], uint64_t *variables, uint32_t *cap)
 {
 	uint64_t number = rd_varint(r), rows = rd_varint(r), block = g->scratch.at;
+	struct text kinds;
 	struct rd columns; /* a copy, for it to stay in registers */
 	int error;
 
 	if (r->bad || number > UINT32_MAX || rows < 1 || rows > g->rows)
 		return BULLA_ECORRUPT;
-	error = template_table_get(g->segment->templates, g->segment->fd, (uint32_t) number,
-				   &g->scratch, &t->template);
+	error = template_table_kinds(g->segment->templates, g->segment->fd, (uint32_t) number,
+				     &g->scratch, &kinds);
 	if (error < 0)
 		return error;
 	g->scratch.at = block;
-	*t = (struct group_template){ .template = t->template,
+	*t = (struct group_template){ .kinds = kinds.p,
 				      .number = (uint32_t) number,
 				      .rows = (uint32_t) rows,
-				      .n = t->template->n };
-	*variables += rows * t->template->n;
+				      .n = (uint16_t) kinds.len };
+	*variables += rows * kinds.len;
 	if (*variables > GROUP_VARIABLES_MAX)
 		return BULLA_ELIMIT;
-	error = columns_room(g, t->template->n, cap);
+	error = columns_room(g, kinds.len, cap);
 	columns = *r;
-	for (unsigned i = 0; error >= 0 && i < t->template->n; i++)
-		error = read_column(&g->columns[g->n_columns++], t->template->kinds[i], &columns,
-				    at);
+	for (unsigned i = 0; error >= 0 && i < kinds.len; i++)
+		error = read_column(&g->columns[g->n_columns++], kinds.p[i], &columns, at);
 	*r = columns;
 	return error;
 }
@@ -188,6 +188,14 @@ static int read_directory(struct segment_group *g, struct rd *r)
 		first += g->templates[t].n;
 	}
 	return 0;
+}
+
+int group_need_text(struct segment_group *g, struct group_template *t)
+{
+	if (t->template)
+		return 0;
+	return template_table_get(g->segment->templates, g->segment->fd, t->number, &g->scratch,
+				  &t->template);
 }
 
 /* Which template each row has, and the how-manieth of it the row is. */
@@ -404,7 +412,7 @@ static int decode_texts(struct variable_column *c, uint8_t kind, uint32_t rows, 
 int group_need_column(struct segment_group *g, struct group_template *t, unsigned slot)
 {
 	struct variable_column *c = &t->columns[slot];
-	uint8_t kind = t->template->slots[slot].kind;
+	uint8_t kind = t->kinds[slot];
 	struct rd r;
 	int error;
 

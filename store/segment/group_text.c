@@ -164,9 +164,9 @@ int group_variable(const struct segment_group *g, const struct group_template *t
 
 static int need_columns(struct segment_group *g, struct group_template *t)
 {
-	int r = 0;
+	int r = group_need_text(g, t);
 
-	for (unsigned i = 0; r >= 0 && i < t->template->n; i++)
+	for (unsigned i = 0; r >= 0 && i < t->n; i++)
 		r = group_need_column(g, t, i);
 	t->ready = r >= 0;
 	return r;

@@ -141,7 +141,7 @@ static int put_template(struct messages *m, struct message_column *c, struct tex
 	if (r >= 0)
 		r = message_column_begin(c, m, t, &gathering);
 	for (unsigned slot = 0; r >= 0 && slot < t->n; slot++) {
-		uint8_t kind = t->kinds[slot];
+		uint8_t kind = t->slots[slot].kind;
 		enum stream s = stream_of(kind);
 		size_t from = b->stream[s].len;
 

@@ -110,7 +110,7 @@ static bool lay_behind(const struct needle_plan *p, uint64_t at, const struct te
 	for (; at != 0 && slot < t->n; slot++) {
 		struct text text = text_behind(t, slot);
 
-		at = sequel_over_any(q, at, p->takes[t->kinds[slot] - 'A']);
+		at = sequel_over_any(q, at, p->takes[t->slots[slot].kind - 'A']);
 		at = sequel_over(q, at, text.p, text.len);
 	}
 	return sequel_is_over(q, at);

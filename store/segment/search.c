@@ -194,7 +194,7 @@ static int search_strings(struct search *s, uint32_t t, unsigned slot, struct rd
 static int search_texts(struct search *s, uint32_t t, unsigned slot)
 {
 	struct group_template *of = &s->group->templates[t - 1];
-	uint8_t kind = of->template->slots[slot].kind, form;
+	uint8_t kind = of->kinds[slot], form;
 	struct rd bytes;
 	int r;
 
@@ -212,7 +212,7 @@ static int search_column(struct search *s, uint32_t t, unsigned slot)
 {
 	struct group_template *of = &s->group->templates[t - 1];
 	struct variable_column *c = &of->columns[slot];
-	uint8_t kind = of->template->slots[slot].kind;
+	uint8_t kind = of->kinds[slot];
 	int r;
 
 	if (has_stamp(kind) && c->len_max < s->plan->needle.n)
@@ -242,10 +242,12 @@ static bool may_be(const struct search *s, int places)
 
 static int search_template(struct search *s, uint32_t t)
 {
-	const struct group_template *of = &s->group->templates[t - 1];
+	struct group_template *of = &s->group->templates[t - 1];
 	const struct needle_verdict *v;
-	int r = 0;
+	int r = group_need_text(s->group, of);
 
+	if (r < 0)
+		return r;
 	if (needle_plan_all(s->plan, of)) {
 		s->look[t] = LOOK_ALL;
 		return 0;

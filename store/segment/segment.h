@@ -131,8 +131,9 @@ struct variable_column {
 };
 
 struct group_template {
-	const struct template *template;
-	uint32_t number; /* of the segment */
+	const uint8_t *kinds;		 /* of its variables */
+	const struct template *template; /* NULL until group_need_text() */
+	uint32_t number;		 /* of the segment */
 	uint32_t rows;
 	struct variable_column *columns; /* among the group's, one a slot */
 	uint16_t n;			 /* columns */
@@ -251,7 +252,9 @@ _must_check_ int group_all_batches(struct segment_group *g, struct batch *ret, u
 /** Read a column of a template.  @return 0 or an error. */
 _must_check_ int group_need_column(struct segment_group *g, struct group_template *t,
 				   unsigned slot);
-/** Append the text of one variable: `row` has template `t`.  Needs its column. */
+/** Read a template's text, if that was not done. */
+_must_check_ int group_need_text(struct segment_group *g, struct group_template *t);
+/** Append the text of one variable: `row` has template `t`.  Needs its column and its text. */
 _must_check_ int group_variable(const struct segment_group *g, const struct group_template *t,
 				unsigned slot, uint32_t row, struct buf *to);
 /** The stored bytes of a column; of words, these hold each distinct value as it is. */

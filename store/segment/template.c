@@ -386,15 +386,10 @@ bool template_take(struct taken *t, const uint8_t *p, size_t n, const struct tim
 
 /* Reading. */
 
-static bool kind_is_known(uint8_t kind)
-{
-	return kind != 0 && memchr("DXYIUSTPN", kind, 9) != NULL;
-}
-
 static int parse_slot(struct slot *s, struct rd *r)
 {
 	s->kind = rd_u8(r);
-	if (r->bad || !kind_is_known(s->kind))
+	if (r->bad || !variable_kind_is_known(s->kind))
 		return BULLA_ECORRUPT;
 	if (s->kind != VARIABLE_TIME)
 		return 0;
@@ -406,17 +401,12 @@ static int parse_slot(struct slot *s, struct rd *r)
 
 static int collect(const struct slot *slots, uint16_t n, struct text rest, struct template **ret)
 {
-	size_t head = ALIGN_UP(offsetof(struct template, kinds) + n, _Alignof(struct slot));
-	struct template *t = malloc(head + n * sizeof *slots);
-	struct slot *own;
+	struct template *t = malloc(sizeof *t + n * sizeof *slots);
 
 	if (!t)
 		return -ENOMEM;
-	own = (struct slot *) (void *) ((uint8_t *) t + head);
-	memcpy(own, slots, n * sizeof *slots);
-	*t = (struct template){ .slots = own, .rest = rest, .n = n };
-	for (unsigned i = 0; i < n; i++)
-		t->kinds[i] = slots[i].kind;
+	*t = (struct template){ .rest = rest, .n = n };
+	memcpy(t->slots, slots, n * sizeof *slots);
 	*ret = t;
 	return 0;
 }
@@ -441,6 +431,18 @@ int template_parse(const uint8_t *key, size_t n, struct template **ret)
 		if (parse_slot(&slots[n_slots++], &r) < 0)
 			return BULLA_ECORRUPT;
 	}
+}
+
+unsigned template_kinds(const uint8_t *key, size_t n, uint8_t ret[VARIABLES_MAX])
+{
+	const uint8_t *end = key + n, *mark;
+	unsigned kinds = 0;
+
+	while (key < end && (mark = memchr(key, MARKER, (size_t) (end - key)))) {
+		ret[kinds++] = mark[1];
+		key = mark + (mark[1] == VARIABLE_TIME ? 5 : 2);
+	}
+	return kinds;
 }
 
 bool variable_may_hold(uint8_t kind, uint8_t c)

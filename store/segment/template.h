@@ -71,20 +71,31 @@ struct slot {
 	struct text before; /* the text between the variable before and this one */
 };
 
-/**
- * A template read from a file, in one piece of memory: slots and the text behind the last.  The kinds of slots stand first and next to
- * each other, for a directory asks of thousands of templates nothing else.
- */
+/** A template read from a file, in one piece of memory: the text behind the last slot, and the slots. */
 struct template
 {
-	const struct slot *slots;
 	struct text rest;
 	uint16_t n;
-	uint8_t kinds[];
+	struct slot slots[];
 };
 
 /** Parse a template whose bytes outlive it; the caller frees it.  @return 0, BULLA_ECORRUPT, -ENOMEM. */
 _must_check_ int template_parse(const uint8_t *key, size_t n, struct template **ret);
+
+/** The kinds of a template's variables, from a key that template_take() made.  @return how many there are. */
+unsigned template_kinds(const uint8_t *key, size_t n, uint8_t ret[VARIABLES_MAX]);
+
+/** Whether a kind is one of enum variable_kind. */
+static inline bool variable_kind_is_known(uint8_t kind)
+{
+	static const uint32_t kinds = 1u << (VARIABLE_DIGITS - 'A') | 1u << (VARIABLE_HEX - 'A') |
+				      1u << (VARIABLE_HEX_UPPER - 'A') |
+				      1u << (VARIABLE_IPV4 - 'A') | 1u << (VARIABLE_UUID - 'A') |
+				      1u << (VARIABLE_PATH - 'A') | 1u << (VARIABLE_NAME - 'A') |
+				      1u << (VARIABLE_WORD - 'A') | 1u << (VARIABLE_TIME - 'A');
+
+	return kind >= 'A' && kind <= 'Z' && kinds >> (kind - 'A') & 1;
+}
 
 /** Whether a character may stand in a variable of this kind. */
 bool variable_may_hold(uint8_t kind, uint8_t c);

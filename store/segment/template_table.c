@@ -10,11 +10,11 @@
 #include "bulla/error.h"
 #include "store/segment/messages.h"
 
-/* What a part has, read. */
+/* What a part has, read: something of each template. */
 struct texts {
-	uint8_t *block;	     /* owned */
-	const uint8_t *keys; /* in it */
-	uint32_t end[];	     /* where each template's ends */
+	uint8_t *block;	      /* owned */
+	const uint8_t *first; /* in it */
+	uint32_t end[];	      /* where each template's ends */
 };
 
 struct table_part {
@@ -23,9 +23,15 @@ struct table_part {
 	_Atomic(struct texts *) texts; /* owned; NULL until one is asked for */
 };
 
+/* All parts of one sort. */
+struct table_parts {
+	struct table_part *at; /* owned */
+	uint32_t n, templates;
+	uint32_t longest; /* bytes of a template */
+};
+
 struct template_table {
-	struct table_part *parts; /* owned */
-	uint32_t n_parts, n;
+	struct table_parts keys, kinds;
 	_Atomic(struct template *) *at; /* owned; NULL until it is asked for */
 };
 
@@ -36,16 +42,22 @@ static void texts_free(struct texts *t)
 	free(t);
 }
 
+static void parts_done(struct table_parts *p)
+{
+	for (uint32_t i = 0; p->at && i < p->n; i++)
+		texts_free(atomic_load_explicit(&p->at[i].texts, memory_order_relaxed));
+	free(p->at);
+}
+
 void template_table_free(struct template_table *t)
 {
 	if (!t)
 		return;
-	for (uint32_t i = 0; t->at && i < t->n; i++)
+	for (uint32_t i = 0; t->at && i < t->keys.templates; i++)
 		free(atomic_load_explicit(&t->at[i], memory_order_relaxed));
-	for (uint32_t i = 0; t->parts && i < t->n_parts; i++)
-		texts_free(atomic_load_explicit(&t->parts[i].texts, memory_order_relaxed));
+	parts_done(&t->keys);
+	parts_done(&t->kinds);
 	free(t->at);
-	free(t->parts);
 	free(t);
 }
 
@@ -56,36 +68,50 @@ static void template_table_freep(struct template_table **t)
 
 enum { PART_LINE_MIN = 4 + 4 /* bytes of the footer */ };
 
-static int read_parts(struct template_table *t, struct rd *r)
+static int read_parts(struct table_parts *all, uint32_t longest, struct rd *r)
 {
 	uint64_t n = rd_varint(r), size = 0;
 
 	if (r->bad || n > TEMPLATES_MAX || n > r->left / PART_LINE_MIN)
 		return BULLA_ECORRUPT;
-	t->parts = calloc(MAX_OF(n, 1ul), sizeof *t->parts);
-	if (!t->parts)
+	all->longest = longest;
+	all->at = calloc(MAX_OF(n, 1ul), sizeof *all->at);
+	if (!all->at)
 		return -ENOMEM;
-	for (; t->n_parts < n; t->n_parts++) {
-		struct table_part *p = &t->parts[t->n_parts];
+	for (; all->n < n; all->n++) {
+		struct table_part *p = &all->at[all->n];
 		uint64_t templates = rd_varint(r);
 
 		p->ref = block_ref_read(r);
 		size += p->ref.raw;
-		if (r->bad || templates < 1 || templates > TEMPLATES_MAX - t->n ||
+		if (r->bad || templates < 1 || templates > TEMPLATES_MAX - all->templates ||
 		    templates > p->ref.raw || size > TEMPLATES_SIZE_MAX)
 			return BULLA_ECORRUPT;
-		p->first = t->n;
+		p->first = all->templates;
 		p->n = (uint32_t) templates;
-		t->n += p->n;
+		all->templates += p->n;
 	}
-	t->at = calloc(MAX_OF(t->n, 1u), sizeof *t->at);
+	return 0;
+}
+
+static int read_table(struct template_table *t, struct rd *footer)
+{
+	int r = read_parts(&t->keys, TEMPLATE_SIZE_MAX, footer);
+
+	if (r >= 0)
+		r = read_parts(&t->kinds, VARIABLES_MAX, footer);
+	if (r >= 0 && t->kinds.templates != t->keys.templates)
+		r = BULLA_ECORRUPT;
+	if (r < 0)
+		return r;
+	t->at = calloc(MAX_OF(t->keys.templates, 1u), sizeof *t->at);
 	return t->at ? 0 : -ENOMEM;
 }
 
 int template_table_read(struct rd *footer, struct template_table **ret)
 {
 	_cleanup_(template_table_freep) struct template_table *t = calloc(1, sizeof *t);
-	int r = t ? read_parts(t, footer) : -ENOMEM;
+	int r = t ? read_table(t, footer) : -ENOMEM;
 
 	if (r >= 0)
 		*ret = TAKE_PTR(t);
@@ -94,32 +120,35 @@ int template_table_read(struct rd *footer, struct template_table **ret)
 
 uint32_t template_table_size(const struct template_table *t)
 {
-	return t->n;
+	return t->keys.templates;
 }
 
 const struct block_ref *template_table_part(const struct template_table *t, uint32_t number)
 {
-	return number < t->n_parts ? &t->parts[number].ref : NULL;
+	if (number < t->keys.n)
+		return &t->keys.at[number].ref;
+	number -= t->keys.n;
+	return number < t->kinds.n ? &t->kinds.at[number].ref : NULL;
 }
 
 /* Parts. */
 
-static struct table_part *part_of(const struct template_table *t, uint32_t number)
+static struct table_part *part_of(const struct table_parts *p, uint32_t number)
 {
-	uint32_t from = 0, to = t->n_parts;
+	uint32_t from = 0, to = p->n;
 
 	while (to - from > 1) {
 		uint32_t middle = from + (to - from) / 2;
 
-		if (t->parts[middle].first <= number)
+		if (p->at[middle].first <= number)
 			from = middle;
 		else
 			to = middle;
 	}
-	return &t->parts[from];
+	return &p->at[from];
 }
 
-static int read_ends(struct texts *t, uint32_t n, size_t size)
+static int read_ends(struct texts *t, uint32_t n, size_t size, uint32_t longest)
 {
 	struct rd r = rd_of(t->block, size);
 	uint64_t total = 0;
@@ -127,15 +156,15 @@ static int read_ends(struct texts *t, uint32_t n, size_t size)
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t len = rd_varint(&r);
 
-		r.bad |= len > TEMPLATE_SIZE_MAX;
-		total += MIN_OF(len, (uint64_t) TEMPLATE_SIZE_MAX);
+		r.bad |= len > longest;
+		total += MIN_OF(len, (uint64_t) longest);
 		t->end[i] = (uint32_t) total;
 	}
-	t->keys = r.p;
+	t->first = r.p;
 	return r.bad || total != r.left ? BULLA_ECORRUPT : 0;
 }
 
-static int read_texts(struct table_part *p, int fd, struct block_scratch *scratch,
+static int read_texts(struct table_part *p, uint32_t longest, int fd, struct block_scratch *scratch,
 		      struct texts **ret)
 {
 	struct texts *made, *there = NULL;
@@ -146,7 +175,7 @@ static int read_texts(struct table_part *p, int fd, struct block_scratch *scratc
 		return -ENOMEM;
 	r = block_read(fd, &p->ref, scratch, &made->block);
 	if (r >= 0)
-		r = read_ends(made, p->n, p->ref.raw);
+		r = read_ends(made, p->n, p->ref.raw, longest);
 	if (r >= 0 && atomic_compare_exchange_strong(&p->texts, &there, made))
 		there = TAKE_PTR(made);
 	texts_free(made);
@@ -154,31 +183,75 @@ static int read_texts(struct table_part *p, int fd, struct block_scratch *scratc
 	return r;
 }
 
-static int texts_of(struct table_part *p, int fd, struct block_scratch *scratch, struct texts **ret)
+/* What the parts have of a template. */
+static int text_of(const struct table_parts *all, int fd, uint32_t number,
+		   struct block_scratch *scratch, struct text *ret)
 {
-	*ret = atomic_load_explicit(&p->texts, memory_order_acquire);
-	return *ret ? 0 : read_texts(p, fd, scratch, ret);
-}
-
-/* Templates. */
-
-static int make(struct template_table *t, int fd, uint32_t number, struct block_scratch *scratch,
-		const struct template **ret)
-{
-	struct table_part *p = part_of(t, number);
-	struct template *made, *there = NULL;
-	struct texts *texts;
+	struct table_part *p = part_of(all, number);
+	struct texts *texts = atomic_load_explicit(&p->texts, memory_order_acquire);
 	uint32_t from, i = number - p->first;
-	int r = texts_of(p, fd, scratch, &texts);
+	int r = texts ? 0 : read_texts(p, all->longest, fd, scratch, &texts);
 
 	if (r < 0)
 		return r;
 	from = i > 0 ? texts->end[i - 1] : 0;
-	r = template_parse(texts->keys + from, texts->end[i] - from, &made);
-	if (r < 0) {
-		scratch->at = p->ref.offset;
+	*ret = (struct text){ texts->first + from, texts->end[i] - from };
+	return 0;
+}
+
+/* Templates. */
+
+int template_table_kinds(const struct template_table *t, int fd, uint32_t number,
+			 struct block_scratch *scratch, struct text *ret)
+{
+	int r = number < t->kinds.templates ? text_of(&t->kinds, fd, number, scratch, ret)
+					    : BULLA_ECORRUPT;
+
+	for (uint32_t i = 0; r >= 0 && i < ret->len; i++)
+		if (!variable_kind_is_known(ret->p[i])) {
+			scratch->at = part_of(&t->kinds, number)->ref.offset;
+			r = BULLA_ECORRUPT;
+		}
+	return r;
+}
+
+static bool has_kinds(const struct template *t, const struct text *kinds)
+{
+	bool same = t->n == kinds->len;
+
+	for (uint32_t i = 0; same && i < kinds->len; i++)
+		same = t->slots[i].kind == kinds->p[i];
+	return same;
+}
+
+/* As its key has it, and the kinds that are told apart from that. */
+static int parse(const struct template_table *t, int fd, uint32_t number,
+		 struct block_scratch *scratch, struct template **ret)
+{
+	struct text key, kinds;
+	int r = text_of(&t->kinds, fd, number, scratch, &kinds);
+
+	if (r >= 0)
+		r = text_of(&t->keys, fd, number, scratch, &key);
+	if (r < 0)
 		return r;
+	scratch->at = part_of(&t->keys, number)->ref.offset;
+	r = template_parse(key.p, key.len, ret);
+	if (r >= 0 && !has_kinds(*ret, &kinds)) {
+		free(TAKE_PTR(*ret));
+		r = BULLA_ECORRUPT;
 	}
+	return r;
+}
+
+static int make(struct template_table *t, int fd, uint32_t number, struct block_scratch *scratch,
+		const struct template **ret)
+{
+	struct template *made, *there = NULL;
+	int r = parse(t, fd, number, scratch, &made);
+
+	if (r < 0)
+		return r;
 	if (atomic_compare_exchange_strong(&t->at[number], &there, made))
 		there = made;
 	else
@@ -190,11 +263,8 @@ static int make(struct template_table *t, int fd, uint32_t number, struct block_
 int template_table_get(struct template_table *t, int fd, uint32_t number,
 		       struct block_scratch *scratch, const struct template **ret)
 {
-	if (number >= t->n)
+	if (number >= t->keys.templates)
 		return BULLA_ECORRUPT;
-	/* Most often the next will be asked for next, and its memory is anywhere. */
-	if (number + 1 < t->n)
-		__builtin_prefetch(atomic_load_explicit(&t->at[number + 1], memory_order_relaxed));
 	*ret = atomic_load_explicit(&t->at[number], memory_order_acquire);
 	return *ret ? 0 : make(t, fd, number, scratch, ret);
 }

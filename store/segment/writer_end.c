@@ -151,32 +151,50 @@ static int write_table(struct segment_writer *w,
 	return r < 0 ? r : write_block(w, footer);
 }
 
-/* The templates from one on, until there are as many bytes of them as a part has.  @return the number behind the last. */
-static uint32_t end_of_part(const struct segment_writer *w, uint32_t from)
+/* Something of each template. */
+typedef struct text (*of_template_fn)(struct segment_writer *w, uint32_t number,
+				      uint8_t scratch[VARIABLES_MAX]);
+
+static struct text key_of(struct segment_writer *w, uint32_t number, uint8_t scratch[VARIABLES_MAX])
 {
+	return templates_get(&w->templates, number);
+}
+
+static struct text kinds_of(struct segment_writer *w, uint32_t number,
+			    uint8_t scratch[VARIABLES_MAX])
+{
+	struct text key = templates_get(&w->templates, number);
+
+	return (struct text){ scratch, template_kinds(key.p, key.len, scratch) };
+}
+
+/* The templates from one on, until there are as many bytes of them as a part has.  @return the number behind the last. */
+static uint32_t put_part(struct segment_writer *w, uint32_t from, of_template_fn of)
+{
+	_cleanup_buf_ struct buf texts = { 0 };
+	uint8_t scratch[VARIABLES_MAX];
 	uint32_t end = from;
 
-	for (size_t size = 0; end < w->templates.n && size < TEMPLATES_PART_SIZE; end++)
-		size += templates_get(&w->templates, end).len;
+	buf_clear(&w->raw);
+	for (; end < w->templates.n && texts.len < TEMPLATES_PART_SIZE; end++) {
+		struct text t = of(w, end, scratch);
+
+		buf_varint(&w->raw, t.len);
+		buf_append(&texts, t.p, t.len);
+	}
+	buf_append(&w->raw, texts.data, texts.len);
+	w->raw.bad |= texts.bad;
 	return end;
 }
 
-static int write_templates(struct segment_writer *w, struct buf *footer)
+static int write_templates(struct segment_writer *w, of_template_fn of, struct buf *footer)
 {
 	_cleanup_buf_ struct buf parts = { 0 };
 	uint64_t n = 0, size = 0;
 	int r = w->templates.n > TEMPLATES_MAX ? BULLA_ELIMIT : 0;
 
 	for (uint32_t from = 0, end; r >= 0 && from < w->templates.n; from = end, n++) {
-		end = end_of_part(w, from);
-		buf_clear(&w->raw);
-		for (uint32_t i = from; i < end; i++)
-			buf_varint(&w->raw, templates_get(&w->templates, i).len);
-		for (uint32_t i = from; i < end; i++) {
-			struct text t = templates_get(&w->templates, i);
-
-			buf_append(&w->raw, t.p, t.len);
-		}
+		end = put_part(w, from, of);
 		buf_varint(&parts, end - from);
 		size += w->raw.len;
 		r = size > TEMPLATES_SIZE_MAX ? BULLA_ELIMIT : write_block(w, &parts);
@@ -274,7 +292,9 @@ int64_t segment_writer_finish(struct segment_writer *w)
 	if (r >= 0)
 		r = write_table(w, put_seeds, &footer);
 	if (r >= 0)
-		r = write_templates(w, &footer);
+		r = write_templates(w, key_of, &footer);
+	if (r >= 0)
+		r = write_templates(w, kinds_of, &footer);
 	if (r < 0)
 		return r;
 	put_groups(w, &footer);
