@@ -213,6 +213,32 @@ Test(segment_search, any_piece_of_any_line_is_found)
 	segment_close(&s);
 }
 
+/* Two digits lie in one byte, and a piece may begin in the middle of it. */
+Test(segment_search, any_digits_of_identifiers_are_found)
+{
+	uint64_t seed = 26;
+	int looked = 0;
+	struct segment s;
+
+	open_lines(&s, 26);
+	for (int i = 0; i < 3000 && looked < 400; i++) {
+		const char *from = line[random_u64(&seed) % LINES];
+		size_t at = random_u64(&seed) % (strlen(from) + 1), digits;
+		struct needle n = { (const uint8_t *) from + at, 0, random_u64(&seed) % 2, NULL };
+
+		digits = strspn(from + at, "0123456789abcdefABCDEF");
+		if (digits < 3)
+			continue;
+		n.n = 3 + random_u64(&seed) % (digits - 2);
+		expect_found(&s, &n);
+		looked++;
+	}
+	cr_expect(eq(int, looked, 400));
+	expect_found(&s, &(struct needle){ (const uint8_t *) "0f0", 3, false, NULL });
+	expect_found(&s, &(struct needle){ (const uint8_t *) "F0F0", 4, true, NULL });
+	segment_close(&s);
+}
+
 Test(segment_search, words_in_several_parts_are_found)
 {
 	struct segment s;

@@ -16,6 +16,7 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "bulla/error.h"
+#include "store/segment/halves.h"
 #include "store/segment/reader-internal.h"
 
 /* What is to be done for the rows of a template. */
@@ -34,6 +35,7 @@ struct search {
 	size_t marks_cap;
 	struct buf text;
 	struct buf end;
+	struct halves halves; /* of the needle */
 	int places; /* that may have the needle: what the group's tokens say, less what was looked at */
 	/* A stretch of the words, and the first place in it that has the needle, or its end. */
 	uint32_t words_from, words_to, words_hit;
@@ -118,6 +120,41 @@ static int search_digits(struct search *s, uint32_t t, unsigned slot)
 	return 0;
 }
 
+static void mark_value(struct search *s, uint32_t t, size_t value)
+{
+	bit_set(s->marks, value);
+	s->look[t] = MAX_OF(s->look[t], LOOK_FOUND);
+}
+
+/* Mark those of some digits that have the needle: what is written out is only what has its bytes. */
+static int mark_halves(struct search *s, uint32_t t, unsigned slot, const struct strings_view *v,
+		       uint8_t kind)
+{
+	const struct template *of = s->group->templates[t - 1].template;
+	int r = 0;
+
+	for (int half = 0; half < 2; half++) {
+		struct find_walk w = {
+			.finder = &s->halves.finder[half], .p = v->p, .end = v->end, .n = v->n
+		};
+		size_t i;
+
+		while (r >= 0 && find_walk_next(&w, &i)) {
+			uint32_t from = i > 0 ? v->end[i - 1] : 0;
+			struct text packed = { v->p + from, v->end[i] - from }, value;
+
+			buf_clear(&s->text);
+			r = group_put_packed(kind, &packed, &s->text);
+			if (r >= 0 && s->text.bad)
+				r = -ENOMEM;
+			value = (struct text){ s->text.data, (uint32_t) s->text.len };
+			if (r >= 0 && needle_in_value(s->plan, value, of, slot))
+				mark_value(s, t, i);
+		}
+	}
+	return r;
+}
+
 /* The distinct values of a column as texts.  `kind` is 0 where they are that already. */
 static int walk_values(struct search *s, const struct strings_view *v, uint8_t kind,
 		       struct find_walk *ret)
@@ -160,33 +197,40 @@ static int clear_marks(struct search *s, size_t n)
 	return 0;
 }
 
+static int mark_values(struct search *s, uint32_t t, unsigned slot, const struct strings_view *v,
+		       uint8_t kind)
+{
+	struct find_walk w;
+	size_t i;
+	int r = clear_marks(s, v->n);
+
+	if (r >= 0 && s->halves.usable && kind != 0 && kind != VARIABLE_IPV4)
+		return mark_halves(s, t, slot, v, kind);
+	if (r >= 0)
+		r = walk_values(s, v, kind, &w);
+	while (r >= 0 && next_value(s, &w, t, slot, &i))
+		mark_value(s, t, i);
+	return r;
+}
+
 /* Search a column of `n` strings, the rows of template `t`. */
 static int search_strings(struct search *s, uint32_t t, unsigned slot, struct rd *bytes, size_t n,
 			  uint8_t kind)
 {
 	struct strings_view v;
-	struct find_walk w;
-	bool any = false;
-	size_t i;
+	bool any;
 	int r;
 
 	r = strings_view_read(&v, bytes, n);
 	if (r < 0)
 		return r;
-	r = walk_values(s, &v, kind, &w);
-	if (r >= 0)
-		r = clear_marks(s, v.n);
-	while (r >= 0 && next_value(s, &w, t, slot, &i)) {
-		bit_set(s->marks, i);
-		any = true;
-	}
-	if (r >= 0 && any)
+	r = mark_values(s, t, slot, &v, kind);
+	any = r >= 0 && bits_any(s->marks, v.n);
+	if (any)
 		r = strings_view_places(&v, bytes, n);
-	for (i = 0; r >= 0 && any && i < n; i++)
+	for (size_t i = 0; r >= 0 && any && i < n; i++)
 		if (bit_get(s->marks, v.shared ? v.place[i] : i))
 			bit_set(s->found, s->first[t] + i);
-	if (any)
-		s->look[t] = MAX_OF(s->look[t], LOOK_FOUND);
 	strings_view_done(&v);
 	return r;
 }
@@ -415,6 +459,7 @@ int64_t group_search(struct segment_group *g, struct needle_plan *p, uint64_t *h
 	int64_t r;
 
 	memset(hits, 0, bits_words(g->rows) * sizeof *hits);
+	halves_init(&s.halves, p->needle.p, p->needle.n);
 	s.places = ask_tokens(g, p);
 	if (s.places <= 0)
 		return s.places;
