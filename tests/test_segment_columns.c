@@ -9,6 +9,7 @@
 
 #include "tests/harness.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -266,6 +267,8 @@ ParameterizedTest(struct time_case *c, segment_columns, times_in_texts)
 	if (len > 0) {
 		cr_expect(eq(u64, units, c->units), "%s", c->text);
 		cr_expect(timetext_form_is_known(&form));
+		if (isdigit(alone[0]))
+			cr_expect(timetext_may_begin(strspn(c->text, "0123456789")), "%s", c->text);
 		cr_assert(eq(sz, timetext_write(&form, units, again), len), "%s", c->text);
 		cr_expect(eq(int, memcmp(again, c->text, len), 0), "%s", c->text);
 	}

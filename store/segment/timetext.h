@@ -31,6 +31,15 @@ struct timetext_base {
 };
 void timetext_base_set(struct timetext_base *b, uint64_t time_ns);
 
+/** Whether a time may begin with so many digits, and no more of them. */
+static inline bool timetext_may_begin(size_t digits)
+{
+	const uint32_t of_days = 1 << 2 | 1 << 4 | 1 << 6,
+		       of_seconds = 1 << 10 | 1 << 13 | 1 << 16 | 1 << 19;
+
+	return digits < 20 && (of_days | of_seconds) >> digits & 1;
+}
+
 /**
  * Read a time at the beginning of a text; a digit does not come before it.
  *
