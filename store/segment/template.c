@@ -122,8 +122,8 @@ static inline size_t put_variable(struct scan *s, struct variable v, size_t from
 		mark[4] = (uint8_t) (v.form.digits + FORM_BIAS);
 	}
 	t->key_len += marks;
-	v.p = s->p + from;
-	v.len = (uint32_t) (end - from);
+	v.at = (uint16_t) from;
+	v.len = (uint16_t) (end - from);
 	t->variables[t->n++] = v;
 	return s->floor = end;
 }
