@@ -81,7 +81,7 @@ struct scan {
 	struct taken *to;
 	const uint8_t *p;
 	size_t n;
-	const struct timetext_base *base;
+	struct timetext_base *base;
 	size_t floor;
 	size_t plain; /* up to here joined words are known not to be one variable */
 };
@@ -375,7 +375,7 @@ static size_t take_path(struct scan *s, size_t at)
 	return len > 0 ? put(s, VARIABLE_PATH, at, at + len) : at + 1;
 }
 
-bool template_take(struct taken *t, const uint8_t *p, size_t n, const struct timetext_base *base)
+bool template_take(struct taken *t, const uint8_t *p, size_t n, struct timetext_base *base)
 {
 	struct scan s = { .to = t, .p = p, .n = n, .base = base };
 	size_t at = 0;

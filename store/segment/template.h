@@ -64,7 +64,7 @@ struct taken {
  * @return false for one that is better kept whole: too long, too many variables, or with a MARKER in it.
  */
 _must_check_ bool template_take(struct taken *t, const uint8_t *p, size_t n,
-				const struct timetext_base *base);
+				struct timetext_base *base);
 
 /** A variable's place in a template. */
 struct slot {

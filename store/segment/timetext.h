@@ -24,10 +24,16 @@ struct timetext_form {
 	uint8_t digits;	   /* of the fraction, 0 to 9 */
 };
 
-/** What lends a text the date that it does not tell: an entry's time, taken apart. */
+enum { TIMETEXT_SECOND_SIZE_MAX = 20 };
+
+/** What lends a text the date that it does not tell: an entry's time, taken apart.  And, of each format, the second read last: lines come many a second. */
 struct timetext_base {
 	uint64_t day; /* since 1970 */
 	int year;
+	struct timetext_second {
+		uint8_t text[TIMETEXT_SECOND_SIZE_MAX];
+		uint64_t second; /* 0: none was read */
+	} last[TIMETEXT_FORMATS];
 };
 void timetext_base_set(struct timetext_base *b, uint64_t time_ns);
 
@@ -46,7 +52,7 @@ static inline bool timetext_may_begin(size_t digits)
  * @return its length, or 0 when there is none that timetext_write() would write alike.  `ret` counts units of the form from
  *         1970 on.
  */
-_must_check_ size_t timetext_read(const uint8_t *p, size_t n, const struct timetext_base *base,
+_must_check_ size_t timetext_read(const uint8_t *p, size_t n, struct timetext_base *base,
 				  struct timetext_form *form, uint64_t *ret);
 /** Write a time.  @return its length, or 0 when it is none that could have been read. */
 _must_check_ size_t timetext_write(const struct timetext_form *form, uint64_t units,
