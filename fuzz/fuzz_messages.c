@@ -96,7 +96,7 @@ static void gather_line(struct tokens *t, const struct line *line, bool whole)
 	timetext_base_set(&base, line->time_ns);
 	assert(template_take(&taken, line->p, line->n, &base));
 	for (unsigned i = 0; i < taken.n; i++) {
-		size_t from = (size_t) (taken.variables[i].p - line->p);
+		size_t from = taken.variables[i].at;
 
 		tokens_add_value(t, line->p, line->n, from, from + taken.variables[i].len);
 	}

@@ -9,6 +9,7 @@
 
 #include "tests/harness.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -266,10 +267,36 @@ ParameterizedTest(struct time_case *c, segment_columns, times_in_texts)
 	if (len > 0) {
 		cr_expect(eq(u64, units, c->units), "%s", c->text);
 		cr_expect(timetext_form_is_known(&form));
+		if (isdigit(alone[0]))
+			cr_expect(timetext_may_begin(strspn(c->text, "0123456789")), "%s", c->text);
 		cr_assert(eq(sz, timetext_write(&form, units, again), len), "%s", c->text);
 		cr_expect(eq(int, memcmp(again, c->text, len), 0), "%s", c->text);
 	}
 	free(alone);
+}
+
+/* What was read last is not read again, but told of another day it is another time. */
+Test(segment_columns, a_text_tells_the_day_of_its_entry)
+{
+	static const uint8_t clock[] = "09:00:01.250 go", date[] = "01-05 09:00:01 go";
+	struct timetext_base base = { 0 };
+
+	for (uint64_t day = 0; day < 3; day++)
+		for (unsigned again = 0; again < 2; again++) {
+			uint64_t now = (NOW / NS_PER_S / 86400 + 400 * day) * 86400, units;
+			struct timetext_form form;
+
+			timetext_base_set(&base, now * NS_PER_S);
+			cr_assert(eq(sz,
+				     timetext_read(clock, sizeof clock - 1, &base, &form, &units),
+				     12));
+			cr_expect(eq(u64, units, (now + 9 * 3600 + 1) * 1000 + 250));
+			cr_assert(eq(sz, timetext_read(date, sizeof date - 1, &base, &form, &units),
+				     14));
+			cr_expect(eq(u64, units % 86400, 9 * 3600 + 1));
+			cr_expect(le(u64, units, now + 366 * 86400));
+			cr_expect(ge(u64, units + 366 * 86400, now));
+		}
 }
 
 Test(segment_columns, every_day_of_two_centuries_comes_back)

@@ -33,14 +33,15 @@ static void expect_whole(const struct taken *t, const uint8_t *p, size_t n)
 	cr_assert(eq(uint, parsed->n, t->n));
 	for (unsigned i = 0; i < t->n; i++) {
 		const struct variable *v = &t->variables[i];
+		const uint8_t *text = p + v->at;
 
 		cr_expect(eq(u8, parsed->slots[i].kind, v->kind));
 		buf_append(&b, parsed->slots[i].before.p, parsed->slots[i].before.len);
-		buf_append(&b, v->p, v->len);
-		cr_expect(gt(u32, v->len, 0));
+		buf_append(&b, text, v->len);
+		cr_expect(gt(u16, v->len, 0));
 		for (uint32_t k = 0; k < v->len; k++)
-			cr_expect(variable_may_hold(v->kind, v->p[k]), "%c in %.*s", v->kind,
-				  (int) v->len, v->p);
+			cr_expect(variable_may_hold(v->kind, text[k]), "%c in %.*s", v->kind,
+				  (int) v->len, text);
 	}
 	buf_append(&b, parsed->rest.p, parsed->rest.len);
 	cr_expect(eq(sz, b.len, n));

@@ -139,22 +139,32 @@ static int expect(struct expected *e, const struct segment *s, const struct seal
 	return 0;
 }
 
-static int check_batch(struct expected *e, struct segment_group *g, uint32_t i)
+static int check_leaf(struct expected *e, const struct group_batch *b, const struct hash *leaf)
 {
-	uint32_t j = g->batches[i].journal;
-	uint64_t k = g->batches[i].batch_no - e->batch_no[j];
-	struct batch batch;
-	struct hash leaf;
-	int r;
+	uint32_t j = b->journal;
+	uint64_t k = b->batch_no - e->batch_no[j];
 
 	if (k >= e->first[j + 1] - e->first[j])
 		return BULLA_ECORRUPT;
-	r = group_batch(g, i, &batch);
-	if (r < 0)
-		return r;
-	leaf = batch_leaf_hash(&batch);
 	e->seen++;
-	return hash_same(&leaf, &e->leaf[e->first[j] + k]) ? 0 : BULLA_ECORRUPT;
+	return hash_same(leaf, &e->leaf[e->first[j] + k]) ? 0 : BULLA_ECORRUPT;
+}
+
+/* Batches are short: those of a group are hashed side by side. */
+static int check_batches(struct expected *e, struct segment_group *g)
+{
+	_cleanup_free_ struct batch *batches = reallocarray(NULL, g->ref->batches, sizeof *batches);
+	_uninitialized_ struct hash leaf[BATCH_LEAVES_AT_ONCE];
+	uint32_t n = 0;
+	int r = batches ? group_all_batches(g, batches, &n) : -ENOMEM;
+
+	for (uint32_t at = 0, some; r >= 0 && at < n; at += some) {
+		some = MIN_OF(n - at, (uint32_t) BATCH_LEAVES_AT_ONCE);
+		batch_leaf_hashes(batches + at, some, leaf);
+		for (uint32_t i = 0; r >= 0 && i < some; i++)
+			r = check_leaf(e, &g->batches[at + i], &leaf[i]);
+	}
+	return r;
 }
 
 static int check_group(struct expected *e, const struct segment *s, uint32_t number,
@@ -163,8 +173,8 @@ static int check_group(struct expected *e, const struct segment *s, uint32_t num
 	_cleanup_(group_close) struct segment_group g = { 0 };
 	int r = read_group(&g, s, number, memory);
 
-	for (uint32_t i = 0; r >= 0 && i < g.ref->batches; i++)
-		r = check_batch(e, &g, i);
+	if (r >= 0)
+		r = check_batches(e, &g);
 	if (r >= 0)
 		window_counts_add(counts, &g);
 	return r;

@@ -38,6 +38,7 @@ static const uint64_t power_of_ten[DIGITS_MAX + 1] = {
 void message_column_done(struct message_column *c)
 {
 	free(c->all);
+	free(c->messages);
 	free(c->numbers);
 	free(c->others);
 	free(c->texts);
@@ -49,7 +50,8 @@ int message_column_room(struct message_column *c, size_t rows)
 	c->numbers = reallocarray(NULL, rows, sizeof *c->numbers);
 	c->others = reallocarray(NULL, rows, sizeof *c->others);
 	c->texts = reallocarray(NULL, rows, sizeof *c->texts);
-	return c->numbers && c->others && c->texts ? 0 : -ENOMEM;
+	c->messages = reallocarray(NULL, rows, sizeof *c->messages);
+	return c->numbers && c->others && c->texts && c->messages ? 0 : -ENOMEM;
 }
 
 static const struct variable *variables_of(const struct message_column *c, const struct messages *m,
@@ -79,6 +81,7 @@ static void sort_out(struct message_column *c, const struct messages *m, unsigne
 		const struct variable *v = variables_of(c, m, i);
 
 		__builtin_prefetch(variables_of(c, m, MIN_OF(i + AHEAD, n - 1)));
+		c->messages[i] = m->whole[c->rows[i]].p;
 		for (unsigned slot = 0; slot < slots; slot++)
 			all[slot * n + i] = v[slot];
 	}
@@ -104,11 +107,16 @@ int message_column_begin(struct message_column *c, struct messages *m, const str
 	return 0;
 }
 
+static const uint8_t *text_of(const struct message_column *c, size_t i)
+{
+	return c->messages[i] + c->variables[i].at;
+}
+
 static void load(struct message_column *c, unsigned slot, bool texts)
 {
 	c->variables = c->all + slot * c->n;
 	for (size_t i = 0; texts && i < c->n; i++)
-		__builtin_prefetch(c->variables[i].p);
+		__builtin_prefetch(text_of(c, i));
 }
 
 /* Numbers. */
@@ -170,14 +178,12 @@ static uint8_t *pack_address(uint8_t *to, const uint8_t *p, const uint8_t *end)
 }
 
 /* Bytes of a variable, packed; dashes of a uuid go without saying. */
-static uint8_t *pack(uint8_t *to, const struct variable *v)
+static uint8_t *pack(uint8_t *to, uint8_t kind, const uint8_t *p, size_t n)
 {
-	const uint8_t *p = v->p;
-
-	if (v->kind == VARIABLE_IPV4)
-		return pack_address(to, p, p + v->len);
-	if (v->kind != VARIABLE_UUID)
-		return pack_digits(to, p, v->len / 2);
+	if (kind == VARIABLE_IPV4)
+		return pack_address(to, p, p + n);
+	if (kind != VARIABLE_UUID)
+		return pack_digits(to, p, (unsigned) n / 2);
 	to = pack_digits(to, p, 4);
 	to = pack_digits(to, p + 9, 2);
 	to = pack_digits(to, p + 14, 2);
@@ -188,7 +194,7 @@ static uint8_t *pack(uint8_t *to, const struct variable *v)
 static void put_words(struct message_column *c, struct strings_scratch *scratch, struct buf *to)
 {
 	for (size_t i = 0; i < c->n; i++)
-		c->texts[i] = (struct text){ c->variables[i].p, c->variables[i].len };
+		c->texts[i] = (struct text){ text_of(c, i), c->variables[i].len };
 	strings_encode(scratch, c->texts, c->n, to);
 }
 
@@ -205,7 +211,7 @@ static void put_packed(struct message_column *c, struct strings_scratch *scratch
 	}
 	for (size_t i = 0; i < c->n; i++) {
 		c->texts[i].p = at;
-		at = pack(at, &c->variables[i]);
+		at = pack(at, c->variables[i].kind, text_of(c, i), c->variables[i].len);
 		c->texts[i].len = (uint32_t) (at - c->texts[i].p);
 	}
 	strings_encode(scratch, c->texts, c->n, to);
@@ -266,8 +272,9 @@ static void gather(const struct message_column *c, unsigned slot, const struct g
 		const struct variable *v = &c->variables[i];
 		const struct variable *last =
 			g->apart >> slot & 1 ? v : &c->all[g->last[slot] * c->n + i];
+		const uint8_t *p = c->messages[i];
 
-		gathering_value(g, slot, v->p, v->p + v->len, last->p + last->len);
+		gathering_value(g, slot, p + v->at, p + v->at + v->len, p + last->at + last->len);
 	}
 }
 

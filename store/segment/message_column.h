@@ -19,6 +19,7 @@ struct message_column {
 	uint32_t len_min[VARIABLES_MAX], len_max[VARIABLES_MAX]; /* of each slot */
 	struct variable *all; /* owned: of all rows, slot by slot */
 	size_t all_cap;
+	const uint8_t **messages;	  /* owned, of each row */
 	const struct variable *variables; /* of these, those of the slot at hand */
 	/* Of as many rows as there is room for. */
 	uint64_t *numbers, *others; /* owned, like the following */

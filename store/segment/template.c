@@ -81,13 +81,13 @@ struct scan {
 	struct taken *to;
 	const uint8_t *p;
 	size_t n;
-	const struct timetext_base *base;
+	struct timetext_base *base;
 	size_t floor;
 	size_t plain; /* up to here joined words are known not to be one variable */
 };
 
 /* The text before a variable, and behind the last. */
-static bool put_text(struct scan *s, size_t end)
+static inline bool put_text(struct scan *s, size_t end)
 {
 	struct taken *t = s->to;
 	const uint8_t *from = s->p + s->floor;
@@ -101,48 +101,48 @@ static bool put_text(struct scan *s, size_t end)
 	else
 		memcpy(t->key + t->key_len, from, n);
 	t->key_len += n;
-	s->floor = end;
 	return true;
 }
 
-static bool put_mark(struct taken *t, const struct variable *v)
+/* Take a variable and the text before it; its mark has so many bytes.  @return where to go on, or 0 without room. */
+static inline size_t put_variable(struct scan *s, struct variable v, size_t from, size_t end,
+				  size_t marks)
 {
-	uint8_t mark[] = { MARKER, v->kind, (uint8_t) (v->form.format + FORM_BIAS),
-			   (uint8_t) (v->form.separator + FORM_BIAS),
-			   (uint8_t) (v->form.digits + FORM_BIAS) };
-	size_t n = v->kind == VARIABLE_TIME ? 5 : 2;
+	struct taken *t = s->to;
+	uint8_t *mark;
 
-	if (t->n == VARIABLES_MAX || n > TEMPLATE_SIZE_MAX - t->key_len)
-		return false;
-	memcpy(t->key + t->key_len, mark, sizeof mark);
-	t->key_len += n;
-	t->variables[t->n++] = *v;
-	return true;
+	if (t->n == VARIABLES_MAX || !put_text(s, from) || marks > TEMPLATE_SIZE_MAX - t->key_len)
+		return 0;
+	mark = t->key + t->key_len;
+	mark[0] = MARKER;
+	mark[1] = v.kind;
+	if (marks > 2) {
+		mark[2] = (uint8_t) (v.form.format + FORM_BIAS);
+		mark[3] = (uint8_t) (v.form.separator + FORM_BIAS);
+		mark[4] = (uint8_t) (v.form.digits + FORM_BIAS);
+	}
+	t->key_len += marks;
+	v.at = (uint16_t) from;
+	v.len = (uint16_t) (end - from);
+	t->variables[t->n++] = v;
+	return s->floor = end;
 }
 
 /* @return where to go on, or 0 without room. */
-static size_t put(struct scan *s, enum variable_kind kind, size_t from, size_t end)
+static size_t put(struct scan *s, uint8_t kind, size_t from, size_t end)
 {
-	struct variable v = { .kind = (uint8_t) kind,
-			      .len = (uint32_t) (end - from),
-			      .p = s->p + from };
+	struct variable v = { .kind = kind };
 
-	if (!put_text(s, from) || !put_mark(s->to, &v))
-		return 0;
-	return s->floor = end;
+	return put_variable(s, v, from, end, 2);
 }
 
 static size_t put_digits(struct scan *s, size_t from, size_t end)
 {
-	struct variable v = { .kind = VARIABLE_DIGITS,
-			      .len = (uint32_t) (end - from),
-			      .p = s->p + from };
+	struct variable v = { .kind = VARIABLE_DIGITS };
 
 	for (size_t i = from; i < end; i++)
 		v.units = 10 * v.units + (uint64_t) (s->p[i] - '0');
-	if (!put_text(s, from) || !put_mark(s->to, &v))
-		return 0;
-	return s->floor = end;
+	return put_variable(s, v, from, end, 2);
 }
 
 /* @return length of an address in dotted decimal without leading zeroes, or 0. */
@@ -222,9 +222,12 @@ static size_t match_joined(const uint8_t *p, size_t n, bool *ret)
 /* A time that begins with a month's name may begin before its first digit.  @return where it begins. */
 static size_t month_before(const struct scan *s, size_t at)
 {
-	size_t space = at > s->floor + 4 && s->p[at - 2] == ' ' ? 2 : 1;
+	size_t space;
 
-	if (at < s->floor + 3 + space || s->p[at - 1] != ' ' || !is_letter(s->p[at - 3 - space]) ||
+	if (at < s->floor + 4 || s->p[at - 1] != ' ')
+		return at;
+	space = at > s->floor + 4 && s->p[at - 2] == ' ' ? 2 : 1;
+	if (at < s->floor + 3 + space || !is_letter(s->p[at - 3 - space]) ||
 	    (at > 3 + space && is_word(s->p[at - 4 - space])))
 		return at;
 	return at - 3 - space;
@@ -233,24 +236,21 @@ static size_t month_before(const struct scan *s, size_t at)
 /* Try a time.  @return as take_word(), SIZE_MAX when there is none. */
 static size_t take_time(struct scan *s, size_t from)
 {
-	struct variable v = { .kind = VARIABLE_TIME, .p = s->p + from };
-	size_t took = timetext_read(v.p, s->n - from, s->base, &v.form, &v.units);
+	struct variable v = { .kind = VARIABLE_TIME };
+	size_t took = timetext_read(s->p + from, s->n - from, s->base, &v.form, &v.units);
 
-	if (took == 0)
-		return SIZE_MAX;
-	v.len = (uint32_t) took;
-	if (!put_text(s, from) || !put_mark(s->to, &v))
-		return 0;
-	return s->floor = from + took;
+	return took > 0 ? put_variable(s, v, from, from + took, 5) : SIZE_MAX;
 }
 
-/* Try what has a form of its own, for a word with a digit at `at`.  @return as take_word(), SIZE_MAX when there is none. */
-static size_t take_formed(struct scan *s, size_t word, size_t at)
+/* Try what has a form of its own, for a word with digits from `at` to `to`.  @return as take_word(), SIZE_MAX when there is none. */
+static size_t take_formed(struct scan *s, size_t word, size_t at, size_t to)
 {
 	size_t left = s->n - word, took;
 
 	if (word == at) {
-		took = take_time(s, month_before(s, at));
+		size_t from = month_before(s, at);
+
+		took = from < at || timetext_may_begin(to - at) ? take_time(s, from) : SIZE_MAX;
 		if (took != SIZE_MAX)
 			return took;
 		took = match_ipv4(s->p + at, left);
@@ -284,47 +284,60 @@ static size_t take_joined(struct scan *s, size_t word, size_t end)
 	return is ? put(s, VARIABLE_WORD, from, from + len) : SIZE_MAX;
 }
 
+/* @return the kind of a word of hexadecimal digits whose letters are all small or all capital; 0 for any other. */
+static uint8_t hex_kind(const uint8_t *p, size_t n)
+{
+	uint8_t common = HEX_LOWER | HEX_UPPER;
+
+	for (size_t i = 0; i < n && common != 0; i++)
+		common &= class_of[p[i]];
+	return common & HEX_LOWER ? VARIABLE_HEX : common ? VARIABLE_HEX_UPPER : 0;
+}
+
+static bool has_digit(const uint8_t *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (is_digit(p[i]))
+			return true;
+	return false;
+}
+
 /* A word of letters, one run of digits, and letters: only the digits change.  Anything else with digits changes whole. */
-static size_t take_single(struct scan *s, size_t word, size_t at, size_t end, uint8_t common)
+static size_t take_single(struct scan *s, size_t word, size_t at, size_t to, size_t end)
 {
 	const uint8_t *p = s->p;
-	size_t to = at + 1;
+	bool alone = word == at && to == end;
+	uint8_t kind = 0;
 
 	/* What is behind "0x" is of any length. */
-	if (word == at && p[at] == '0' && end - at > 2 && p[at + 1] == 'x') {
-		for (to = at + 2; to < end && class_of[p[to]] & HEX_LOWER; to++)
-			;
-		if (to == end)
-			return put(s, VARIABLE_HEX, at + 2, end);
-	}
-	for (to = at + 1; to < end && is_digit(p[to]); to++)
-		;
-	if (end - word >= HEX_WORD_MIN && common & (HEX_LOWER | HEX_UPPER) &&
-	    (word < at || to < end))
-		return put(s, common & HEX_LOWER ? VARIABLE_HEX : VARIABLE_HEX_UPPER, word, end);
-	if (to - at > DIGITS_MAX)
+	if (word == at && !alone && p[at] == '0' && end - at > 2 && p[at + 1] == 'x' &&
+	    hex_kind(p + at + 2, end - at - 2) == VARIABLE_HEX)
+		return put(s, VARIABLE_HEX, at + 2, end);
+	if (!alone && end - word >= HEX_WORD_MIN)
+		kind = hex_kind(p + word, end - word);
+	if (kind != 0)
+		return put(s, kind, word, end);
+	if (to - at > DIGITS_MAX || has_digit(p + to, end - to))
 		return put(s, VARIABLE_WORD, word, end);
-	for (size_t i = to; i < end; i++)
-		if (is_digit(p[i]))
-			return put(s, VARIABLE_WORD, word, end);
 	return put_digits(s, at, to) == 0 ? 0 : end;
 }
 
 /* Take the word with a digit at `at`, and none before it.  @return where to go on, or 0 when the message has to stay whole. */
 static size_t take_word(struct scan *s, size_t at)
 {
-	uint8_t common = HEX_LOWER | HEX_UPPER;
-	size_t word = at, end, took;
+	size_t word = at, to = at + 1, end, took;
 
-	for (; word > s->floor && is_letter(s->p[word - 1]); word--)
-		common &= class_of[s->p[word - 1]];
-	took = take_formed(s, word, at);
+	while (word > s->floor && is_letter(s->p[word - 1]))
+		word--;
+	while (to < s->n && is_digit(s->p[to]))
+		to++;
+	took = take_formed(s, word, at, to);
 	if (took != SIZE_MAX)
 		return took;
-	for (end = at; end < s->n && is_word(s->p[end]); end++)
-		common &= class_of[s->p[end]];
+	for (end = to; end < s->n && is_word(s->p[end]);)
+		end++;
 	took = take_joined(s, word, end);
-	return took != SIZE_MAX ? took : take_single(s, word, at, end, common);
+	return took != SIZE_MAX ? took : take_single(s, word, at, to, end);
 }
 
 /* Letters with a dot between at `at`, and more of them.  @return as take_word(). */
@@ -362,7 +375,7 @@ static size_t take_path(struct scan *s, size_t at)
 	return len > 0 ? put(s, VARIABLE_PATH, at, at + len) : at + 1;
 }
 
-bool template_take(struct taken *t, const uint8_t *p, size_t n, const struct timetext_base *base)
+bool template_take(struct taken *t, const uint8_t *p, size_t n, struct timetext_base *base)
 {
 	struct scan s = { .to = t, .p = p, .n = n, .base = base };
 	size_t at = 0;

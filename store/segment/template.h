@@ -10,6 +10,7 @@
  * have the same number and kinds of variables, so these are columns.
  */
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,13 +41,14 @@ enum variable_kind {
 	VARIABLE_TIME = 'T',
 };
 
+/** There are millions of them at a time: small enough for four in a line of memory. */
 struct variable {
+	uint64_t units;	  /* of a time; of digits, their number */
+	uint16_t at, len; /* of the text in the message */
 	uint8_t kind;
 	struct timetext_form form; /* of a time */
-	uint32_t len;
-	const uint8_t *p; /* the text; borrowed */
-	uint64_t units;	  /* of a time; of digits, their number */
 };
+static_assert(sizeof(struct variable) == 16 && TEMPLATE_MESSAGE_MAX <= UINT16_MAX, "");
 
 /** A message taken apart; reused from message to message. */
 struct taken {
@@ -62,7 +64,7 @@ struct taken {
  * @return false for one that is better kept whole: too long, too many variables, or with a MARKER in it.
  */
 _must_check_ bool template_take(struct taken *t, const uint8_t *p, size_t n,
-				const struct timetext_base *base);
+				struct timetext_base *base);
 
 /** A variable's place in a template. */
 struct slot {

@@ -63,7 +63,7 @@ void timetext_base_set(struct timetext_base *b, uint64_t time_ns)
 
 	if (b->year != 0 && b->day == day)
 		return;
-	b->day = day;
+	*b = (struct timetext_base){ .day = day };
 	date_of(day, &b->year, &month, &of_month);
 }
 
@@ -286,21 +286,36 @@ static size_t read_fraction(char first, const uint8_t *p, size_t n, struct timet
 		       : 0;
 }
 
-static size_t try_format(unsigned number, const uint8_t *p, size_t n,
-			 const struct timetext_base *base, struct timetext_form *form,
-			 uint64_t *ret)
+/* The second that a text of a format tells; 0 when it is no such text. */
+static uint64_t read_second(unsigned number, const uint8_t *p, struct timetext_base *base)
 {
-	const char *f = formats[number];
+	struct timetext_second *last = &base->last[number];
 	struct parts t = { .year = base->year };
-	uint64_t second, fraction = 0;
-	size_t at, more = 0;
+	const char *f = formats[number];
+	uint64_t second;
 
-	at = format_sizes[number];
-	if (n < at || !read_format(f, p, &t))
+	if (last->second != 0 && memcmp(p, last->text, format_sizes[number]) == 0)
+		return last->second;
+	if (!read_format(f, p, &t))
 		return 0;
 	if (f[0] == 'H')
 		date_of(base->day, &t.year, &t.month, &t.day);
 	second = second_of(f[0], &t);
+	if (second != 0) {
+		memcpy(last->text, p, format_sizes[number]);
+		last->second = second;
+	}
+	return second;
+}
+
+static size_t try_format(unsigned number, const uint8_t *p, size_t n, struct timetext_base *base,
+			 struct timetext_form *form, uint64_t *ret)
+{
+	const char *f = formats[number];
+	size_t at = format_sizes[number], more = 0;
+	uint64_t second, fraction = 0;
+
+	second = n < at ? 0 : read_second(number, p, base);
 	if (second == 0)
 		return 0;
 	*form = (struct timetext_form){ .format = (uint8_t) number };
@@ -348,7 +363,7 @@ static const int8_t *candidates(const uint8_t *p, size_t n)
 	return k == 10 || k == 13 || k == 16 || k == 19 ? epoch : none;
 }
 
-size_t timetext_read(const uint8_t *p, size_t n, const struct timetext_base *base,
+size_t timetext_read(const uint8_t *p, size_t n, struct timetext_base *base,
 		     struct timetext_form *form, uint64_t *ret)
 {
 	for (const int8_t *c = candidates(p, n); *c >= 0; c++) {

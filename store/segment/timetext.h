@@ -24,12 +24,27 @@ struct timetext_form {
 	uint8_t digits;	   /* of the fraction, 0 to 9 */
 };
 
-/** What lends a text the date that it does not tell: an entry's time, taken apart. */
+enum { TIMETEXT_SECOND_SIZE_MAX = 20 };
+
+/** What lends a text the date that it does not tell: an entry's time, taken apart.  And, of each format, the second read last: lines come many a second. */
 struct timetext_base {
 	uint64_t day; /* since 1970 */
 	int year;
+	struct timetext_second {
+		uint8_t text[TIMETEXT_SECOND_SIZE_MAX];
+		uint64_t second; /* 0: none was read */
+	} last[TIMETEXT_FORMATS];
 };
 void timetext_base_set(struct timetext_base *b, uint64_t time_ns);
+
+/** Whether a time may begin with so many digits, and no more of them. */
+static inline bool timetext_may_begin(size_t digits)
+{
+	const uint32_t of_days = 1 << 2 | 1 << 4 | 1 << 6,
+		       of_seconds = 1 << 10 | 1 << 13 | 1 << 16 | 1 << 19;
+
+	return digits < 20 && (of_days | of_seconds) >> digits & 1;
+}
 
 /**
  * Read a time at the beginning of a text; a digit does not come before it.
@@ -37,7 +52,7 @@ void timetext_base_set(struct timetext_base *b, uint64_t time_ns);
  * @return its length, or 0 when there is none that timetext_write() would write alike.  `ret` counts units of the form from
  *         1970 on.
  */
-_must_check_ size_t timetext_read(const uint8_t *p, size_t n, const struct timetext_base *base,
+_must_check_ size_t timetext_read(const uint8_t *p, size_t n, struct timetext_base *base,
 				  struct timetext_form *form, uint64_t *ret);
 /** Write a time.  @return its length, or 0 when it is none that could have been read. */
 _must_check_ size_t timetext_write(const struct timetext_form *form, uint64_t units,
