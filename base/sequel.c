@@ -14,7 +14,7 @@ void sequel_init(struct sequel *s, const struct sequel_part *parts, size_t n)
 		s->again |= (uint64_t) parts[i].again << i;
 		s->optional |= (uint64_t) parts[i].optional << i;
 		for (unsigned c = 0; c < 256; c++)
-			s->takes[c] |= (uint64_t) bit_get(parts[i].bytes, c) << i;
+			s->takes[c] |= (uint64_t) bit_get(parts[i].set.bytes, c) << i;
 	}
 }
 

@@ -16,11 +16,15 @@
 
 enum { SEQUEL_PARTS_MAX = 63 /* of longer ones the beginning */ };
 
-/** A part.  Characters beyond ASCII are not told apart: a set has all bytes of them or none. */
-struct sequel_part {
+/** What characters a part may be, as bytes.  Those beyond ASCII are not told apart: a set has all bytes of them or none. */
+struct charset {
 	uint64_t bytes[4]; /* base/bits.h */
-	bool again;	   /* it may come more than once */
-	bool optional;	   /* it may be left out */
+};
+
+struct sequel_part {
+	struct charset set;
+	bool again;    /* it may come more than once */
+	bool optional; /* it may be left out */
 };
 
 struct sequel {

@@ -3,19 +3,16 @@
 #define BULLA_QUERY_CHARSET_H
 
 /**
- * Which characters a part of a PCRE2 pattern may be, as sets of bytes (base/bits.h).
+ * Which characters a part of a PCRE2 pattern may be, for a sequel.
  *
- * All sets are of the right kind to be too large: what is not understood has everything.  Characters beyond ASCII are not told
- * apart; a set has all bytes of them or none.  Options are those that literals.h names.
+ * What is not understood has everything: a set may be too large, never too small.  Options are those that literals.h names.
  */
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct charset {
-	uint64_t bytes[4];
-};
+#include "base/sequel.h"
 
 /** Any character. */
 struct charset charset_all(void);

@@ -93,15 +93,11 @@ static void end_row(struct parser *p, struct sequence *s, size_t behind)
 /* Parts in groups are not noted: the group is. */
 static void note_part(struct parser *p, struct sequence *s, struct charset set)
 {
-	struct sequel_part *part = &p->parts[p->n_parts];
-
 	s->is_noted = p->depth == 0 && p->n_parts < PARTS_MAX;
 	p->full |= p->n_parts == PARTS_MAX;
 	if (!s->is_noted)
 		return;
-	*part = (struct sequel_part){ 0 };
-	memcpy(part->bytes, set.bytes, sizeof part->bytes);
-	p->n_parts++;
+	p->parts[p->n_parts++] = (struct sequel_part){ .set = set };
 }
 
 /* A part that is no character is over, or was quantified at least once. */
@@ -283,10 +279,7 @@ static void quantify(struct parser *p, struct sequence *s, bool least, bool agai
 	end_row(p, s, behind);
 	if (part && in_row && least) {
 		/* The row ends with it, and behind that it may come again. */
-		struct charset set;
-
-		memcpy(set.bytes, part->bytes, sizeof set.bytes);
-		note_part(p, s, set);
+		note_part(p, s, part->set);
 		part = s->is_noted ? &p->parts[p->n_parts - 1] : NULL;
 	}
 	if (part) {

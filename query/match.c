@@ -447,7 +447,7 @@ static size_t needles_of(const struct literals *l, const struct literal_set *s,
 {
 	for (size_t i = 0; i < s->n; i++)
 		ret[i] = (struct needle){ l->bytes.data + s->of[i].at, s->of[i].len, l->any_case,
-					  behind->n > 0 ? behind : NULL };
+					  behind };
 	return s->n;
 }
 

@@ -14,30 +14,26 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/find.h"
+#include "store/segment/needle.h"
 
 Suite(literals);
-
-/* Whether what is behind a literal may follow it. */
-static bool goes_on(const struct sequel *behind, const uint8_t *p, size_t n)
-{
-	return sequel_is_over(behind, sequel_over(behind, sequel_begin(behind), p, n));
-}
 
 static bool has_one(const struct literals *l, const struct literal_set *s,
 		    const struct sequel *behind, const uint8_t *p, size_t n)
 {
-	const uint8_t *end = p + n;
+	const struct text text = { p, (uint32_t) n };
+	bool has = s->n == 0;
 
-	for (size_t i = 0; i < s->n; i++) {
-		struct finder f;
+	for (size_t i = 0; i < s->n && !has; i++) {
+		struct needle needle = { l->bytes.data + s->of[i].at, s->of[i].len, l->any_case,
+					 behind };
+		struct needle_plan plan;
 
-		finder_init(&f, l->bytes.data + s->of[i].at, s->of[i].len, l->any_case);
-		for (const uint8_t *at = p; (at = finder_find(&f, at, (size_t) (end - at))); at++)
-			if (goes_on(behind, at + f.n, (size_t) (end - at) - f.n))
-				return true;
+		cr_assert(eq(int, needle_plan_make(&plan, &needle), 0));
+		has = needle_in_value(&plan, text, NULL, 0);
+		needle_plan_done(&plan);
 	}
-	return s->n == 0;
+	return has;
 }
 
 static size_t put_set(const struct literals *l, const struct literal_set *s, char *got)

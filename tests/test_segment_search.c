@@ -292,12 +292,12 @@ static size_t parts_of(const char *p, uint64_t *seed, struct sequel_part *parts)
 
 		*part = (struct sequel_part){ .again = r % 16 == 0, .optional = r % 16 == 1 };
 		if (*p >= '0' && *p <= '9') {
-			bits_set(part->bytes, '0', '9' + 1);
+			bits_set(part->set.bytes, '0', '9' + 1);
 			part->again |= r >> 8 & 1;
 		} else if (r >> 8 & 3) {
-			bit_set(part->bytes, (uint8_t) *p);
+			bit_set(part->set.bytes, (uint8_t) *p);
 		} else {
-			bits_set(part->bytes, 0, 256);
+			bits_set(part->set.bytes, 0, 256);
 			part->again = part->optional = r >> 16 & 1;
 		}
 		n++;

@@ -88,10 +88,12 @@ static struct text text_behind(const struct template *t, unsigned slot)
 static uint64_t lay_sequel(const struct needle_plan *p, struct text text)
 {
 	const struct sequel *q = p->needle.sequel;
-	const uint8_t *end = text.p + text.len, *from = text.p, *hit;
+	const uint8_t *hit = finder_find(&p->finder, text.p, text.len), *from = text.p, *end;
 	uint64_t at = 0;
 
-	hit = finder_find(&p->finder, text.p, text.len);
+	if (!hit)
+		return 0;
+	end = text.p + text.len;
 	while (hit && !sequel_is_over(q, at)) {
 		at = sequel_over(q, at, from, (size_t) (hit + p->needle.n - from)) |
 		     sequel_begin(q);
@@ -120,20 +122,15 @@ static bool lay_behind(const struct needle_plan *p, uint64_t at, const struct te
 static bool in_text(const struct needle_plan *p, struct text text, const struct template *t,
 		    unsigned slot)
 {
-	if (!p->needle.sequel)
-		return finder_find(&p->finder, text.p, text.len);
 	return lay_behind(p, lay_sequel(p, text), t, slot);
 }
 
 bool needle_in_value(const struct needle_plan *p, struct text value, const struct template *t,
 		     unsigned slot)
 {
+	uint64_t at = lay_sequel(p, value);
 	struct text behind;
-	uint64_t at;
 
-	if (!p->needle.sequel)
-		return finder_find(&p->finder, value.p, value.len);
-	at = lay_sequel(p, value);
 	if (at == 0 || !t)
 		return sequel_is_over(p->needle.sequel, at);
 	behind = text_behind(t, slot);
@@ -203,17 +200,22 @@ int needle_plan_make(struct needle_plan *p, const struct needle *n)
 		VARIABLE_PATH,	 VARIABLE_NAME, VARIABLE_WORD,	    VARIABLE_TIME,
 	};
 
+	static const struct sequel nothing;
+
 	*p = (struct needle_plan){ .needle = *n };
 	if (n->n == 0)
 		return -EINVAL;
+	if (!n->sequel)
+		p->needle.sequel = &nothing;
 	tokens_ask(&p->tokens, n->p, n->n);
 	finder_init(&p->finder, n->p, n->n, n->any_case);
+	halves_init(&p->halves, n->p, n->n);
 	for (size_t k = 0; k < ELEMENTS(kinds); k++) {
 		for (size_t i = 0; i < n->n && i < NEEDLE_PLANNED_MAX; i++)
 			p->holds[kinds[k] - 'A'] |= (uint64_t) may_hold(n, kinds[k], n->p[i]) << i;
-		for (unsigned c = 0; n->sequel && c < 256; c++)
+		for (unsigned c = 0; p->needle.sequel->n > 0 && c < 256; c++)
 			if (variable_may_hold(kinds[k], (uint8_t) c))
-				p->takes[kinds[k] - 'A'] |= n->sequel->takes[c];
+				p->takes[kinds[k] - 'A'] |= p->needle.sequel->takes[c];
 	}
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include "base/attr.h"
 #include "base/find.h"
 #include "base/sequel.h"
+#include "store/segment/halves.h"
 #include "store/segment/segment.h"
 
 /** What is sought; borrowed. */
@@ -36,10 +37,11 @@ struct needle_verdict {
 
 enum { NEEDLE_PLANNED_MAX = 63 /* bytes; longer needles are planned by their beginning */ };
 
-/** A needle's way through a segment. */
+/** A needle's way through a segment; it stays where it was made. */
 struct needle_plan {
-	struct needle needle;
+	struct needle needle; /* with a sequel in any case */
 	struct finder finder;
+	struct halves halves;
 	struct tokens_asked tokens;
 	struct needle_verdict *of; /* owned, by template; needle_plan_of() asks */
 	uint32_t n;		   /* that there is room for */

@@ -16,7 +16,6 @@
 #include "base/bits.h"
 #include "base/cleanup.h"
 #include "bulla/error.h"
-#include "store/segment/halves.h"
 #include "store/segment/reader-internal.h"
 
 /* What is to be done for the rows of a template. */
@@ -35,7 +34,6 @@ struct search {
 	size_t marks_cap;
 	struct buf text;
 	struct buf end;
-	struct halves halves; /* of the needle */
 	int places; /* that may have the needle: what the group's tokens say, less what was looked at */
 	/* A stretch of the words, and the first place in it that has the needle, or its end. */
 	uint32_t words_from, words_to, words_hit;
@@ -81,6 +79,13 @@ static struct find_walk walk_text(struct search *s)
 				   .n = s->end.len / sizeof(uint32_t) };
 }
 
+static struct text value_at(const uint8_t *p, const uint32_t *end, size_t i)
+{
+	uint32_t from = i > 0 ? end[i - 1] : 0;
+
+	return (struct text){ p + from, end[i] - from };
+}
+
 /* Go on to the next value that has the needle, of a variable of template `t`, or of messages kept whole. */
 static bool next_value(const struct search *s, struct find_walk *w, uint32_t t, unsigned slot,
 		       size_t *ret)
@@ -88,10 +93,9 @@ static bool next_value(const struct search *s, struct find_walk *w, uint32_t t, 
 	const struct template *of = t > 0 ? s->group->templates[t - 1].template : NULL;
 
 	while (find_walk_next(w, ret)) {
-		uint32_t from = *ret > 0 ? w->end[*ret - 1] : 0;
-		struct text value = { w->p + from, w->end[*ret] - from };
-
-		if (!s->plan->needle.sequel || needle_in_value(s->plan, value, of, slot))
+		/* Most have no sequel, and were searched already. */
+		if (s->plan->needle.sequel->n == 0 ||
+		    needle_in_value(s->plan, value_at(w->p, w->end, *ret), of, slot))
 			return true;
 	}
 	return false;
@@ -135,13 +139,12 @@ static int mark_halves(struct search *s, uint32_t t, unsigned slot, const struct
 
 	for (int half = 0; half < 2; half++) {
 		struct find_walk w = {
-			.finder = &s->halves.finder[half], .p = v->p, .end = v->end, .n = v->n
+			.finder = &s->plan->halves.finder[half], .p = v->p, .end = v->end, .n = v->n
 		};
 		size_t i;
 
 		while (r >= 0 && find_walk_next(&w, &i)) {
-			uint32_t from = i > 0 ? v->end[i - 1] : 0;
-			struct text packed = { v->p + from, v->end[i] - from }, value;
+			struct text packed = value_at(v->p, v->end, i), value;
 
 			buf_clear(&s->text);
 			r = group_put_packed(kind, &packed, &s->text);
@@ -159,7 +162,6 @@ static int mark_halves(struct search *s, uint32_t t, unsigned slot, const struct
 static int walk_values(struct search *s, const struct strings_view *v, uint8_t kind,
 		       struct find_walk *ret)
 {
-	uint32_t from = 0;
 	int r = 0;
 
 	*ret = (struct find_walk){
@@ -170,9 +172,8 @@ static int walk_values(struct search *s, const struct strings_view *v, uint8_t k
 	buf_clear(&s->text);
 	buf_clear(&s->end);
 	for (size_t i = 0; r >= 0 && i < v->n; i++) {
-		struct text value = { v->p + from, v->end[i] - from };
+		struct text value = value_at(v->p, v->end, i);
 
-		from = v->end[i];
 		r = group_put_packed(kind, &value, &s->text);
 		if (r >= 0)
 			r = end_value(s);
@@ -204,7 +205,7 @@ static int mark_values(struct search *s, uint32_t t, unsigned slot, const struct
 	size_t i;
 	int r = clear_marks(s, v->n);
 
-	if (r >= 0 && s->halves.usable && kind != 0 && kind != VARIABLE_IPV4)
+	if (r >= 0 && s->plan->halves.usable && kind != 0 && kind != VARIABLE_IPV4)
 		return mark_halves(s, t, slot, v, kind);
 	if (r >= 0)
 		r = walk_values(s, v, kind, &w);
@@ -459,7 +460,6 @@ int64_t group_search(struct segment_group *g, struct needle_plan *p, uint64_t *h
 	int64_t r;
 
 	memset(hits, 0, bits_words(g->rows) * sizeof *hits);
-	halves_init(&s.halves, p->needle.p, p->needle.n);
 	s.places = ask_tokens(g, p);
 	if (s.places <= 0)
 		return s.places;

@@ -116,7 +116,7 @@ static inline size_t put_variable(struct scan *s, struct variable v, size_t from
 	mark = t->key + t->key_len;
 	mark[0] = MARKER;
 	mark[1] = v.kind;
-	if (marks > 2) {
+	if (marks > MARK_SIZE) {
 		mark[2] = (uint8_t) (v.form.format + FORM_BIAS);
 		mark[3] = (uint8_t) (v.form.separator + FORM_BIAS);
 		mark[4] = (uint8_t) (v.form.digits + FORM_BIAS);
@@ -133,7 +133,7 @@ static size_t put(struct scan *s, uint8_t kind, size_t from, size_t end)
 {
 	struct variable v = { .kind = kind };
 
-	return put_variable(s, v, from, end, 2);
+	return put_variable(s, v, from, end, MARK_SIZE);
 }
 
 static size_t put_digits(struct scan *s, size_t from, size_t end)
@@ -142,7 +142,7 @@ static size_t put_digits(struct scan *s, size_t from, size_t end)
 
 	for (size_t i = from; i < end; i++)
 		v.units = 10 * v.units + (uint64_t) (s->p[i] - '0');
-	return put_variable(s, v, from, end, 2);
+	return put_variable(s, v, from, end, MARK_SIZE);
 }
 
 /* @return length of an address in dotted decimal without leading zeroes, or 0. */
@@ -239,7 +239,7 @@ static size_t take_time(struct scan *s, size_t from)
 	struct variable v = { .kind = VARIABLE_TIME };
 	size_t took = timetext_read(s->p + from, s->n - from, s->base, &v.form, &v.units);
 
-	return took > 0 ? put_variable(s, v, from, from + took, 5) : SIZE_MAX;
+	return took > 0 ? put_variable(s, v, from, from + took, TIME_MARK_SIZE) : SIZE_MAX;
 }
 
 /* Try what has a form of its own, for a word with digits from `at` to `to`.  @return as take_word(), SIZE_MAX when there is none. */
@@ -453,7 +453,7 @@ unsigned template_kinds(const uint8_t *key, size_t n, uint8_t ret[VARIABLES_MAX]
 
 	while (key < end && (mark = memchr(key, MARKER, (size_t) (end - key)))) {
 		ret[kinds++] = mark[1];
-		key = mark + (mark[1] == VARIABLE_TIME ? 5 : 2);
+		key = mark + (mark[1] == VARIABLE_TIME ? TIME_MARK_SIZE : MARK_SIZE);
 	}
 	return kinds;
 }

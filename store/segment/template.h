@@ -26,6 +26,8 @@ enum {
 	TEMPLATE_SIZE_MAX = 4096, /* and bytes of a template; beyond these a message stays whole */
 	TEMPLATE_MESSAGE_MAX = 16384,
 	KEY_SLACK = 16,
+	MARK_SIZE = 2, /* MARKER and the kind */
+	TIME_MARK_SIZE = 5,
 };
 
 /** What a variable is; the letters stand in files. */
