@@ -22,15 +22,6 @@ uint64_t hexes_of_portable(const uint8_t *p, size_t n)
 	return bits;
 }
 
-size_t first_between_portable(const uint8_t *p, size_t n, uint8_t least, uint8_t most)
-{
-	size_t i = 0;
-
-	while (i < n && (uint8_t) (p[i] - least) > most - least)
-		i++;
-	return i;
-}
-
 #if defined(__SSE2__)
 
 #include <emmintrin.h>
@@ -95,20 +86,6 @@ static _inline_ uint64_t bits_of(const uint8_t *p, size_t n, are_fn are)
 	return bits | bits_of_16(p + n - 16, are) << (n - 16);
 }
 
-size_t first_between(const uint8_t *p, size_t n, uint8_t least, uint8_t most)
-{
-	size_t at = 0;
-
-	for (; at + 16 <= n; at += 16) {
-		__m128i v = _mm_loadu_si128((const __m128i *) (const void *) (p + at));
-		unsigned bits = (unsigned) _mm_movemask_epi8(between(v, (char) least, (char) most));
-
-		if (bits != 0)
-			return at + (unsigned) __builtin_ctz(bits);
-	}
-	return at + first_between_portable(p + at, n - at, least, most);
-}
-
 uint64_t letters_of(const uint8_t *p, size_t n)
 {
 	return n < 4 ? letters_of_portable(p, n) : bits_of(p, n, are_letters);
@@ -129,11 +106,6 @@ uint64_t letters_of(const uint8_t *p, size_t n)
 uint64_t hexes_of(const uint8_t *p, size_t n)
 {
 	return hexes_of_portable(p, n);
-}
-
-size_t first_between(const uint8_t *p, size_t n, uint8_t least, uint8_t most)
-{
-	return first_between_portable(p, n, least, most);
 }
 
 #endif

@@ -2,7 +2,7 @@
 #ifndef BULLA_BASE_LETTERS_H
 #define BULLA_BASE_LETTERS_H
 
-/** Bytes by what they are: letters, hexadecimal digits, or in a range; many at once. */
+/** Bytes by what they are: letters, or hexadecimal digits; many at once. */
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -25,11 +25,8 @@ static inline bool is_hex(uint8_t c)
 uint64_t letters_of(const uint8_t *p, size_t n);
 /** The same of hexadecimal digits in either case. */
 uint64_t hexes_of(const uint8_t *p, size_t n);
-/** Where the first byte from `least` to `most` is, which are ASCII; `n` if there is none. */
-size_t first_between(const uint8_t *p, size_t n, uint8_t least, uint8_t most);
 /** The same without vectors. */
 uint64_t letters_of_portable(const uint8_t *p, size_t n);
 uint64_t hexes_of_portable(const uint8_t *p, size_t n);
-size_t first_between_portable(const uint8_t *p, size_t n, uint8_t least, uint8_t most);
 
 #endif

@@ -49,23 +49,6 @@ Test(letters, bits_are_those_of_each_byte)
 	}
 }
 
-Test(letters, the_first_of_a_range_is_found)
-{
-	static const uint8_t edges[] = { '.', '9', '.' - 1, '9' + 1, 0, 0xff, '.' | 0x80 };
-	uint8_t p[SIZE];
-
-	for (size_t n = 0; n <= SIZE; n++)
-		for (size_t at = 0; at < SIZE; at++)
-			for (size_t k = 0; k < ELEMENTS(edges); k++) {
-				size_t want = k < 2 && at < n ? at : n;
-
-				memset(p, 'x', sizeof p);
-				p[at] = edges[k];
-				cr_assert(eq(sz, first_between(p, n, '.', '9'), want));
-				cr_assert(eq(sz, first_between_portable(p, n, '.', '9'), want));
-			}
-}
-
 Test(letters, a_letter_has_a_number)
 {
 	cr_expect(eq(uint, letter_of('a'), 1u));

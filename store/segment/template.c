@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/letters.h"
 #include "bulla/error.h"
 
 enum {
@@ -20,6 +19,7 @@ enum {
 	PATH_MIN = 4,
 	NAME_MIN = 6,
 	DIGITS_MAX = 18,
+	DIGITS_PLAIN_MAX = 9, /* with more it may be seconds since 1970 */
 	UUID_SIZE = 36,
 	IPV4_SIZE_MIN = 7,
 	FORM_BIAS = 0x20, /* a template has no small bytes but its markers */
@@ -33,11 +33,9 @@ enum class {
 	HEX_UPPER = 8,
 	JOINT = 16,
 	PATH = 32,
-	NAME = 64, /* in names, besides letters and dots */
+	NAME = 64,  /* in names, besides letters and dots */
+	TIME = 128, /* behind the first number of a time, or an address */
 };
-
-/* Where a variable may be found: a digit, a slash or a dot, which stand beside each other. */
-enum { EVENT_FIRST = '.', EVENT_LAST = '9' };
 
 static const uint8_t class_of[256] = {
 	['0' ... '9'] = DIGIT | HEX_LOWER | HEX_UPPER,
@@ -45,11 +43,12 @@ static const uint8_t class_of[256] = {
 	['g' ... 'z'] = LETTER,
 	['A' ... 'F'] = LETTER | HEX_UPPER,
 	['G' ... 'Z'] = LETTER,
-	['-'] = JOINT | PATH,
+	['-'] = JOINT | PATH | TIME,
 	['_'] = JOINT | PATH | NAME,
 	['$'] = NAME,
-	['/'] = PATH,
-	['.'] = PATH,
+	['/'] = PATH | TIME,
+	['.'] = PATH | TIME,
+	[':'] = TIME,
 	['?'] = PATH,
 	['='] = PATH,
 	['&'] = PATH,
@@ -104,45 +103,65 @@ static inline bool put_text(struct scan *s, size_t end)
 	return true;
 }
 
-/* Take a variable and the text before it; its mark has so many bytes.  @return where to go on, or 0 without room. */
-static inline size_t put_variable(struct scan *s, struct variable v, size_t from, size_t end,
-				  size_t marks)
+/*
+ * Take a variable and the text before it; its mark has so many bytes.  What else there is to tell of it goes into the next of
+ * the variables, whether it is taken or not.  @return where to go on, or 0 without room.
+ */
+static inline size_t put_marked(struct scan *s, uint8_t kind, size_t from, size_t end, size_t marks)
 {
 	struct taken *t = s->to;
+	struct variable *v = &t->variables[t->n];
 	uint8_t *mark;
 
 	if (t->n == VARIABLES_MAX || !put_text(s, from) || marks > TEMPLATE_SIZE_MAX - t->key_len)
 		return 0;
 	mark = t->key + t->key_len;
 	mark[0] = MARKER;
-	mark[1] = v.kind;
-	if (marks > MARK_SIZE) {
-		mark[2] = (uint8_t) (v.form.format + FORM_BIAS);
-		mark[3] = (uint8_t) (v.form.separator + FORM_BIAS);
-		mark[4] = (uint8_t) (v.form.digits + FORM_BIAS);
-	}
+	mark[1] = kind;
 	t->key_len += marks;
-	v.at = (uint16_t) from;
-	v.len = (uint16_t) (end - from);
-	t->variables[t->n++] = v;
+	v->at = (uint16_t) from;
+	v->len = (uint16_t) (end - from);
+	v->kind = kind;
+	t->n++;
 	return s->floor = end;
 }
 
 /* @return where to go on, or 0 without room. */
 static size_t put(struct scan *s, uint8_t kind, size_t from, size_t end)
 {
-	struct variable v = { .kind = kind };
-
-	return put_variable(s, v, from, end, MARK_SIZE);
+	return put_marked(s, kind, from, end, MARK_SIZE);
 }
 
 static size_t put_digits(struct scan *s, size_t from, size_t end)
 {
-	struct variable v = { .kind = VARIABLE_DIGITS };
+	uint64_t v = 0;
 
 	for (size_t i = from; i < end; i++)
-		v.units = 10 * v.units + (uint64_t) (s->p[i] - '0');
-	return put_variable(s, v, from, end, MARK_SIZE);
+		v = 10 * v + (uint64_t) (s->p[i] - '0');
+	s->to->variables[s->to->n].units = v;
+	return put_marked(s, VARIABLE_DIGITS, from, end, MARK_SIZE);
+}
+
+/* Rows of one class. */
+
+static inline size_t digits_end(const struct scan *s, size_t at)
+{
+	return classes_end(s->to->classes.digit, s->to->classes.digit, at);
+}
+
+static inline size_t letters_end(const struct scan *s, size_t at)
+{
+	return classes_end(s->to->classes.letter, s->to->classes.letter, at);
+}
+
+static inline size_t word_end(const struct scan *s, size_t at)
+{
+	return classes_end(s->to->classes.letter, s->to->classes.digit, at);
+}
+
+static inline size_t letters_begin(const struct scan *s, size_t at)
+{
+	return classes_begin(s->to->classes.letter, at, s->floor);
 }
 
 /* @return length of an address in dotted decimal without leading zeroes, or 0. */
@@ -169,19 +188,16 @@ static size_t match_ipv4(const uint8_t *p, size_t n)
 		       : at;
 }
 
-static bool match_uuid(const uint8_t *p, size_t n)
+static bool is_uuid(const struct scan *s, size_t from)
 {
-	if (n < UUID_SIZE || (n > UUID_SIZE && is_word(p[UUID_SIZE])))
+	const uint64_t dashes = 1ul << 8 | 1ul << 13 | 1ul << 18 | 1ul << 23;
+	const uint64_t all = (1ul << UUID_SIZE) - 1;
+	const uint8_t *p = s->p + from;
+
+	if (s->n - from < UUID_SIZE || p[8] != '-' || p[13] != '-' || p[18] != '-' || p[23] != '-')
 		return false;
-	for (size_t i = 0; i < UUID_SIZE; i++) {
-		if (i == 8 || i == 13 || i == 18 || i == 23) {
-			if (p[i] != '-')
-				return false;
-		} else if (!(class_of[p[i]] & HEX_LOWER)) {
-			return false;
-		}
-	}
-	return true;
+	return (classes_from(s->to->classes.hex_lower, from) & all) == (all & ~dashes) &&
+	       !(s->n - from > UUID_SIZE && is_word(p[UUID_SIZE]));
 }
 
 /* @return length of a path, or 0. */
@@ -195,28 +211,32 @@ static size_t match_path(const uint8_t *p, size_t n)
 	return len >= PATH_MIN && all & LETTER && p[1] != '/' ? len : 0;
 }
 
+/* Whether a word has letters and digits and then again what it began with. */
+static bool is_mixed(const struct scan *s, size_t word, size_t end)
+{
+	size_t second = is_digit(s->p[word]) ? digits_end(s, word) : letters_end(s, word);
+
+	return second < end &&
+	       (is_digit(s->p[second]) ? digits_end(s, second) : letters_end(s, second)) < end;
+}
+
 /* @return where words joined by dashes and underscores end; `*ret` tells whether they are one variable: one mixes letters and digits. */
-static size_t match_joined(const uint8_t *p, size_t n, bool *ret)
+static size_t joined_end(const struct scan *s, size_t word, bool *ret)
 {
 	bool joined = false, mixed = false;
-	size_t len = 0;
 
-	while (len < n && is_word(p[len])) {
-		unsigned changes = 0;
-		uint8_t before = class_of[p[len]];
+	while (word < s->n && is_word(s->p[word])) {
+		size_t end = word_end(s, word);
 
-		for (len++; len < n && is_word(p[len]); len++) {
-			changes += (class_of[p[len]] ^ before) & DIGIT;
-			before = class_of[p[len]];
-		}
-		mixed |= changes > DIGIT;
-		if (len + 1 < n && class_of[p[len]] & JOINT && is_word(p[len + 1])) {
+		mixed = mixed || is_mixed(s, word, end);
+		word = end;
+		if (word + 1 < s->n && class_of[s->p[word]] & JOINT && is_word(s->p[word + 1])) {
 			joined = true;
-			len++;
+			word++;
 		}
 	}
 	*ret = joined && mixed;
-	return len;
+	return word;
 }
 
 /* A time that begins with a month's name may begin before its first digit.  @return where it begins. */
@@ -236,16 +256,30 @@ static size_t month_before(const struct scan *s, size_t at)
 /* Try a time.  @return as take_word(), SIZE_MAX when there is none. */
 static size_t take_time(struct scan *s, size_t from)
 {
-	struct variable v = { .kind = VARIABLE_TIME };
-	size_t took = timetext_read(s->p + from, s->n - from, s->base, &v.form, &v.units);
+	struct taken *t = s->to;
+	struct timetext_form form;
+	uint64_t units;
+	size_t took = timetext_read(s->p + from, s->n - from, s->base, &form, &units);
+	uint8_t *mark;
 
-	return took > 0 ? put_variable(s, v, from, from + took, TIME_MARK_SIZE) : SIZE_MAX;
+	if (took == 0)
+		return SIZE_MAX;
+	t->variables[t->n].units = units;
+	t->variables[t->n].form = form;
+	took = put_marked(s, VARIABLE_TIME, from, from + took, TIME_MARK_SIZE);
+	mark = t->key + t->key_len - TIME_MARK_SIZE;
+	if (took > 0) {
+		mark[2] = (uint8_t) (form.format + FORM_BIAS);
+		mark[3] = (uint8_t) (form.separator + FORM_BIAS);
+		mark[4] = (uint8_t) (form.digits + FORM_BIAS);
+	}
+	return took;
 }
 
 /* Try what has a form of its own, for a word with digits from `at` to `to`.  @return as take_word(), SIZE_MAX when there is none. */
 static size_t take_formed(struct scan *s, size_t word, size_t at, size_t to)
 {
-	size_t left = s->n - word, took;
+	size_t took;
 
 	if (word == at) {
 		size_t from = month_before(s, at);
@@ -253,53 +287,40 @@ static size_t take_formed(struct scan *s, size_t word, size_t at, size_t to)
 		took = from < at || timetext_may_begin(to - at) ? take_time(s, from) : SIZE_MAX;
 		if (took != SIZE_MAX)
 			return took;
-		took = match_ipv4(s->p + at, left);
+		took = match_ipv4(s->p + at, s->n - at);
 		if (took > 0)
 			return put(s, VARIABLE_IPV4, at, at + took);
 	}
-	if (left >= UUID_SIZE && s->p[word + 8] == '-' && match_uuid(s->p + word, left))
-		return put(s, VARIABLE_UUID, word, word + UUID_SIZE);
-	return SIZE_MAX;
+	return is_uuid(s, word) ? put(s, VARIABLE_UUID, word, word + UUID_SIZE) : SIZE_MAX;
 }
 
 /* Try words that are joined.  @return as take_word(), SIZE_MAX where they are none, or not one. */
 static size_t take_joined(struct scan *s, size_t word, size_t end)
 {
-	size_t from = word, len;
+	size_t from = word;
 	bool is;
 
 	if (word < s->plain)
 		return SIZE_MAX;
 	/* The words before have no digits. */
 	while (from > s->floor + 1 && class_of[s->p[from - 1]] & JOINT && is_letter(s->p[from - 2]))
-		for (from--; from > s->floor && is_letter(s->p[from - 1]);)
-			from--;
+		from = letters_begin(s, from - 1);
 	if (from == word && !(end < s->n && class_of[s->p[end]] & JOINT))
 		return SIZE_MAX;
-	if (s->n - from >= UUID_SIZE && s->p[from + 8] == '-' &&
-	    match_uuid(s->p + from, s->n - from))
+	if (is_uuid(s, from))
 		return put(s, VARIABLE_UUID, from, from + UUID_SIZE);
-	len = match_joined(s->p + from, s->n - from, &is);
-	s->plain = from + len;
-	return is ? put(s, VARIABLE_WORD, from, from + len) : SIZE_MAX;
+	s->plain = joined_end(s, from, &is);
+	return is ? put(s, VARIABLE_WORD, from, s->plain) : SIZE_MAX;
 }
 
 /* @return the kind of a word of hexadecimal digits whose letters are all small or all capital; 0 for any other. */
-static uint8_t hex_kind(const uint8_t *p, size_t n)
+static uint8_t hex_kind(const struct scan *s, size_t word, size_t end)
 {
-	uint8_t common = HEX_LOWER | HEX_UPPER;
+	const struct classes *c = &s->to->classes;
 
-	for (size_t i = 0; i < n && common != 0; i++)
-		common &= class_of[p[i]];
-	return common & HEX_LOWER ? VARIABLE_HEX : common ? VARIABLE_HEX_UPPER : 0;
-}
-
-static bool has_digit(const uint8_t *p, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (is_digit(p[i]))
-			return true;
-	return false;
+	if (classes_end(c->hex_lower, c->hex_lower, word) >= end)
+		return VARIABLE_HEX;
+	return classes_end(c->hex_upper, c->hex_upper, word) >= end ? VARIABLE_HEX_UPPER : 0;
 }
 
 /* A word of letters, one run of digits, and letters: only the digits change.  Anything else with digits changes whole. */
@@ -311,31 +332,43 @@ static size_t take_single(struct scan *s, size_t word, size_t at, size_t to, siz
 
 	/* What is behind "0x" is of any length. */
 	if (word == at && !alone && p[at] == '0' && end - at > 2 && p[at + 1] == 'x' &&
-	    hex_kind(p + at + 2, end - at - 2) == VARIABLE_HEX)
+	    hex_kind(s, at + 2, end) == VARIABLE_HEX)
 		return put(s, VARIABLE_HEX, at + 2, end);
 	if (!alone && end - word >= HEX_WORD_MIN)
-		kind = hex_kind(p + word, end - word);
+		kind = hex_kind(s, word, end);
 	if (kind != 0)
 		return put(s, kind, word, end);
-	if (to - at > DIGITS_MAX || has_digit(p + to, end - to))
+	if (to - at > DIGITS_MAX || letters_end(s, to) < end)
 		return put(s, VARIABLE_WORD, word, end);
 	return put_digits(s, at, to) == 0 ? 0 : end;
+}
+
+/* Whether a number is no more than that: many are, and need not be tried for anything else. */
+static bool is_plain(const struct scan *s, size_t at, size_t to)
+{
+	uint8_t before = at > 0 ? class_of[s->p[at - 1]] : OTHER;
+	uint8_t behind = to < s->n ? class_of[s->p[to]] : OTHER;
+	size_t n = to - at;
+
+	if (n > DIGITS_PLAIN_MAX || before & (LETTER | DIGIT | JOINT) ||
+	    behind & (LETTER | JOINT | TIME))
+		return false;
+	/* A space stands behind the day of a month, and behind a date of six digits. */
+	return to == s->n || s->p[to] != ' ' || (n > 2 && n != 6);
 }
 
 /* Take the word with a digit at `at`, and none before it.  @return where to go on, or 0 when the message has to stay whole. */
 static size_t take_word(struct scan *s, size_t at)
 {
-	size_t word = at, to = at + 1, end, took;
+	size_t to = digits_end(s, at), word, end, took;
 
-	while (word > s->floor && is_letter(s->p[word - 1]))
-		word--;
-	while (to < s->n && is_digit(s->p[to]))
-		to++;
+	if (is_plain(s, at, to))
+		return put_digits(s, at, to);
+	word = letters_begin(s, at);
 	took = take_formed(s, word, at, to);
 	if (took != SIZE_MAX)
 		return took;
-	for (end = to; end < s->n && is_word(s->p[end]);)
-		end++;
+	end = word_end(s, to);
 	took = take_joined(s, word, end);
 	return took != SIZE_MAX ? took : take_single(s, word, at, to, end);
 }
@@ -382,10 +415,10 @@ bool template_take(struct taken *t, const uint8_t *p, size_t n, struct timetext_
 
 	t->key_len = 0;
 	t->n = 0;
-	if (n > TEMPLATE_MESSAGE_MAX || (n > 0 && memchr(p, MARKER, n)))
+	if (n > TEMPLATE_MESSAGE_MAX || !classes_find(&t->classes, p, n, MARKER))
 		return false;
 	for (;;) {
-		at += first_between(p + at, n - at, EVENT_FIRST, EVENT_LAST);
+		at = classes_next(t->classes.event, at);
 		if (at == n)
 			return put_text(&s, n);
 		if (is_digit(p[at]))

@@ -17,6 +17,7 @@
 
 #include "base/attr.h"
 #include "base/buf.h"
+#include "store/segment/classes.h"
 #include "store/segment/strings.h"
 #include "store/segment/timetext.h"
 
@@ -24,7 +25,7 @@ enum {
 	MARKER = 0x01,
 	VARIABLES_MAX = 64,	  /* of a message */
 	TEMPLATE_SIZE_MAX = 4096, /* and bytes of a template; beyond these a message stays whole */
-	TEMPLATE_MESSAGE_MAX = 16384,
+	TEMPLATE_MESSAGE_MAX = CLASSES_SIZE_MAX,
 	KEY_SLACK = 16,
 	MARK_SIZE = 2, /* MARKER and the kind */
 	TIME_MARK_SIZE = 5,
@@ -56,8 +57,9 @@ static_assert(sizeof(struct variable) == 16 && TEMPLATE_MESSAGE_MAX <= UINT16_MA
 struct taken {
 	uint8_t key[TEMPLATE_SIZE_MAX + KEY_SLACK];
 	size_t key_len;
-	struct variable variables[VARIABLES_MAX];
+	struct variable variables[VARIABLES_MAX + 1]; /* with one that there is no room for */
 	unsigned n;
+	struct classes classes;
 };
 
 /**

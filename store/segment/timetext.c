@@ -19,12 +19,19 @@ static const char *const formats[TIMETEXT_FORMATS] = {
 };
 static const uint8_t format_sizes[TIMETEXT_FORMATS] = { 19, 19, 19, 20, 15, 15, 14, 14,
 							17, 20, 19, 13, 8,  10, 10, 10 };
+enum { WITHOUT_SECONDS = 1 << 14 | 1 << 15 };
 static const char month_names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 enum { SECONDS_A_DAY = 86400, YEAR_MIN = 1971, YEAR_MAX = 2199 };
 
 static const uint64_t power[] = { 1,	  10,	   100,	     1000,	10000,
 				  100000, 1000000, 10000000, 100000000, 1000000000 };
+
+/* Whether a fraction may follow: where a format ends with the seconds. */
+static bool has_fraction(unsigned format)
+{
+	return !(WITHOUT_SECONDS >> format & 1);
+}
 
 /* The proleptic Gregorian calendar, by the well-known method of counting years from March. */
 static uint64_t days_of(int year, unsigned month, unsigned day)
@@ -81,7 +88,7 @@ bool timetext_form_is_known(const struct timetext_form *form)
 	f = formats[form->format];
 	if (form->separator != 0)
 		return (form->separator == '.' || form->separator == ',') && form->digits > 0 &&
-		       (f[0] == 's' || f[strlen(f) - 1] == 'S');
+		       has_fraction(form->format);
 	return form->digits == 0 || (f[0] == 's' && form->digits % 3 == 0);
 }
 
@@ -319,7 +326,7 @@ static size_t try_format(unsigned number, const uint8_t *p, size_t n, struct tim
 	if (second == 0)
 		return 0;
 	*form = (struct timetext_form){ .format = (uint8_t) number };
-	if (f[0] == 's' || f[strlen(f) - 1] == 'S')
+	if (has_fraction(number))
 		more = read_fraction(f[0], p + at, n - at, form, &fraction);
 	if (more == SIZE_MAX || (at + more < n && is_digit(p[at + more])))
 		return 0;
@@ -330,10 +337,12 @@ static size_t try_format(unsigned number, const uint8_t *p, size_t n, struct tim
 /* Formats by how the text begins, with a look at what comes later.  Ends with -1. */
 static const int8_t *candidates(const uint8_t *p, size_t n)
 {
-	static const int8_t none[] = { -1 }, named[] = { 4, 5, -1 }, iso[] = { 0, 1, 10, 15, -1 },
-			    year_slash[] = { 2, -1 }, year_dot[] = { 14, -1 }, clock[] = { 12, -1 },
-			    slash[] = { 3, 8, -1 }, dash[] = { 6, -1 }, dot[] = { 7, -1 },
-			    space[] = { 9, -1 }, six[] = { 11, -1 }, epoch[] = { 13, -1 };
+	static const int8_t none[] = { -1 }, named[] = { 4, 5, -1 }, iso_t[] = { 0, 15, -1 },
+			    iso_space[] = { 1, 15, -1 }, iso_dash[] = { 10, 15, -1 },
+			    date[] = { 15, -1 }, year_slash[] = { 2, -1 }, year_dot[] = { 14, -1 },
+			    clock[] = { 12, -1 }, slash[] = { 3, 8, -1 }, dash[] = { 6, -1 },
+			    dot[] = { 7, -1 }, space[] = { 9, -1 }, six[] = { 11, -1 },
+			    epoch[] = { 13, -1 };
 	size_t k = 0;
 
 	if (n < 8)
@@ -353,7 +362,11 @@ static const int8_t *candidates(const uint8_t *p, size_t n)
 		return p[5] != ' ' ? none : p[2] == '-' ? dash : p[2] == '.' ? dot : none;
 	case 4:
 		return p[7] != p[4]  ? none
-		       : p[4] == '-' ? iso
+		       : p[4] == '-' ? (n < 11	       ? date
+					: p[10] == 'T' ? iso_t
+					: p[10] == ' ' ? iso_space
+					: p[10] == '-' ? iso_dash
+						       : date)
 		       : p[4] == '/' ? year_slash
 		       : p[4] == '.' ? year_dot
 				     : none;
