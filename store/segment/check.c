@@ -21,17 +21,17 @@ int group_check_index(struct segment_group *g, bool *ret_lies)
 	_cleanup_(tokens_done) struct tokens t = { 0 };
 	_cleanup_free_ uint8_t *raw = NULL;
 	struct rd bytes;
-	int r, has;
+	int r = tokens_begin(&t);
 
-	r = tokens_begin(&t);
 	if (r >= 0)
 		r = group_make_messages(g, NULL, &t, ret_lies);
-	if (r < 0)
+	if (r >= 0)
+		r = group_tokens(g, &raw, &bytes);
+	if (r <= 0)
 		return r;
-	has = group_tokens(g, &raw, &bytes);
-	if (has > 0)
-		*ret_lies |= tokens_check(&t, bytes.p, bytes.left) < 0;
-	return MIN_OF(has, 0);
+	r = tokens_check(&t, bytes.p, bytes.left);
+	*ret_lies |= r == BULLA_ECORRUPT;
+	return r == BULLA_ECORRUPT ? 0 : r;
 }
 
 /* What histograms are told. */

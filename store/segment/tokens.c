@@ -145,7 +145,7 @@ void tokens_done(struct tokens *t)
 
 int tokens_begin(struct tokens *t)
 {
-	t->n_ids = 0;
+	t->n_ids = t->n_pending = 0;
 	t->bad = false;
 	if (t->ids)
 		memset(t->ids, 0, t->ids_cap * sizeof *t->ids);
@@ -227,15 +227,29 @@ static int grow_ids(struct tokens *t)
 	return 0;
 }
 
+/* The table is larger than what is near a processor: places are asked for together, and then looked at. */
+static void insert_pending(struct tokens *t)
+{
+	if (2 * (t->n_ids + t->n_pending) > t->ids_cap && grow_ids(t) < 0) {
+		t->bad = true;
+	} else {
+		for (unsigned i = 0; i < t->n_pending; i++)
+			__builtin_prefetch(&t->ids[t->pending[i] & (t->ids_cap - 1)], 1);
+		for (unsigned i = 0; i < t->n_pending; i++)
+			insert_id(t, t->pending[i]);
+	}
+	t->n_pending = 0;
+}
+
 /* A hash of 0 is left out, and not asked for. */
 static void add_id(void *arg, uint64_t hash)
 {
 	struct tokens *t = arg;
 
-	if (2 * (t->n_ids + 1) > t->ids_cap && grow_ids(t) < 0)
-		t->bad = true;
-	else if (hash != 0)
-		insert_id(t, hash);
+	t->pending[t->n_pending] = hash;
+	t->n_pending += hash != 0;
+	if (t->n_pending == TOKENS_PENDING)
+		insert_pending(t);
 }
 
 void tokens_add_digits(struct tokens *t, const uint8_t *p, size_t n)
@@ -322,6 +336,7 @@ void tokens_encode(struct tokens *t, struct buf *to)
 {
 	size_t blocks[TOKENS_PLACES];
 
+	insert_pending(t);
 	to->bad |= t->bad;
 	for (int i = 0; i < TOKENS_PLACES; i++) {
 		size_t n = count_grams(t->grams[i]) + (i == TOKENS_WHOLE ? t->n_ids : 0);
@@ -442,10 +457,13 @@ static bool has_grams(const struct filter *f, const uint64_t *grams)
 	return true;
 }
 
-int tokens_check(const struct tokens *t, const uint8_t *block, size_t n)
+int tokens_check(struct tokens *t, const uint8_t *block, size_t n)
 {
 	struct filter filters[TOKENS_PLACES];
 
+	insert_pending(t);
+	if (t->bad)
+		return -ENOMEM;
 	if (read_filters(filters, block, n) < 0)
 		return BULLA_ECORRUPT;
 	for (int k = 0; k < TOKENS_PLACES; k++)

@@ -30,6 +30,7 @@ enum {
 	TOKENS_BITS = 6,	     /* of a filter, for each token */
 	TOKENS_BLOCKS_MAX = 1 << 15, /* of each filter; with more tokens it says less */
 	TOKENS_ASKED_MAX = 64,	     /* tokens of a needle; those behind them are not asked for */
+	TOKENS_PENDING = 16,
 };
 
 /** Where in a group letters stand. */
@@ -41,7 +42,9 @@ struct tokens {
 	uint64_t *
 		ids; /* owned: the hashes of identifiers, each where it or the next free place is; 0 is none */
 	size_t n_ids, ids_cap; /* a power of two */
-	bool bad;	       /* an allocation failed */
+	uint64_t pending[TOKENS_PENDING];
+	unsigned n_pending; /* of them: not among `ids` yet */
+	bool bad;	    /* an allocation failed */
 };
 
 void tokens_done(struct tokens *t);
@@ -81,7 +84,7 @@ enum { TOKENS_ACROSS = 1 << TOKENS_PLACES, TOKENS_ANYWHERE = (1 << (TOKENS_PLACE
  */
 _must_check_ int tokens_answer(const struct tokens_asked *a, const uint8_t *block, size_t n);
 
-/** Whether a block has all tokens that were gathered.  @return 0, or BULLA_ECORRUPT. */
-_must_check_ int tokens_check(const struct tokens *t, const uint8_t *block, size_t n);
+/** Whether a block has all tokens that were gathered.  @return 0, BULLA_ECORRUPT, -ENOMEM. */
+_must_check_ int tokens_check(struct tokens *t, const uint8_t *block, size_t n);
 
 #endif
