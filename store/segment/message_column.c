@@ -11,6 +11,7 @@
 enum {
 	DIGITS_MAX = 18,
 	AHEAD = 8, /* rows whose variables are fetched before they are looked at */
+	LINE = 64,
 };
 
 static const uint64_t power_of_ten[DIGITS_MAX + 1] = {
@@ -38,7 +39,6 @@ static const uint64_t power_of_ten[DIGITS_MAX + 1] = {
 void message_column_done(struct message_column *c)
 {
 	free(c->all);
-	free(c->messages);
 	free(c->numbers);
 	free(c->others);
 	free(c->texts);
@@ -50,15 +50,7 @@ int message_column_room(struct message_column *c, size_t rows)
 	c->numbers = reallocarray(NULL, rows, sizeof *c->numbers);
 	c->others = reallocarray(NULL, rows, sizeof *c->others);
 	c->texts = reallocarray(NULL, rows, sizeof *c->texts);
-	c->messages = reallocarray(NULL, rows, sizeof *c->messages);
-	return c->numbers && c->others && c->texts && c->messages ? 0 : -ENOMEM;
-}
-
-static const struct variable *variables_of(const struct message_column *c, const struct messages *m,
-					   size_t i)
-{
-	/* Where no message has any there are none. */
-	return m->variables ? m->variables + m->first[c->rows[i]] : NULL;
+	return c->numbers && c->others && c->texts ? 0 : -ENOMEM;
 }
 
 static int room_for_all(struct message_column *c, size_t n)
@@ -71,17 +63,22 @@ static int room_for_all(struct message_column *c, size_t n)
 	return c->all ? 0 : -ENOMEM;
 }
 
+static void fetch(const struct variable *v, unsigned slots)
+{
+	for (unsigned i = 0; i < slots; i += LINE / sizeof *v)
+		__builtin_prefetch(v + i);
+}
+
 /* The rows are all over the memory: they are gone over once, and every column is in one piece then. */
-static void sort_out(struct message_column *c, const struct messages *m, unsigned slots)
+static void sort_out(struct message_column *c, const struct variable *variables, unsigned slots)
 {
 	struct variable *all = c->all;
 	size_t n = c->n;
 
 	for (size_t i = 0; i < n; i++) {
-		const struct variable *v = variables_of(c, m, i);
+		const struct variable *v = variables + c->rows[i].variables;
 
-		__builtin_prefetch(variables_of(c, m, MIN_OF(i + AHEAD, n - 1)));
-		c->messages[i] = m->whole[c->rows[i]].p;
+		fetch(variables + c->rows[MIN_OF(i + AHEAD, n - 1)].variables, slots);
 		for (unsigned slot = 0; slot < slots; slot++)
 			all[slot * n + i] = v[slot];
 	}
@@ -102,14 +99,15 @@ int message_column_begin(struct message_column *c, struct messages *m, const str
 {
 	if (room_for_all(c, c->n * t->n) < 0)
 		return -ENOMEM;
-	sort_out(c, m, t->n);
+	if (t->n > 0)
+		sort_out(c, m->variables, t->n);
 	gathering_begin(ret, &m->tokens, t, c->len_max);
 	return 0;
 }
 
 static const uint8_t *text_of(const struct message_column *c, size_t i)
 {
-	return c->messages[i] + c->variables[i].at;
+	return c->rows[i].message + c->variables[i].at;
 }
 
 static void load(struct message_column *c, unsigned slot, bool texts)
@@ -148,7 +146,7 @@ static void put_times(const struct message_column *c, struct ints_scratch *scrat
 
 	for (size_t i = 0; i < c->n; i++) {
 		c->others[i] = c->variables[i].units;
-		c->numbers[i] = zigzag(c->times[c->rows[i]] / unit - c->others[i]);
+		c->numbers[i] = zigzag(c->times[c->rows[i].row] / unit - c->others[i]);
 	}
 	alone = ints_weigh(scratch, c->others, c->n) < ints_weigh(scratch, c->numbers, c->n);
 	buf_char(to, alone ? TIME_ALONE : TIME_TO_ENTRY);
@@ -272,7 +270,7 @@ static void gather(const struct message_column *c, unsigned slot, const struct g
 		const struct variable *v = &c->variables[i];
 		const struct variable *last =
 			g->apart >> slot & 1 ? v : &c->all[g->last[slot] * c->n + i];
-		const uint8_t *p = c->messages[i];
+		const uint8_t *p = c->rows[i].message;
 
 		gathering_value(g, slot, p + v->at, p + v->at + v->len, p + last->at + last->len);
 	}

@@ -12,14 +12,20 @@
 #include "store/segment/gather.h"
 #include "store/segment/messages.h"
 
+/** A row that has a template, and where what it is made of lies. */
+struct message_row {
+	const uint8_t *message;
+	uint32_t variables; /* the number of its first */
+	uint32_t row;
+};
+
 struct message_column {
-	const uint64_t *times; /* of the group's rows; borrowed */
-	const uint32_t *rows;  /* of this template, rising; borrowed */
+	const uint64_t *times;		/* of the group's rows; borrowed */
+	const struct message_row *rows; /* of this template, rising; borrowed */
 	size_t n;
 	uint32_t len_min[VARIABLES_MAX], len_max[VARIABLES_MAX]; /* of each slot */
 	struct variable *all; /* owned: of all rows, slot by slot */
 	size_t all_cap;
-	const uint8_t **messages;	  /* owned, of each row */
 	const struct variable *variables; /* of these, those of the slot at hand */
 	/* Of as many rows as there is room for. */
 	uint64_t *numbers, *others; /* owned, like the following */

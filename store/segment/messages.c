@@ -159,7 +159,7 @@ static int put_template(struct messages *m, struct message_column *c, struct tex
 }
 
 /* Rows by template, in their order: `start[t]` is where those of seen template t begin. */
-static void sort_rows(const struct messages *m, uint32_t *start, uint32_t *sorted)
+static void sort_rows(const struct messages *m, uint32_t *start, struct message_row *sorted)
 {
 	for (size_t i = 0; i < m->rows; i++)
 		if (m->template_of[i] > 0)
@@ -169,7 +169,8 @@ static void sort_rows(const struct messages *m, uint32_t *start, uint32_t *sorte
 	start[m->seen.n + 1] = start[m->seen.n];
 	for (size_t i = m->rows; i-- > 0;)
 		if (m->template_of[i] > 0)
-			sorted[--start[m->template_of[i]]] = (uint32_t) i;
+			sorted[--start[m->template_of[i]]] =
+				(struct message_row){ m->whole[i].p, m->first[i], (uint32_t) i };
 }
 
 static void put_whole(struct messages *m, struct message_column *c, const uint32_t *place,
@@ -191,7 +192,7 @@ static void put_whole(struct messages *m, struct message_column *c, const uint32
 }
 
 static int put_templates(struct messages *m, struct templates *of_segment, struct message_column *c,
-			 const uint32_t *start, const uint32_t *sorted, uint32_t *place,
+			 const uint32_t *start, const struct message_row *sorted, uint32_t *place,
 			 struct message_blocks *b)
 {
 	uint32_t used = 0;
@@ -222,17 +223,18 @@ int messages_encode(struct messages *m, struct templates *of_segment, const uint
 		    struct message_blocks *ret)
 {
 	size_t n_seen = (size_t) m->seen.n + 2, rows = MAX_OF(m->rows, (size_t) 1);
-	_cleanup_free_ uint32_t *start = calloc(2 * n_seen + rows, sizeof *start);
+	/* start[n_seen ..] is `place`. */
+	_cleanup_free_ uint32_t *start = calloc(2 * n_seen, sizeof *start);
+	_cleanup_free_ struct message_row *sorted = reallocarray(NULL, rows, sizeof *sorted);
 	_cleanup_(message_column_done) struct message_column c = { .times = times };
 	bool bad = false;
 	int r;
 
 	blocks_clear(ret);
-	if (!start || message_column_room(&c, rows) < 0 || tokens_begin(&m->tokens) < 0)
+	if (!start || !sorted || message_column_room(&c, rows) < 0 || tokens_begin(&m->tokens) < 0)
 		return -ENOMEM;
-	/* start[n_seen ..] is `place`, and the sorted rows lie behind that. */
-	sort_rows(m, start, start + 2 * n_seen);
-	r = put_templates(m, of_segment, &c, start, start + 2 * n_seen, start + n_seen, ret);
+	sort_rows(m, start, sorted);
+	r = put_templates(m, of_segment, &c, start, sorted, start + n_seen, ret);
 	if (r < 0)
 		return r;
 	put_whole(m, &c, start + n_seen, ret);
