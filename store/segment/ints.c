@@ -165,6 +165,8 @@ static float weigh_varints(struct ints_scratch *s, const uint64_t *v, size_t n)
 struct facts {
 	uint64_t min, max, delta_max;
 	size_t runs;
+	uint64_t bits,
+		delta_bits; /* of all numbers less the least, and of all differences; of a few: not counted */
 	unsigned distinct;	  /* DICT_MAX + 1: more; 0: nobody counted */
 	uint64_t value[DICT_MAX]; /* in order of their coming */
 };
@@ -227,6 +229,15 @@ static void get_places(const struct facts *f, const uint64_t *v, size_t n, uint8
 	}
 }
 
+static void count_bits(struct facts *f, const uint64_t *v, size_t n)
+{
+	f->bits = f->delta_bits = 0;
+	for (size_t i = 1; i < n; i++) {
+		f->bits += bits_of(v[i] - f->min);
+		f->delta_bits += bits_of(zigzag(v[i] - v[i - 1]));
+	}
+}
+
 static void facts_of(struct facts *f, const uint64_t *v, size_t n)
 {
 	uint64_t min = v[0], max = v[0], delta_max = 0;
@@ -245,6 +256,8 @@ static void facts_of(struct facts *f, const uint64_t *v, size_t n)
 	f->delta_max = delta_max;
 	f->runs = runs;
 	f->distinct = 0;
+	if (n >= FEW)
+		count_bits(f, v, n);
 	if (n >= FEW && max - min > 0xff)
 		count_distinct(f, v, n);
 }
@@ -475,7 +488,7 @@ static struct choice choose(struct ints_scratch *s, const struct facts *f, const
 	consider(&c, FORM_BITS, 40 + (float) all * (float) bits);
 	if (depth + 1 >= INTS_DEPTH_MAX)
 		return c;
-	if (delta)
+	if (delta && f->delta_bits < f->bits)
 		consider(&c, FORM_DELTA, 80 + each * weigh_delta(s, v, n, f->delta_max));
 	if (f->distinct > 0 && f->distinct <= DICT_MAX) {
 		get_places(f, v, n, s->bytes);
