@@ -16,6 +16,8 @@
 #include "base/room.h"
 #include "bulla/error.h"
 
+enum { LEVEL_THOROUGH = 6 };
+
 uint64_t segment_window_bytes = WINDOW_BYTES;
 size_t segment_group_rows = GROUP_ROWS;
 
@@ -165,7 +167,8 @@ static const struct staging_key *key_of(const void *arg, uint32_t journal)
 
 /* Blocks. */
 
-int writer_block(struct segment_writer *w, const uint8_t *p, size_t n, struct stored *ret)
+static int store_block(struct segment_writer *w, const uint8_t *p, size_t n, int level,
+		       struct stored *ret)
 {
 	size_t bound = ZSTD_compressBound(n), size;
 	const uint8_t *from = p;
@@ -178,7 +181,7 @@ int writer_block(struct segment_writer *w, const uint8_t *p, size_t n, struct st
 		w->zstd = ZSTD_createCCtx();
 	if (!w->zstd || !buf_room(&w->stored, bound))
 		return -ENOMEM;
-	size = ZSTD_compressCCtx(w->zstd, w->stored.data, bound, p, n, w->level);
+	size = ZSTD_compressCCtx(w->zstd, w->stored.data, bound, p, n, level);
 	if (ZSTD_isError(size))
 		return -ENOMEM;
 	if (size >= n)
@@ -191,6 +194,22 @@ int writer_block(struct segment_writer *w, const uint8_t *p, size_t n, struct st
 	return r;
 }
 
+int writer_block(struct segment_writer *w, const uint8_t *p, size_t n, struct stored *ret)
+{
+	return store_block(w, p, n, w->level, ret);
+}
+
+/*
+ * Numbers have hardly any repetitions: what is gained is gained by their bytes' frequencies, which level 1 sees as well.  Where
+ * time is short that is all there is to them; from LEVEL_THOROUGH on every byte counts.
+ */
+static int level_of(const struct segment_writer *w, enum block_kind kind)
+{
+	bool numbers = kind <= BLOCK_TIMES || kind == BLOCK_TEMPLATES || kind == BLOCK_NUMBERS;
+
+	return numbers && w->level < LEVEL_THOROUGH ? 1 : w->level;
+}
+
 /* A block of the group at hand, and its line in the footer. */
 static int group_block(struct segment_writer *w, enum block_kind kind, const uint8_t *p, size_t n,
 		       struct written_group *of)
@@ -200,7 +219,7 @@ static int group_block(struct segment_writer *w, enum block_kind kind, const uin
 
 	if (n == 0)
 		return 0;
-	r = writer_block(w, p, n, &s);
+	r = store_block(w, p, n, level_of(w, kind), &s);
 	if (r < 0)
 		return r;
 	buf_char(&w->blocks_of, (char) kind);
