@@ -82,7 +82,8 @@ int main(int argc, char **argv)
 			fprintf(stderr, "bulla: %s is not installed\n", commands[i].program);
 			return 2;
 		}
-		if (strcmp(commands[i].program, "bulla-query") == 0)
+		if (strcmp(commands[i].program, "bulla-query") == 0 ||
+		    strcmp(commands[i].program, "bulla-keep") == 0)
 			heap_large_pages();
 		/* The program sees its command as argv[0]. */
 		execv(path, argv + 1);

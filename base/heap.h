@@ -11,7 +11,8 @@ void heap_keep(void);
 void heap_give_back(void);
 /**
  * Have the program that this process becomes next take memory in large pages, where the kernel has some: what is touched for the
- * first time is a page fault, and a query lives for milliseconds.  A GLIBC_TUNABLES that is there already stays.
+ * first time is a page fault, and a query lives for milliseconds; a keeper goes over a hundred megabytes in no order, and waits for
+ * the addresses of its pages.  A GLIBC_TUNABLES that is there already stays.
  */
 void heap_large_pages(void);
 
