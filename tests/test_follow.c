@@ -187,7 +187,11 @@ static void rounds(uint64_t seed, int n)
 	tails_init(&t, path);
 	reader_open(&all, &t, UINT64_MAX);
 	for (unsigned i = 0; i < WRITERS; i++) {
-		writers[i] = (struct writer){ .number = i, .seed = seed + i, .last = -1 };
+		/* No literal: that would be another one on the stack. */
+		memset(&writers[i], 0, sizeof writers[i]);
+		writers[i].number = i;
+		writers[i].seed = seed + i;
+		writers[i].last = -1;
 		tails_init(&writers[i].tails, path);
 		cr_assert(zero(int, pthread_create(&thread[i], NULL, write_on, &writers[i])));
 	}
