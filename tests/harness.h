@@ -40,7 +40,8 @@ void harness_teardown(void);
 
 /**
  * Make an empty directory that the test's end removes with all its content; a test that crashes
- * leaves it behind.
+ * leaves it behind.  It is in memory where the machine has enough of it, or below TMPDIR if that is
+ * set.
  *
  * @return its path, valid until the test ends.  Never NULL: a machine that cannot do it ends the
  * test.
