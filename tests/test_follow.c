@@ -29,7 +29,8 @@ Suite(follow);
  * numbers of a journal from then on.
  */
 
-enum { WRITERS = 2, JOURNALS = 1024, BURST = 100 };
+/* A reader that has no processor must not find ever more to read: writers rest at LINES_MAX. */
+enum { WRITERS = 2, JOURNALS = 1024, BURST = 100, LINES_MAX = 20000 };
 
 struct reader {
 	struct request request;
@@ -134,7 +135,7 @@ static void *write_on(void *arg)
 	size_t journal = tails_open(t, "w");
 	uint32_t context = 0, ordinal = 0;
 
-	for (int64_t i = 0; !atomic_load(&w->stop); i++) {
+	for (int64_t i = 0; !atomic_load(&w->stop) && i < LINES_MAX; i++) {
 		char text[200];
 		int n = snprintf(text, sizeof text, "%u %u %lld %0*d", w->number, ordinal,
 				 (long long) i, (int) (random_u64(&w->seed) % 100), 0);
