@@ -3,7 +3,8 @@
 /**
  * The form is chosen by what the bytes of each would weigh: their entropy of order 0, which is about what the compressor
  * makes of columns that have no repetitions longer than a value.  Runs and dictionaries catch those that have.  Most columns
- * are of a few numbers: there it is the bytes themselves that count, in one of two forms.
+ * are of a few numbers: there it is the bytes themselves that count, in one of two forms.  Only there varints are of use; what
+ * is rarely long has planes that are nearly empty.
  */
 
 #include "store/segment/ints-internal.h"
@@ -155,18 +156,13 @@ static size_t get_varints(const uint64_t *v, size_t n, uint8_t *to)
 	return (size_t) (at - to);
 }
 
-static float weigh_varints(struct ints_scratch *s, const uint64_t *v, size_t n)
-{
-	return weigh_bytes(s, s->bytes, get_varints(v, n, s->bytes));
-}
-
 /* Facts about a column. */
 
 struct facts {
 	uint64_t min, max, delta_max;
 	size_t runs;
-	uint64_t bits,
-		delta_bits; /* of all numbers less the least, and of all differences; of a few: not counted */
+	unsigned __int128 sum,
+		delta_sum;	  /* of all numbers, each less the least, and of all differences */
 	unsigned distinct;	  /* DICT_MAX + 1: more; 0: nobody counted */
 	uint64_t value[DICT_MAX]; /* in order of their coming */
 };
@@ -229,18 +225,10 @@ static void get_places(const struct facts *f, const uint64_t *v, size_t n, uint8
 	}
 }
 
-static void count_bits(struct facts *f, const uint64_t *v, size_t n)
-{
-	f->bits = f->delta_bits = 0;
-	for (size_t i = 1; i < n; i++) {
-		f->bits += bits_of(v[i] - f->min);
-		f->delta_bits += bits_of(zigzag(v[i] - v[i - 1]));
-	}
-}
-
 static void facts_of(struct facts *f, const uint64_t *v, size_t n)
 {
 	uint64_t min = v[0], max = v[0], delta_max = 0;
+	unsigned __int128 sum = v[0], delta_sum = 0;
 	size_t runs = 1;
 
 	for (size_t i = 1; i < n; i++) {
@@ -250,14 +238,16 @@ static void facts_of(struct facts *f, const uint64_t *v, size_t n)
 		max = MAX_OF(max, v[i]);
 		delta_max = MAX_OF(delta_max, d);
 		runs += d != 0;
+		sum += v[i];
+		delta_sum += d;
 	}
 	f->min = min;
 	f->max = max;
 	f->delta_max = delta_max;
+	f->sum = sum - (unsigned __int128) min * n;
+	f->delta_sum = delta_sum;
 	f->runs = runs;
 	f->distinct = 0;
-	if (n >= FEW)
-		count_bits(f, v, n);
 	if (n >= FEW && max - min > 0xff)
 		count_distinct(f, v, n);
 }
@@ -437,12 +427,10 @@ static float weigh_delta(struct ints_scratch *s, const uint64_t *v, size_t n, ui
 {
 	unsigned bytes = MAX_OF((bits_of(max) + 7) / 8, 1u);
 	uint64_t *d = s->words;
-	float planes;
 
 	for (size_t i = 1; i < n; i++)
 		d[i - 1] = zigzag(v[i] - v[i - 1]);
-	planes = weigh_planes(s, d, n - 1, 0, bytes);
-	return MIN_OF(planes, weigh_varints(s, d, n - 1));
+	return weigh_planes(s, d, n - 1, 0, bytes);
 }
 
 /* Of a few numbers: their bytes. */
@@ -483,12 +471,11 @@ static struct choice choose(struct ints_scratch *s, const struct facts *f, const
 		n = ELEMENTS(sample);
 	}
 	each = (float) all / (float) n;
-	c = (struct choice){ FORM_VARINTS, each * weigh_varints(s, v, n) };
-	consider(&c, FORM_PLANES, 64 + each * weigh_planes(s, v, n, f->min, bytes));
+	c = (struct choice){ FORM_PLANES, 64 + each * weigh_planes(s, v, n, f->min, bytes) };
 	consider(&c, FORM_BITS, 40 + (float) all * (float) bits);
 	if (depth + 1 >= INTS_DEPTH_MAX)
 		return c;
-	if (delta && f->delta_bits < f->bits)
+	if (delta && f->delta_sum < f->sum)
 		consider(&c, FORM_DELTA, 80 + each * weigh_delta(s, v, n, f->delta_max));
 	if (f->distinct > 0 && f->distinct <= DICT_MAX) {
 		get_places(f, v, n, s->bytes);
