@@ -426,23 +426,36 @@ static uint8_t *write_element(char element, const struct parts *t, uint8_t *to)
 	return to + 1;
 }
 
-size_t timetext_write(const struct timetext_form *form, uint64_t units,
-		      uint8_t to[TIMETEXT_SIZE_MAX])
+/* As many bytes as the format has. */
+static void write_second(unsigned format, uint64_t second, uint8_t *to)
 {
-	const char *f = formats[form->format];
-	uint64_t per = power[form->digits];
-	struct parts t = { .seconds = units / per };
-	uint64_t of_day = t.seconds % SECONDS_A_DAY;
-	uint8_t *at = to;
+	struct parts t = { .seconds = second };
+	uint64_t of_day = second % SECONDS_A_DAY;
 
-	if (t.seconds >= 10000000000)
-		return 0;
-	date_of(t.seconds / SECONDS_A_DAY, &t.year, &t.month, &t.day);
+	date_of(second / SECONDS_A_DAY, &t.year, &t.month, &t.day);
 	t.hour = (unsigned) (of_day / 3600);
 	t.minute = (unsigned) (of_day / 60 % 60);
 	t.second = (unsigned) (of_day % 60);
-	for (; *f; f++)
-		at = write_element(*f, &t, at);
+	for (const char *f = formats[format]; *f; f++)
+		to = write_element(*f, &t, to);
+}
+
+size_t timetext_write(const struct timetext_form *form, uint64_t units,
+		      uint8_t to[TIMETEXT_SIZE_MAX])
+{
+	/* Lines come many a second. */
+	static _Thread_local struct timetext_second written[TIMETEXT_FORMATS];
+	struct timetext_second *last = &written[form->format];
+	uint64_t per = power[form->digits], second = units / per;
+	uint8_t *at = to + format_sizes[form->format];
+
+	if (second >= 10000000000)
+		return 0;
+	if (second != last->second || second == 0) {
+		write_second(form->format, second, last->text);
+		last->second = second;
+	}
+	memcpy(to, last->text, TIMETEXT_SECOND_SIZE_MAX);
 	if (form->separator != 0)
 		*at++ = form->separator;
 	return (size_t) (write_digits(at, units % per, form->digits) - to);

@@ -30,9 +30,10 @@ enum { TIMETEXT_SECOND_SIZE_MAX = 20 };
 struct timetext_base {
 	uint64_t day; /* since 1970 */
 	int year;
+	/** A second, and its text in some format. */
 	struct timetext_second {
 		uint8_t text[TIMETEXT_SECOND_SIZE_MAX];
-		uint64_t second; /* 0: none was read */
+		uint64_t second; /* 0: none yet */
 	} last[TIMETEXT_FORMATS];
 };
 void timetext_base_set(struct timetext_base *b, uint64_t time_ns);
