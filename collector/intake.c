@@ -113,7 +113,7 @@ int intake_consume(struct collector *c, struct source *s, uint64_t n)
 	int r = progress_consume(&c->progress, s->channel, s->fd, c->null, n);
 
 	if (r > 0 && !s->robbed) {
-		log_warning("the command reads its own output; what it takes is not logged");
+		log_warning("the command reads its own output; as much as it takes is not logged");
 		s->robbed = true;
 	}
 	return r < 0 ? r : 0;
@@ -183,11 +183,23 @@ static ssize_t read_all(struct collector *c, ssize_t n)
 	return n;
 }
 
-/* Look at what the pipe holds without taking it.  @return bytes in c->buffer; 0: ended; -EAGAIN: empty. */
+static bool has_no_writer(const struct source *s)
+{
+	struct pollfd p = { .fd = s->fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0 && (p.revents & POLLHUP);
+}
+
+/*
+ * Look at what the pipe holds without taking it.  A tee of nothing is no end yet: another reader may have taken what there was
+ * between the waiting for it and the copying.  @return bytes in c->buffer; 0: ended; -EAGAIN: empty.
+ */
 static ssize_t peek(struct collector *c, const struct source *s)
 {
 	ssize_t n = tee_all(c, s);
 
+	if (n == 0 && !has_no_writer(s))
+		return -EAGAIN;
 	return n > 0 ? read_all(c, n) : n;
 }
 
