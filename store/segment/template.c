@@ -260,15 +260,15 @@ static size_t take_time(struct scan *s, size_t from)
 	struct timetext_form form;
 	uint64_t units;
 	size_t took = timetext_read(s->p + from, s->n - from, s->base, &form, &units);
-	uint8_t *mark;
 
 	if (took == 0)
 		return SIZE_MAX;
 	t->variables[t->n].units = units;
 	t->variables[t->n].form = form;
 	took = put_marked(s, VARIABLE_TIME, from, from + took, TIME_MARK_SIZE);
-	mark = t->key + t->key_len - TIME_MARK_SIZE;
 	if (took > 0) {
+		uint8_t *mark = t->key + t->key_len - TIME_MARK_SIZE;
+
 		mark[2] = (uint8_t) (form.format + FORM_BIAS);
 		mark[3] = (uint8_t) (form.separator + FORM_BIAS);
 		mark[4] = (uint8_t) (form.digits + FORM_BIAS);
