@@ -15,26 +15,7 @@
 #include <string.h>
 
 #include "fuzz/fuzz.h"
-#include "store/segment/needle.h"
-
-static bool has_one(const struct literals *l, const struct literal_set *s,
-		    const struct sequel *behind, const uint8_t *p, size_t n)
-{
-	const struct text text = { p, (uint32_t) n };
-	bool has = s->n == 0;
-
-	for (size_t i = 0; i < s->n && !has; i++) {
-		struct needle needle = { l->bytes.data + s->of[i].at, s->of[i].len, l->any_case,
-					 behind };
-		struct needle_plan plan;
-
-		assert(s->of[i].len > 0 && s->of[i].at + s->of[i].len <= l->bytes.len);
-		assert(needle_plan_make(&plan, &needle) == 0);
-		has = needle_in_value(&plan, text, NULL, 0);
-		needle_plan_done(&plan);
-	}
-	return has;
-}
+#include "tests/literal.h"
 
 static bool matches(const char *pattern, bool caseless, const uint8_t *p, size_t n)
 {
@@ -70,9 +51,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	n = size - (size_t) (nul + 1 - data);
 	assert(literals_make(&l, (const char *) data + 1, data[0] & 1) == 0);
 	if (l.first.n > 0 && matches((const char *) data + 1, data[0] & 1, nul + 1, n))
-		assert(has_one(&l, &l.first, &l.behind_first, nul + 1, n) &&
-		       has_one(&l, &l.second, &l.behind_second, nul + 1, n));
-	if (l.all && has_one(&l, &l.first, &l.behind_first, nul + 1, n))
+		assert(literal_is_in(&l, &l.first, &l.behind_first, nul + 1, n) &&
+		       literal_is_in(&l, &l.second, &l.behind_second, nul + 1, n));
+	if (l.all && literal_is_in(&l, &l.first, &l.behind_first, nul + 1, n))
 		assert(matches((const char *) data + 1, data[0] & 1, nul + 1, n));
 	literals_done(&l);
 	return 0;

@@ -14,27 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "store/segment/needle.h"
+#include "tests/literal.h"
 
 Suite(literals);
-
-static bool has_one(const struct literals *l, const struct literal_set *s,
-		    const struct sequel *behind, const uint8_t *p, size_t n)
-{
-	const struct text text = { p, (uint32_t) n };
-	bool has = s->n == 0;
-
-	for (size_t i = 0; i < s->n && !has; i++) {
-		struct needle needle = { l->bytes.data + s->of[i].at, s->of[i].len, l->any_case,
-					 behind };
-		struct needle_plan plan;
-
-		cr_assert(eq(int, needle_plan_make(&plan, &needle), 0));
-		has = needle_in_value(&plan, text, NULL, 0);
-		needle_plan_done(&plan);
-	}
-	return has;
-}
 
 static size_t put_set(const struct literals *l, const struct literal_set *s, char *got)
 {
@@ -169,7 +151,8 @@ static void expect_sequel(const char *pattern, const char *text, bool follows)
 	cr_assert(eq(int, literals_make(&l, pattern, false), 0));
 	cr_assert(gt(sz, l.first.n, 0), "%s", pattern);
 	cr_expect(eq(int,
-		     has_one(&l, &l.first, &l.behind_first, (const uint8_t *) text, strlen(text)),
+		     literal_is_in(&l, &l.first, &l.behind_first, (const uint8_t *) text,
+				   strlen(text)),
 		     follows),
 		  "%s in %s", pattern, text);
 	literals_done(&l);
@@ -370,15 +353,16 @@ Test(literals, are_in_every_text_that_matches)
 				n += strlen(c);
 			}
 			if (!matches(code, text, n)) {
-				bool has = has_one(&l, &l.first, &any, text, n);
+				bool has = literal_is_in(&l, &l.first, &any, text, n);
 
 				cr_assert(not(l.all && has), "%s", pattern);
-				refused += has && !has_one(&l, &l.first, &l.behind_first, text, n);
+				refused += has &&
+					   !literal_is_in(&l, &l.first, &l.behind_first, text, n);
 				continue;
 			}
 			matched++;
-			cr_assert(has_one(&l, &l.first, &l.behind_first, text, n) &&
-					  has_one(&l, &l.second, &l.behind_second, text, n),
+			cr_assert(literal_is_in(&l, &l.first, &l.behind_first, text, n) &&
+					  literal_is_in(&l, &l.second, &l.behind_second, text, n),
 				  "%s%s matches \"%.*s\"", pattern, caseless ? " without case" : "",
 				  (int) n, text);
 		}
