@@ -269,7 +269,7 @@ static int announce_origins(struct compaction *c)
 	return 0;
 }
 
-static int write_all(struct compaction *c, int dirfd, const char *name)
+static int write_all(struct compaction *c)
 {
 	struct compact_task *t = c->task;
 	int64_t size;
@@ -279,11 +279,11 @@ static int write_all(struct compaction *c, int dirfd, const char *name)
 		r = t->stop && *t->stop ? -EINTR : take_batch(c, &t->batches[i]);
 	if (r < 0 || c->made.batches == 0)
 		return r < 0 ? r : 1;
-	size = segment_writer_finish(&c->writer);
+	size = segment_writer_finish(&c->writer, c->sealed, c->made.batches);
 	if (size < 0)
 		return (int) size;
 	c->made.size = (uint64_t) size;
-	return segment_check(dirfd, name, c->sealed, c->made.batches);
+	return 0;
 }
 
 int compact(struct compact_task *t, int dirfd, const char *name, struct compacted *ret)
@@ -298,7 +298,7 @@ int compact(struct compact_task *t, int dirfd, const char *name, struct compacte
 	r = begin(&c, dirfd, name);
 	if (r < 0)
 		return r;
-	r = write_all(&c, dirfd, name);
+	r = write_all(&c);
 	if (r != 0)
 		unlinkat(dirfd, name, 0);
 	*ret = c.made;

@@ -16,6 +16,7 @@
 #include "fuzz/fuzz.h"
 #include "store/segment/check.h"
 #include "store/segment/segment.h"
+#include "store/segment/tokens.h"
 #include "store/segment/writer.h"
 
 enum { LINES_MAX = 4096 };
@@ -63,7 +64,7 @@ static void write_all(const char *path, size_t n)
 
 		assert(segment_writer_add(&w, &e, 0) == 0);
 	}
-	assert(segment_writer_finish(&w) > 0);
+	assert(segment_writer_finish(&w, NULL, 0) > 0);
 	segment_writer_close(&w);
 }
 

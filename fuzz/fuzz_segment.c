@@ -6,7 +6,7 @@
  * The input is the blocks of a segment, u8 kind, u16 length, bytes; the frame around them, with checksums that hold, is put
  * together here, so that what is read behind the checksums is reached.  Kinds 0 to 2 are the tables, of templates each a part behind
  * its varint number, and 13 parts of these templates' kinds; 11 begins another group with u16 rows, u16 batches, u8 whether it is of the same window, u8 first rank, u8 further
- * ranks, and 12 stands for the kind 11; 0 in a group is what the footer says of its window's counts.  Whatever it is, it is read to its end without harm, a row in
+ * ranks, and 12 are its tokens; 0 in a group is what the footer says of its window's counts.  Whatever it is, it is read to its end without harm, a row in
  * which a needle is found has it, and what cannot be read has a place in the file, is noted, and does not get better by trying.
  */
 
@@ -24,8 +24,8 @@
 
 FUZZ_HAS_ENTRANCE;
 
-/* Tables, the kind that begins a group, and what stands for the kind that has its number. */
-enum { JOURNALS, SEEDS, TEMPLATES, NEW_GROUP = 11, INSTEAD = 12, KINDS = 13 };
+/* Tables, the kind that begins a group, and its tokens. */
+enum { JOURNALS, SEEDS, TEMPLATES, NEW_GROUP = 11, TOKENS = 12, KINDS = 13 };
 
 /* Lines of the footer. */
 struct lines {
@@ -47,7 +47,7 @@ struct footer {
 	struct buf tables;
 	struct lines templates, kinds, groups, windows;
 	/* The group at hand, until the next begins, and the window that it is of. */
-	struct buf lines, counts;
+	struct buf lines, tokens, counts;
 	uint64_t rows, batches, rank, ranks, offset, n_blocks, in_window;
 };
 
@@ -65,7 +65,15 @@ static void end_window(struct footer *f)
 	f->in_window = 0;
 }
 
-static void end_group(struct footer *f)
+/* They lie behind the group's other blocks, if it has any. */
+static void put_tokens(struct footer *f, struct buf *file)
+{
+	buf_varint(&f->groups.text, f->tokens.len > 0 ? file->len : 0);
+	put_line(&f->groups.text, f->tokens.data, f->tokens.len);
+	buf_append(file, f->tokens.data, f->tokens.len);
+}
+
+static void end_group(struct footer *f, struct buf *file)
 {
 	uint64_t times[] = { 0, UINT64_MAX };
 
@@ -78,23 +86,25 @@ static void end_group(struct footer *f)
 		buf_varint(&f->groups.text, f->offset);
 		buf_varint(&f->groups.text, f->n_blocks);
 		buf_append(&f->groups.text, f->lines.data, f->lines.len);
+		put_tokens(f, file);
 		f->groups.n++;
 		f->in_window++;
 	}
 	buf_clear(&f->lines);
+	buf_clear(&f->tokens);
 	f->rows = f->n_blocks = 0;
 }
 
-static void begin_group(struct footer *f, struct rd r, uint64_t offset, uint64_t journals)
+static void begin_group(struct footer *f, struct rd r, struct buf *file, uint64_t journals)
 {
-	end_group(f);
+	end_group(f, file);
 	f->rows = rd_u16(&r);
 	f->batches = r.left >= 2 ? rd_u16(&r) : 1;
 	if (rd_u8(&r) == 0)
 		end_window(f);
 	f->rank = r.left > 0 ? rd_u8(&r) : 0;
 	f->ranks = r.left > 0 ? rd_u8(&r) : MAX_OF(journals, UINT64_C(1)) - 1;
-	f->offset = offset;
+	f->offset = file->len;
 }
 
 /* What a part has of so many templates. */
@@ -127,7 +137,6 @@ static void put_lines(struct lines *l, struct buf *file)
 
 static void put_footer(struct footer *f, struct buf *file)
 {
-	end_group(f);
 	end_window(f);
 	buf_append(file, "\7" TENANT_DEFAULT, 1 + STRLEN(TENANT_DEFAULT));
 	buf_append(file, "\1an origin's id..\0\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
@@ -139,6 +148,7 @@ static void put_footer(struct footer *f, struct buf *file)
 	put_lines(&f->windows, file);
 	buf_done(&f->tables);
 	buf_done(&f->lines);
+	buf_done(&f->tokens);
 	buf_done(&f->counts);
 }
 
@@ -168,23 +178,24 @@ static void build(struct buf *file, struct rd r)
 		n = (uint16_t) MIN_OF(n, r.left);
 		block = rd_of(rd_bytes(&r, n), n);
 		if (kind == NEW_GROUP) {
-			begin_group(&f, block, file->len, journals);
+			begin_group(&f, block, file, journals);
 			continue;
 		}
 		if (kind == KINDS || (kind <= TEMPLATES && f.rows == 0)) {
 			put_table(&f, kind, file->len, block);
 			if (kind == JOURNALS)
 				journals = rd_varint(&(struct rd){ block.p, block.left, false });
-		} else if (kind == JOURNALS) {
-			buf_append(&f.counts, block.p, n);
+		} else if (kind == JOURNALS || kind == TOKENS) {
+			buf_append(kind == TOKENS ? &f.tokens : &f.counts, block.p, n);
 			continue;
 		} else {
-			buf_char(&f.lines, (char) (kind == INSTEAD ? NEW_GROUP : kind));
+			buf_char(&f.lines, (char) kind);
 			put_line(&f.lines, block.p, n);
 			f.n_blocks++;
 		}
 		buf_append(file, block.p, n);
 	}
+	end_group(&f, file);
 	offset = file->len;
 	put_footer(&f, file);
 	put_trailer(file, offset);

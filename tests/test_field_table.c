@@ -178,7 +178,7 @@ static int write_contexts(const char *path, uint32_t journals)
 		cr_assert(ge(i64, r, 0));
 		cr_assert(eq(i64, segment_writer_journal(&w, &source), j));
 	}
-	r = segment_writer_finish(&w);
+	r = segment_writer_finish(&w, NULL, 0);
 	segment_writer_close(&w);
 	for (uint32_t j = 0; j < journals; j++)
 		contexts_done(&c[j]);

@@ -135,7 +135,7 @@ static void write_lines(const char *path)
 			cr_assert(eq(int, segment_writer_flush(&w), 0));
 	}
 	segment_writer_covers(&w, 0, 5 + ROUNDS);
-	cr_assert(gt(i64, segment_writer_finish(&w), 0));
+	cr_assert(gt(i64, segment_writer_finish(&w, NULL, 0), 0));
 	segment_writer_close(&w);
 	for (uint32_t j = 0; j < JOURNALS; j++) {
 		contexts_done(&s.contexts[j]);

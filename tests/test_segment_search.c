@@ -100,7 +100,7 @@ static void write_lines(const char *path)
 
 		cr_assert(eq(int, segment_writer_add(&w, &e, 0), 0));
 	}
-	cr_assert(gt(i64, segment_writer_finish(&w), 0));
+	cr_assert(gt(i64, segment_writer_finish(&w, NULL, 0), 0));
 	segment_writer_close(&w);
 }
 

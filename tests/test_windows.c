@@ -551,7 +551,7 @@ Test(windows, spans_are_as_long_as_makes_them_few)
 			e.time_ns = e.received_ns = (1000000 + k * cases[i].apart_s) * NS_PER_S;
 			cr_assert(eq(int, segment_writer_add(&w, &e, 0), 0));
 		}
-		cr_assert(gt(i64, segment_writer_finish(&w), 0));
+		cr_assert(gt(i64, segment_writer_finish(&w, NULL, 0), 0));
 		segment_writer_close(&w);
 		cr_assert(eq(int, segment_open(&s, open(path, O_RDONLY | O_CLOEXEC)), 0));
 		cr_expect(eq(u64, s.windows[0].span_s, cases[i].want), "%zu", i);

@@ -72,19 +72,23 @@ void window_counts_done(struct window_counts *c)
 	*c = (struct window_counts){ 0 };
 }
 
-/* All of a group, and what searchers are told of it. */
 static int read_group(struct segment_group *g, const struct segment *s, uint32_t number,
 		      struct buf *memory)
 {
-	bool lies = false;
 	int r = group_open(g, s, number);
 
-	if (r >= 0) {
-		group_lend(g, memory);
-		r = group_need_all(g);
-	}
-	if (r >= 0)
-		r = group_check_index(g, &lies);
+	if (r < 0)
+		return r;
+	group_lend(g, memory);
+	return group_need_all(g);
+}
+
+/* What searchers are told of a group. */
+static int check_told(struct segment_group *g)
+{
+	bool lies = false;
+	int r = group_check_index(g, &lies);
+
 	return r >= 0 && lies ? BULLA_ECORRUPT : r;
 }
 
@@ -150,6 +154,25 @@ static int check_leaf(struct expected *e, const struct group_batch *b, const str
 	return hash_same(leaf, &e->leaf[e->first[j] + k]) ? 0 : BULLA_ECORRUPT;
 }
 
+/* A segment being read back. */
+struct check {
+	struct segment segment;
+	struct expected expected;
+	bool hashes;
+	struct buf memory;
+	segment_index_fn index; /* NULL: it has its tokens */
+	void *arg;
+	struct tokens tokens;
+};
+
+static void check_done(struct check *c)
+{
+	expected_done(&c->expected);
+	segment_close(&c->segment);
+	buf_done(&c->memory);
+	tokens_done(&c->tokens);
+}
+
 /* Batches are short: those of a group are hashed side by side. */
 static int check_batches(struct expected *e, struct segment_group *g)
 {
@@ -167,44 +190,72 @@ static int check_batches(struct expected *e, struct segment_group *g)
 	return r;
 }
 
-static int check_group(struct expected *e, const struct segment *s, uint32_t number,
-		       struct window_counts *counts, struct buf *memory)
+/* Have the tokens of a group, and see that its directory tells the truth. */
+static int index_group(struct check *c, struct segment_group *g, uint32_t number)
 {
-	_cleanup_(group_close) struct segment_group g = { 0 };
-	int r = read_group(&g, s, number, memory);
+	bool lies = false;
+	int r = tokens_begin(&c->tokens);
 
 	if (r >= 0)
-		r = check_batches(e, &g);
+		r = group_make_messages(g, NULL, &c->tokens, &lies);
+	if (r >= 0 && lies)
+		r = BULLA_ECORRUPT;
+	return r < 0 ? r : c->index(c->arg, &c->segment, number, &c->tokens);
+}
+
+static int check_group(struct check *c, uint32_t number, struct window_counts *counts)
+{
+	_cleanup_(group_close) struct segment_group g = { 0 };
+	int r = read_group(&g, &c->segment, number, &c->memory);
+
+	if (r >= 0)
+		r = c->index ? index_group(c, &g, number) : check_told(&g);
+	if (r >= 0 && c->hashes)
+		r = check_batches(&c->expected, &g);
 	if (r >= 0)
 		window_counts_add(counts, &g);
 	return r;
 }
 
-static int check_window(struct expected *e, const struct segment *s, const struct window_ref *w,
-			struct buf *memory)
+static int check_window(struct check *c, const struct window_ref *w)
 {
 	_cleanup_(window_counts_done) struct window_counts counts;
 	int r = window_counts_begin(&counts, w);
 
 	for (uint32_t i = w->first; r >= 0 && i < w->end; i++)
-		r = check_group(e, s, i, &counts, memory);
+		r = check_group(c, i, &counts);
 	return r >= 0 && window_counts_lie(&counts) ? BULLA_ECORRUPT : r;
+}
+
+static int check_all(struct check *c, int dirfd, const char *name,
+		     const struct sealed_batch *sealed, size_t n)
+{
+	int fd = io_open_regular(dirfd, name, O_RDONLY);
+	int r = fd < 0 ? fd : segment_open(&c->segment, fd);
+
+	if (r >= 0 && c->hashes)
+		r = expect(&c->expected, &c->segment, sealed, n);
+	for (uint32_t i = 0; r >= 0 && i < c->segment.n_windows; i++)
+		r = check_window(c, &c->segment.windows[i]);
+	/* A batch that came twice leaves another one out. */
+	return r >= 0 && c->hashes && c->expected.seen != n ? BULLA_ECORRUPT : r;
 }
 
 int segment_check(int dirfd, const char *name, const struct sealed_batch *sealed, size_t n)
 {
-	_cleanup_(expected_done) struct expected e = { 0 };
-	_cleanup_(segment_close) struct segment s = { .fd = -1 };
-	_cleanup_buf_ struct buf memory = { 0 };
-	int fd = io_open_regular(dirfd, name, O_RDONLY);
-	int r = fd < 0 ? fd : segment_open(&s, fd);
+	_cleanup_(check_done) struct check c = { .segment.fd = -1, .hashes = true };
 
-	if (r >= 0)
-		r = expect(&e, &s, sealed, n);
-	for (uint32_t i = 0; r >= 0 && i < s.n_windows; i++)
-		r = check_window(&e, &s, &s.windows[i], &memory);
-	/* A batch that came twice leaves another one out. */
-	return r >= 0 && e.seen != n ? BULLA_ECORRUPT : r;
+	return check_all(&c, dirfd, name, sealed, n);
+}
+
+int segment_check_index(int dirfd, const char *name, const struct sealed_batch *sealed, size_t n,
+			segment_index_fn index, void *arg)
+{
+	_cleanup_(check_done) struct check c = {
+		.segment.fd = -1, .hashes = sealed != NULL, .index = index, .arg = arg
+	};
+
+	return check_all(&c, dirfd, name, sealed, n);
 }
 
 static int check_block(const struct segment *s, const struct block_ref *ref,
@@ -245,6 +296,8 @@ static int check_content(const struct segment *s, const struct window_ref *w, st
 		struct batch batch;
 
 		r = read_group(&g, s, i, memory);
+		if (r >= 0)
+			r = check_told(&g);
 		for (uint32_t k = 0; r >= 0 && k < g.ref->batches; k++)
 			r = group_batch(&g, k, &batch);
 		*ret_at = group_where(&g);

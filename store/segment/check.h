@@ -15,6 +15,7 @@
 
 struct segment;
 struct segment_group;
+struct tokens;
 struct window_ref;
 
 /**
@@ -54,6 +55,15 @@ struct sealed_batch {
  */
 _must_check_ int segment_check(int dirfd, const char *name, const struct sealed_batch *sealed,
 			       size_t n);
+
+/** Takes the tokens that a group of a segment has, as they were gathered from what it gives back.  @return 0, or an error, which ends it. */
+typedef int (*segment_index_fn)(void *arg, const struct segment *s, uint32_t group,
+				struct tokens *t);
+/**
+ * The same for a segment that is being made and has no tokens, and have them.  Where `sealed` is NULL batches are not hashed.
+ */
+_must_check_ int segment_check_index(int dirfd, const char *name, const struct sealed_batch *sealed,
+				     size_t n, segment_index_fn index, void *arg);
 
 /**
  * Read every block of a segment, and compare checksums: quick, and finds accidents.

@@ -16,6 +16,7 @@
  *	group    varint rank of its first journal | varint ranks to its last | varint rows | varint batches
  *	         | u64 time_min | u64 time_max | varint offset
  *	         | varint n, n * (u8 kind | varint stored | varint raw | u32 crc32c), one behind the other from the offset on
+ *	         | ref of its tokens; its offset is 0 where it has none
  *
  * A block that is stored in fewer bytes than it has is one zstd frame.
  */
@@ -37,8 +38,7 @@ enum block_kind {
 	BLOCK_PACKED = 8,
 	BLOCK_WORDS = 9,
 	BLOCK_WHOLE = 10,
-	BLOCK_TOKENS = 11,
-	BLOCK_KINDS,
+	BLOCK_TOKENS = 11, /* has a ref of its own */
 };
 
 enum {

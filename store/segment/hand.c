@@ -95,17 +95,13 @@ int hand_finish(struct segment_hand *h, uint64_t end)
 {
 	struct segment_made *m = &h->made;
 	int64_t size;
-	int r;
 
 	m->end = end;
 	segment_writer_covers(&h->writer, 0, end);
-	size = segment_writer_finish(&h->writer);
+	size = segment_writer_finish(&h->writer, h->sealed, m->batches);
 	if (size < 0)
 		return (int) size;
 	m->size = (uint64_t) size;
-	r = segment_check(h->dirfd, h->name, h->sealed, m->batches);
-	if (r < 0)
-		return r;
 	segment_name(&m->tenant, m->first, m->end, m->name);
 	if (renameat(h->dirfd, h->name, h->dirfd, m->name) < 0)
 		return -errno;

@@ -360,10 +360,8 @@ int segment_merge(const struct segment_set *set, uint32_t first, uint32_t n,
 		return r;
 	if (m.made.batches > 0) {
 		segment_writer_covers(&m.writer, 0, m.made.end);
-		size = segment_writer_finish(&m.writer);
-		r = size < 0 ? (int) size
-			     : segment_check(o->dirfd, SEGMENT_UNFINISHED_MERGE, m.sealed,
-					     m.made.batches);
+		size = segment_writer_finish(&m.writer, m.sealed, m.made.batches);
+		r = (int) MIN_OF(size, (int64_t) 0);
 	}
 	if (r >= 0)
 		r = replace_files(&m);

@@ -94,14 +94,13 @@ static void sort_out(struct message_column *c, const struct variable *variables,
 	}
 }
 
-int message_column_begin(struct message_column *c, struct messages *m, const struct template *t,
-			 struct gathering *ret)
+int message_column_begin(struct message_column *c, const struct messages *m,
+			 const struct template *t)
 {
 	if (room_for_all(c, c->n * t->n) < 0)
 		return -ENOMEM;
 	if (t->n > 0)
 		sort_out(c, m->variables, t->n);
-	gathering_begin(ret, &m->tokens, t, c->len_max);
 	return 0;
 }
 
@@ -229,9 +228,10 @@ static void put_hex(struct message_column *c, struct strings_scratch *scratch, u
 		put_words(c, scratch, to);
 }
 
-static void put(struct message_column *c, struct messages *m, unsigned slot, uint8_t kind,
-		struct buf *to)
+void message_column_put(struct message_column *c, struct messages *m, unsigned slot, uint8_t kind,
+			struct buf *to)
 {
+	load(c, slot, stream_of(kind) != STREAM_NUMBERS);
 	switch (kind) {
 	case VARIABLE_DIGITS:
 		put_digits(c, &m->scratch.ints, slot, to);
@@ -250,42 +250,4 @@ static void put(struct message_column *c, struct messages *m, unsigned slot, uin
 	default:
 		put_words(c, &m->scratch, to);
 	}
-}
-
-/* Tokens. */
-
-/* The distinct values of a column of words were just found. */
-static void gather_distinct(const struct messages *m, unsigned slot, const struct gathering *g)
-{
-	for (size_t i = 0; i < m->scratch.n_distinct; i++) {
-		struct text v = m->scratch.distinct[i];
-
-		gathering_value(g, slot, v.p, v.p + v.len, v.p + v.len);
-	}
-}
-
-static void gather(const struct message_column *c, unsigned slot, const struct gathering *g)
-{
-	for (size_t i = 0; i < c->n; i++) {
-		const struct variable *v = &c->variables[i];
-		const struct variable *last =
-			g->apart >> slot & 1 ? v : &c->all[g->last[slot] * c->n + i];
-		const uint8_t *p = c->rows[i].message;
-
-		gathering_value(g, slot, p + v->at, p + v->at + v->len, p + last->at + last->len);
-	}
-}
-
-void message_column_put(struct message_column *c, struct messages *m, unsigned slot, uint8_t kind,
-			const struct gathering *gathering, struct buf *to)
-{
-	load(c, slot, stream_of(kind) != STREAM_NUMBERS || (gathering->asked >> slot & 1));
-	put(c, m, slot, kind, to);
-	if (!(gathering->asked >> slot & 1))
-		return;
-	if (stream_of(kind) == STREAM_WORDS && gathering->apart >> slot & 1 &&
-	    m->scratch.n_distinct > 0)
-		gather_distinct(m, slot, gathering);
-	else
-		gather(c, slot, gathering);
 }

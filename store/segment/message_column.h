@@ -9,7 +9,6 @@
  * brought together first, and then gone over as often as need be.
  */
 
-#include "store/segment/gather.h"
 #include "store/segment/messages.h"
 
 /** A row that has a template, and where what it is made of lies. */
@@ -36,11 +35,11 @@ struct message_column {
 void message_column_done(struct message_column *c);
 /** Make room for templates of so many rows.  @return 0 or -ENOMEM. */
 _must_check_ int message_column_room(struct message_column *c, size_t rows);
-/** Begin the columns of a template, and the gathering of its tokens.  @return 0 or -ENOMEM. */
-_must_check_ int message_column_begin(struct message_column *c, struct messages *m,
-				      const struct template *t, struct gathering *ret);
-/** Append the column of a slot, and gather the tokens of its values; a failed allocation leaves `to->bad`. */
+/** Begin the columns of a template.  @return 0 or -ENOMEM. */
+_must_check_ int message_column_begin(struct message_column *c, const struct messages *m,
+				      const struct template *t);
+/** Append the column of a slot; a failed allocation leaves `to->bad`. */
 void message_column_put(struct message_column *c, struct messages *m, unsigned slot, uint8_t kind,
-			const struct gathering *gathering, struct buf *to);
+			struct buf *to);
 
 #endif

@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "store/segment/gather.h"
 #include "store/segment/message_column.h"
 
 /* Gathering. */
@@ -16,7 +15,6 @@ void messages_done(struct messages *m)
 {
 	templates_done(&m->seen);
 	strings_scratch_done(&m->scratch);
-	tokens_done(&m->tokens);
 	free(m->template_of);
 	free(m->first);
 	free(m->whole);
@@ -88,7 +86,6 @@ void message_blocks_done(struct message_blocks *b)
 	buf_done(&b->templates);
 	buf_done(&b->variables);
 	buf_done(&b->whole);
-	buf_done(&b->tokens);
 	for (int i = 0; i < STREAMS; i++) {
 		buf_done(&b->stream[i]);
 		free(b->cut[i]);
@@ -101,7 +98,6 @@ static void blocks_clear(struct message_blocks *b)
 	buf_clear(&b->templates);
 	buf_clear(&b->variables);
 	buf_clear(&b->whole);
-	buf_clear(&b->tokens);
 	for (int i = 0; i < STREAMS; i++) {
 		buf_clear(&b->stream[i]);
 		b->n_cuts[i] = 0;
@@ -133,19 +129,18 @@ static int put_template(struct messages *m, struct message_column *c, struct tex
 			uint32_t number, struct message_blocks *b)
 {
 	_cleanup_free_ struct template *t = NULL;
-	struct gathering gathering;
 	int r = template_parse(key.p, key.len, &t);
 
 	buf_varint(&b->variables, number);
 	buf_varint(&b->variables, c->n);
 	if (r >= 0)
-		r = message_column_begin(c, m, t, &gathering);
+		r = message_column_begin(c, m, t);
 	for (unsigned slot = 0; r >= 0 && slot < t->n; slot++) {
 		uint8_t kind = t->slots[slot].kind;
 		enum stream s = stream_of(kind);
 		size_t from = b->stream[s].len;
 
-		message_column_put(c, m, slot, kind, &gathering, &b->stream[s]);
+		message_column_put(c, m, slot, kind, &b->stream[s]);
 		buf_varint(&b->variables, b->stream[s].len - from);
 		if (has_stamp(kind)) {
 			buf_varint(&b->variables, c->len_min[slot]);
@@ -182,10 +177,8 @@ static void put_whole(struct messages *m, struct message_column *c, const uint32
 		uint32_t t = m->template_of[i];
 
 		c->numbers[i] = t > 0 ? place[t] : 0;
-		if (c->numbers[i] > 0)
-			continue;
-		c->texts[n++] = m->whole[i];
-		tokens_add_text(&m->tokens, TOKENS_WHOLE, m->whole[i].p, m->whole[i].len);
+		if (c->numbers[i] == 0)
+			c->texts[n++] = m->whole[i];
 	}
 	ints_encode(&m->scratch.ints, c->numbers, m->rows, &b->templates);
 	strings_encode(&m->scratch, c->texts, n, &b->whole);
@@ -231,17 +224,14 @@ int messages_encode(struct messages *m, struct templates *of_segment, const uint
 	int r;
 
 	blocks_clear(ret);
-	if (!start || !sorted || message_column_room(&c, rows) < 0 || tokens_begin(&m->tokens) < 0)
+	if (!start || !sorted || message_column_room(&c, rows) < 0)
 		return -ENOMEM;
 	sort_rows(m, start, sorted);
 	r = put_templates(m, of_segment, &c, start, sorted, start + n_seen, ret);
 	if (r < 0)
 		return r;
 	put_whole(m, &c, start + n_seen, ret);
-	tokens_encode(&m->tokens, &ret->tokens);
 	for (int s = 0; s < STREAMS; s++)
 		bad |= ret->stream[s].bad;
-	return bad || ret->templates.bad || ret->variables.bad || ret->whole.bad || ret->tokens.bad
-		       ? -ENOMEM
-		       : 0;
+	return bad || ret->templates.bad || ret->variables.bad || ret->whole.bad ? -ENOMEM : 0;
 }

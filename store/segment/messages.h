@@ -11,7 +11,6 @@
  *	packed     of addresses, uuids and hexadecimal words,
  *	words      of other words; each stream in the order of templates and slots
  *	whole      the messages without a template, a column of strings
- *	tokens     what a searcher asks first (tokens.h)
  *
  * A stamp tells a searcher what a column cannot hold: varint least and greatest length.
  */
@@ -23,7 +22,6 @@
 #include "base/buf.h"
 #include "store/segment/template.h"
 #include "store/segment/template_set.h"
-#include "store/segment/tokens.h"
 
 enum stream { STREAM_NUMBERS, STREAM_PACKED, STREAM_WORDS, STREAMS };
 
@@ -58,7 +56,7 @@ enum packed_form { PACKED_HALVES, PACKED_TEXT };
 
 /** The streams and blocks of one group, raw. */
 struct message_blocks {
-	struct buf templates, variables, whole, tokens;
+	struct buf templates, variables, whole;
 	struct buf stream[STREAMS];
 	/* Where a stream is cut; the last cut is its end. */
 	uint32_t *cut[STREAMS]; /* owned */
@@ -77,7 +75,6 @@ struct messages {
 	struct variable *variables; /* owned */
 	size_t n_variables, variables_cap;
 	struct timetext_base base;
-	struct tokens tokens;
 	struct taken taken; /* scratch */
 	struct strings_scratch scratch;
 };

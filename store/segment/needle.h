@@ -16,6 +16,7 @@
 #include "base/sequel.h"
 #include "store/segment/halves.h"
 #include "store/segment/segment.h"
+#include "store/segment/tokens.h"
 
 /** What is sought; borrowed. */
 struct needle {

@@ -8,6 +8,7 @@
  */
 
 #include "store/segment/segment.h"
+#include "store/segment/tokens.h"
 
 /** The only block of a kind in a group; NULL when there is none, and `*n` says how many there are. */
 const struct block_ref *group_block(const struct segment_group *g, enum block_kind kind,

@@ -239,7 +239,7 @@ static int read_blocks(struct group_ref *g, struct rd *r)
 
 	if (r->bad || n > GROUP_BLOCKS_MAX || n > r->left)
 		return BULLA_ECORRUPT;
-	g->blocks = calloc(MAX_OF(n, 1ul), sizeof *g->blocks);
+	g->blocks = calloc(n + 1, sizeof *g->blocks);
 	if (!g->blocks)
 		return -ENOMEM;
 	for (; g->n_blocks < n; g->n_blocks++) {
@@ -250,13 +250,27 @@ static int read_blocks(struct group_ref *g, struct rd *r)
 		stored = rd_varint(r);
 		raw = rd_varint(r);
 		b->crc = rd_u32(r);
-		if (r->bad || raw > BLOCK_SIZE_MAX || stored > raw)
+		if (r->bad || b->kind == BLOCK_TOKENS || raw > BLOCK_SIZE_MAX || stored > raw)
 			return BULLA_ECORRUPT;
 		b->offset = offset;
 		b->stored = (uint32_t) stored;
 		b->raw = (uint32_t) raw;
 		offset += stored;
 	}
+	return 0;
+}
+
+/* They lie elsewhere, but are read as the group's other blocks are. */
+static int read_tokens(struct group_ref *g, struct rd *r)
+{
+	struct block_ref ref = block_ref_read(r);
+
+	if (r->bad)
+		return BULLA_ECORRUPT;
+	if (ref.offset == 0)
+		return 0;
+	ref.kind = BLOCK_TOKENS;
+	g->blocks[g->n_blocks++] = ref;
 	return 0;
 }
 
@@ -278,6 +292,8 @@ static int read_groups(struct segment *s, struct rd *r)
 			error = read_rows(g, r);
 		if (error >= 0)
 			error = read_blocks(g, r);
+		if (error >= 0)
+			error = read_tokens(g, r);
 	}
 	return error;
 }

@@ -26,7 +26,9 @@ int segment_writer_open(struct segment_writer *w, int dirfd, const char *name, i
 	static const uint8_t header[SEGMENT_HEADER_SIZE] = SEGMENT_MAGIC;
 	int r;
 
-	*w = (struct segment_writer){ .fd = -1, .level = level, .tenant = { TENANT_DEFAULT } };
+	*w = (struct segment_writer){
+		.dirfd = dirfd, .name = name, .fd = -1, .level = level, .tenant = { TENANT_DEFAULT }
+	};
 	w->fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
 	r = w->fd < 0 ? -errno : io_pwrite(w->fd, header, sizeof header, 0);
 	if (r < 0)
@@ -54,6 +56,7 @@ void segment_writer_close(struct segment_writer *w)
 	free(w->groups);
 	buf_done(&w->blocks_of);
 	buf_done(&w->windows);
+	buf_done(&w->tables);
 	free(w->origins);
 	free(w->sources);
 	staging_done(&w->rows);
@@ -168,7 +171,7 @@ static const struct staging_key *key_of(const void *arg, uint32_t journal)
 /* Blocks. */
 
 static int store_block(struct segment_writer *w, const uint8_t *p, size_t n, int level,
-		       struct stored *ret)
+		       struct block_ref *ret)
 {
 	size_t bound = ZSTD_compressBound(n), size;
 	const uint8_t *from = p;
@@ -188,13 +191,16 @@ static int store_block(struct segment_writer *w, const uint8_t *p, size_t n, int
 		size = n;
 	else
 		from = w->stored.data;
-	*ret = (struct stored){ w->offset, (uint32_t) size, (uint32_t) n, crc32c(0, from, size) };
+	*ret = (struct block_ref){ .offset = w->offset,
+				   .stored = (uint32_t) size,
+				   .raw = (uint32_t) n,
+				   .crc = crc32c(0, from, size) };
 	r = size > 0 ? io_pwrite(w->fd, from, size, w->offset) : 0;
 	w->offset += size;
 	return r;
 }
 
-int writer_block(struct segment_writer *w, const uint8_t *p, size_t n, struct stored *ret)
+int writer_block(struct segment_writer *w, const uint8_t *p, size_t n, struct block_ref *ret)
 {
 	return store_block(w, p, n, w->level, ret);
 }
@@ -214,7 +220,7 @@ static int level_of(const struct segment_writer *w, enum block_kind kind)
 static int group_block(struct segment_writer *w, enum block_kind kind, const uint8_t *p, size_t n,
 		       struct written_group *of)
 {
-	struct stored s;
+	struct block_ref s;
 	int r;
 
 	if (n == 0)
@@ -226,7 +232,6 @@ static int group_block(struct segment_writer *w, enum block_kind kind, const uin
 	buf_varint(&w->blocks_of, s.stored);
 	buf_varint(&w->blocks_of, s.raw);
 	buf_append(&w->blocks_of, &s.crc, 4);
-	w->size_of[kind] += s.stored;
 	of->n_blocks++;
 	return 0;
 }
@@ -368,9 +373,7 @@ static int write_messages(struct segment_writer *w, uint64_t *times, struct writ
 			from = b->cut[s][i];
 		}
 	}
-	if (r >= 0)
-		r = group_block(w, BLOCK_WHOLE, b->whole.data, b->whole.len, of);
-	return r < 0 ? r : group_block(w, BLOCK_TOKENS, b->tokens.data, b->tokens.len, of);
+	return r < 0 ? r : group_block(w, BLOCK_WHOLE, b->whole.data, b->whole.len, of);
 }
 
 static void describe_group(struct segment_writer *w, struct written_group *of)

@@ -7,6 +7,8 @@
  * seq), divided into row groups between apps.
  *
  *	segment_writer_open -> { journal | batch, add... | end_commit }... -> segment_writer_finish
+ *
+ * What was written is read back in the end, and what searchers are told of it is gathered from that.
  */
 
 #include <stdbool.h>
@@ -17,6 +19,7 @@
 #include "base/buf.h"
 #include "seal/statement.h"
 #include "store/contexts.h"
+#include "store/segment/check.h"
 #include "store/segment/format.h"
 #include "store/segment/messages.h"
 #include "store/segment/segment.h"
@@ -44,13 +47,16 @@ struct written_group {
 	uint32_t rows, batches;
 	uint32_t first, last; /* journals, by their ranks */
 	uint64_t time_min, time_max, offset;
+	struct block_ref tokens; /* offset 0: none */
 	uint32_t n_blocks;
 	size_t blocks_end; /* in `blocks_of` */
 };
 
 struct segment_writer {
-	int fd;	   /* owned */
-	int level; /* zstd's */
+	int dirfd;	  /* borrowed */
+	const char *name; /* borrowed */
+	int fd;		  /* owned */
+	int level;	  /* zstd's */
 	uint64_t offset;
 	struct tenant tenant;
 	struct segment_origin *origins; /* owned */
@@ -62,6 +68,7 @@ struct segment_writer {
 	uint32_t n_groups, groups_cap, n_windows;
 	struct buf blocks_of; /* the footer's lines of their blocks */
 	struct buf windows;   /* and of windows */
+	struct buf tables;    /* what the footer says before its groups */
 	void *zstd;
 	struct staging rows;	   /* of the window at hand */
 	struct staged_group group; /* of it, at hand */
@@ -69,10 +76,9 @@ struct segment_writer {
 	struct message_blocks blocks;
 	struct strings_scratch scratch;
 	struct buf raw, stored;
-	uint64_t size_of[BLOCK_KINDS]; /* stored, for those who ask where the bytes go */
 };
 
-/** Create a segment file.  @return 0, -EEXIST, a negated errno. */
+/** Create a segment file; its name must live until segment_writer_finish().  @return 0, -EEXIST, a negated errno. */
 _must_check_ int segment_writer_open(struct segment_writer *w, int dirfd, const char *name,
 				     int level);
 void segment_writer_close(struct segment_writer *w);
@@ -105,7 +111,13 @@ _must_check_ int segment_writer_end_commit(struct segment_writer *w);
 _must_check_ int segment_writer_flush(struct segment_writer *w);
 /** Give back the memory that only writing a group needs, which the next one takes anew. */
 void segment_writer_relax(struct segment_writer *w);
-/** Write what is left, and make the file durable.  @return its size, or an error. */
-_must_check_ int64_t segment_writer_finish(struct segment_writer *w);
+/**
+ * Write what is left, read the file back as segment_check() does, with the tokens that are gathered on the way, and make it durable.
+ * Where `sealed` is NULL nobody has sealed the batches, and they are not hashed.
+ *
+ * @return its size, BULLA_ECORRUPT where it does not give back what was sealed, or an error.
+ */
+_must_check_ int64_t segment_writer_finish(struct segment_writer *w,
+					   const struct sealed_batch *sealed, size_t n);
 
 #endif

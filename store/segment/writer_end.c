@@ -126,19 +126,22 @@ static int put_seeds(const struct segment_writer *w, struct buf *to)
 	return 0;
 }
 
+static void put_ref(const struct block_ref *ref, struct buf *footer)
+{
+	buf_varint(footer, ref->offset);
+	buf_varint(footer, ref->stored);
+	buf_varint(footer, ref->raw);
+	buf_append(footer, &ref->crc, 4);
+}
+
 static int write_block(struct segment_writer *w, struct buf *footer)
 {
-	struct stored s;
-	int r = w->raw.bad ? -ENOMEM : writer_block(w, w->raw.data, w->raw.len, &s);
+	struct block_ref ref;
+	int r = w->raw.bad ? -ENOMEM : writer_block(w, w->raw.data, w->raw.len, &ref);
 
-	if (r < 0)
-		return r;
-	buf_varint(footer, s.offset);
-	buf_varint(footer, s.stored);
-	buf_varint(footer, s.raw);
-	buf_append(footer, &s.crc, 4);
-	w->size_of[0] += s.stored;
-	return 0;
+	if (r >= 0)
+		put_ref(&ref, footer);
+	return r;
 }
 
 static int write_table(struct segment_writer *w,
@@ -205,20 +208,6 @@ static int write_templates(struct segment_writer *w, of_template_fn of, struct b
 	return r;
 }
 
-static int write_trailer(struct segment_writer *w, const struct stored *footer)
-{
-	uint8_t trailer[SEGMENT_TRAILER_SIZE];
-	struct wr to = wr_of(trailer, sizeof trailer);
-
-	wr_u64(&to, footer->offset);
-	wr_u32(&to, footer->stored);
-	wr_u32(&to, footer->raw);
-	wr_u32(&to, footer->crc);
-	wr_bytes(&to, SEGMENT_MAGIC, 8);
-	w->offset += to.len;
-	return io_pwrite(w->fd, trailer, to.len, w->offset - to.len);
-}
-
 static void put_origins(const struct segment_writer *w, struct buf *footer)
 {
 	buf_varint(footer, w->n_origins);
@@ -252,6 +241,7 @@ static void put_groups(const struct segment_writer *w, struct buf *footer)
 		buf_varint(footer, g->offset);
 		buf_varint(footer, g->n_blocks);
 		buf_append(footer, w->blocks_of.data + from, g->blocks_end - from);
+		put_ref(&g->tokens, footer);
 		from = g->blocks_end;
 	}
 	buf_varint(footer, w->n_windows);
@@ -275,35 +265,60 @@ static int write_last_windows(struct segment_writer *w)
 	return r;
 }
 
-int64_t segment_writer_finish(struct segment_writer *w)
+int writer_tables(struct segment_writer *w)
 {
-	_cleanup_buf_ struct buf footer = { 0 };
-	struct stored s;
-	int r;
+	struct buf *tables = &w->tables;
+	int r = write_last_windows(w);
 
-	r = write_last_windows(w);
 	if (r >= 0)
 		r = rank_journals(w);
-	buf_varint(&footer, strlen(w->tenant.name));
-	buf_str(&footer, w->tenant.name);
-	put_origins(w, &footer);
+	buf_varint(tables, strlen(w->tenant.name));
+	buf_str(tables, w->tenant.name);
+	put_origins(w, tables);
 	if (r >= 0)
-		r = write_table(w, put_journals, &footer);
+		r = write_table(w, put_journals, tables);
 	if (r >= 0)
-		r = write_table(w, put_seeds, &footer);
+		r = write_table(w, put_seeds, tables);
 	if (r >= 0)
-		r = write_templates(w, key_of, &footer);
+		r = write_templates(w, key_of, tables);
 	if (r >= 0)
-		r = write_templates(w, kinds_of, &footer);
+		r = write_templates(w, kinds_of, tables);
+	return r;
+}
+
+static int write_trailer(const struct segment_writer *w, const struct block_ref *footer,
+			 uint64_t at)
+{
+	uint8_t trailer[SEGMENT_TRAILER_SIZE];
+	struct wr to = wr_of(trailer, sizeof trailer);
+
+	wr_u64(&to, footer->offset);
+	wr_u32(&to, footer->stored);
+	wr_u32(&to, footer->raw);
+	wr_u32(&to, footer->crc);
+	wr_bytes(&to, SEGMENT_MAGIC, 8);
+	return io_pwrite(w->fd, trailer, to.len, at);
+}
+
+int64_t writer_footer(struct segment_writer *w)
+{
+	_cleanup_buf_ struct buf footer = { 0 };
+	struct block_ref ref;
+	uint64_t end;
+	int r;
+
+	buf_append(&footer, w->tables.data, w->tables.len);
+	put_groups(w, &footer);
+	if (footer.bad || w->tables.bad)
+		return -ENOMEM;
+	r = writer_block(w, footer.data, footer.len, &ref);
 	if (r < 0)
 		return r;
-	put_groups(w, &footer);
-	if (footer.bad)
-		return -ENOMEM;
-	r = writer_block(w, footer.data, footer.len, &s);
-	if (r >= 0)
-		r = write_trailer(w, &s);
-	if (r >= 0 && fdatasync(w->fd) < 0)
+	end = w->offset + SEGMENT_TRAILER_SIZE;
+	r = write_trailer(w, &ref, w->offset);
+	w->offset = ref.offset;
+	/* What was here before may have been longer. */
+	if (r >= 0 && ftruncate(w->fd, (off_t) end) < 0)
 		r = -errno;
-	return r < 0 ? r : (int64_t) w->offset;
+	return r < 0 ? r : (int64_t) end;
 }
