@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/hex.h"
+
 int text_to_u64(const char *s, uint64_t *ret)
 {
 	uint64_t v = 0;
@@ -23,31 +25,10 @@ int text_to_u64(const char *s, uint64_t *ret)
 	return 0;
 }
 
-/* Eight digits of four bytes, as they lie in memory: each half in a byte of its own, and then a letter where it is ten or more. */
-static uint64_t hex_of_four(const uint8_t *p)
-{
-	const uint64_t ones = 0x0101010101010101ull;
-	uint64_t v = (uint64_t) p[0] | (uint64_t) p[1] << 16 | (uint64_t) p[2] << 32 |
-		     (uint64_t) p[3] << 48;
-
-	v = (v >> 4 & 0x000f000f000f000full) | (v & 0x000f000f000f000full) << 8;
-	return v + ones * '0' + (((v + ones * 6) >> 4) & ones) * ('a' - '0' - 10);
-}
-
 void text_hex(char *to, const uint8_t *bytes, size_t n)
 {
-	static const char digits[] = "0123456789abcdef";
-
-	for (; n >= 4; n -= 4, bytes += 4, to += 8) {
-		uint64_t v = hex_of_four(bytes);
-
-		memcpy(to, &v, sizeof v);
-	}
-	for (size_t i = 0; i < n; i++) {
-		*to++ = digits[bytes[i] >> 4];
-		*to++ = digits[bytes[i] & 15];
-	}
-	*to = '\0';
+	hex_unpack((uint8_t *) to, bytes, n, 'a');
+	to[2 * n] = '\0';
 }
 
 static int digit(char c)

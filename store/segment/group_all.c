@@ -20,6 +20,7 @@ enum {
 	MADE_BYTES_MAX = 64 << 20,		     /* with more they are not kept */
 	ROW_BYTES_USUAL = 512,
 	TEXT_BEHIND = 4096, /* room that is asked for with the last value */
+	AHEAD = 8,	    /* rows that are fetched before they are made */
 };
 
 struct maker {
@@ -147,6 +148,15 @@ static bool is_any_wanted(const struct maker *m, const struct group_template *t,
 	return false;
 }
 
+/* Rows of a template are anywhere in the group. */
+static void fetch_row(const struct maker *m, uint32_t row)
+{
+	if (m->g->time)
+		__builtin_prefetch(&m->g->time[row]);
+	if (m->made)
+		__builtin_prefetch(&m->made[row], 1);
+}
+
 static int make_rows(struct maker *m, struct group_template *t, const uint32_t *rows)
 {
 	_uninitialized_ struct stretch at[VARIABLES_MAX];
@@ -160,7 +170,8 @@ static int make_rows(struct maker *m, struct group_template *t, const uint32_t *
 		if (!m->made)
 			buf_clear(&m->text);
 		from = m->text.len;
-		r = group_put_message(m->g, t, rows[i], &m->text, at);
+		fetch_row(m, rows[MIN_OF(i + AHEAD, t->rows - 1)]);
+		r = group_put_message(m->g, t, i, rows[i], &m->text, at);
 		if (r < 0 || m->text.bad)
 			return r < 0 ? r : -ENOMEM;
 		if (m->tokens)

@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/digits.h"
+#include "base/hex.h"
 #include "bulla/error.h"
 #include "store/segment/reader-internal.h"
 
@@ -53,17 +54,23 @@ static uint8_t *put_time(const struct segment_group *g, const struct slot *slot,
 	return n > 0 ? to + n : NULL;
 }
 
-static uint8_t *put_halves(const struct text *t, uint8_t kind, uint8_t *at)
+static uint8_t *put_halves(const uint8_t *p, size_t n, char letters, uint8_t *at)
 {
-	const char *digits = kind == VARIABLE_HEX_UPPER ? "0123456789ABCDEF" : "0123456789abcdef";
+	hex_unpack(at, p, n, letters);
+	return at + 2 * n;
+}
 
-	for (uint32_t i = 0; i < t->len; i++) {
-		if (kind == VARIABLE_UUID && (i == 4 || i == 6 || i == 8 || i == 10))
-			*at++ = '-';
-		*at++ = (uint8_t) digits[t->p[i] >> 4];
-		*at++ = (uint8_t) digits[t->p[i] & 15];
-	}
-	return at;
+static uint8_t *put_uuid(const uint8_t *p, uint8_t *at)
+{
+	at = put_halves(p, 4, 'a', at);
+	*at++ = '-';
+	at = put_halves(p + 4, 2, 'a', at);
+	*at++ = '-';
+	at = put_halves(p + 6, 2, 'a', at);
+	*at++ = '-';
+	at = put_halves(p + 8, 2, 'a', at);
+	*at++ = '-';
+	return put_halves(p + 10, 6, 'a', at);
 }
 
 static uint8_t *put_octet(uint8_t *at, uint8_t v)
@@ -87,7 +94,11 @@ static uint8_t *put_address(const uint8_t *p, uint8_t *at)
 
 static uint8_t *put_packed(uint8_t kind, const struct text *t, uint8_t *at)
 {
-	return kind == VARIABLE_IPV4 ? put_address(t->p, at) : put_halves(t, kind, at);
+	if (kind == VARIABLE_IPV4)
+		return put_address(t->p, at);
+	if (kind == VARIABLE_UUID)
+		return put_uuid(t->p, at);
+	return put_halves(t->p, t->len, kind == VARIABLE_HEX_UPPER ? 'A' : 'a', at);
 }
 
 static bool is_packed(uint8_t kind, const struct variable_column *c)
@@ -187,11 +198,10 @@ static int make_room(struct buf *to, uint8_t **at, size_t n, size_t from)
 	return *at ? 0 : -ENOMEM;
 }
 
-int group_put_message(const struct segment_group *g, const struct group_template *t, uint32_t row,
-		      struct buf *to, struct stretch *ret_at)
+int group_put_message(const struct segment_group *g, const struct group_template *t,
+		      uint32_t ordinal, uint32_t row, struct buf *to, struct stretch *ret_at)
 {
 	const struct template *of = t->template;
-	uint32_t ordinal = g->ordinal[row];
 	size_t from = to->len;
 	uint8_t *at = NULL;
 	int r;
@@ -226,7 +236,7 @@ static int message_of(struct segment_group *g, uint32_t row, struct buf *to)
 	_uninitialized_ struct stretch at[VARIABLES_MAX];
 	int r = t->ready ? 0 : need_columns(g, t);
 
-	return r < 0 ? r : group_put_message(g, t, row, to, at);
+	return r < 0 ? r : group_put_message(g, t, g->ordinal[row], row, to, at);
 }
 
 int group_message(struct segment_group *g, uint32_t row, struct buf *scratch, struct text *ret)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/hex.h"
 
 enum {
 	DIGITS_MAX = 18,
@@ -154,15 +155,9 @@ static void put_times(const struct message_column *c, struct ints_scratch *scrat
 
 /* Strings. */
 
-static uint8_t nibble(uint8_t c)
+static uint8_t *pack_digits(uint8_t *to, const uint8_t *p, size_t bytes)
 {
-	return (uint8_t) ((c & 15) + 9 * (c >> 6));
-}
-
-static uint8_t *pack_digits(uint8_t *to, const uint8_t *p, unsigned bytes)
-{
-	for (unsigned i = 0; i < bytes; i++)
-		to[i] = (uint8_t) (nibble(p[2 * i]) << 4 | nibble(p[2 * i + 1]));
+	hex_pack(to, p, bytes);
 	return to + bytes;
 }
 
@@ -180,7 +175,7 @@ static uint8_t *pack(uint8_t *to, uint8_t kind, const uint8_t *p, size_t n)
 	if (kind == VARIABLE_IPV4)
 		return pack_address(to, p, p + n);
 	if (kind != VARIABLE_UUID)
-		return pack_digits(to, p, (unsigned) n / 2);
+		return pack_digits(to, p, n / 2);
 	to = pack_digits(to, p, 4);
 	to = pack_digits(to, p + 9, 2);
 	to = pack_digits(to, p + 14, 2);

@@ -26,9 +26,10 @@ bool group_has_size(uint8_t kind, const struct text *t);
 struct stretch {
 	uint32_t from, to;
 };
-/** Append the message of a row, which has template `t`, whose columns are there.  @return 0, BULLA_ECORRUPT, -ENOMEM; `to->bad`. */
+/** Append the message of a row, which has this place among those of template `t`, whose columns are there.  @return 0, BULLA_ECORRUPT, -ENOMEM; `to->bad`. */
 _must_check_ int group_put_message(const struct segment_group *g, const struct group_template *t,
-				   uint32_t row, struct buf *to, struct stretch *ret_at);
+				   uint32_t ordinal, uint32_t row, struct buf *to,
+				   struct stretch *ret_at);
 /**
  * group_need_messages(), which gathers their tokens if somebody wants them (then `t` was begun).  Messages that take very much memory are
  * not kept: who asks for one has it made again.
