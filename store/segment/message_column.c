@@ -11,8 +11,9 @@
 
 enum {
 	DIGITS_MAX = 18,
-	AHEAD = 8, /* rows whose variables are fetched before they are looked at */
+	AHEAD = 8, /* rows that are fetched before they are looked at */
 	LINE = 64,
+	MESSAGE_FETCHED = 4 * LINE,
 };
 
 static const uint64_t power_of_ten[DIGITS_MAX + 1] = {
@@ -43,6 +44,7 @@ void message_column_done(struct message_column *c)
 	free(c->numbers);
 	free(c->others);
 	free(c->texts);
+	buf_done(&c->bytes);
 	buf_done(&c->packed);
 }
 
@@ -64,29 +66,71 @@ static int room_for_all(struct message_column *c, size_t n)
 	return c->all ? 0 : -ENOMEM;
 }
 
-static void fetch(const struct variable *v, unsigned slots)
+/* Have a row's variables on their way, and the message where texts are to be taken from it. */
+static void fetch(const struct message_row *row, const struct variable *variables, unsigned slots,
+		  bool texts)
 {
+	const struct variable *v = variables + row->variables;
+
 	for (unsigned i = 0; i < slots; i += LINE / sizeof *v)
 		__builtin_prefetch(v + i);
+	for (unsigned i = 0; texts && i < MESSAGE_FETCHED; i += LINE)
+		__builtin_prefetch(row->message + i);
 }
 
-/* The rows are all over the memory: they are gone over once, and every column is in one piece then. */
-static void sort_out(struct message_column *c, const struct variable *variables, unsigned slots)
+static void take_text(struct message_column *c, const uint8_t *message, struct variable *v)
 {
+	uint8_t *to = buf_room(&c->bytes, v->len + MESSAGE_SLACK);
+
+	v->units = c->bytes.len;
+	if (!to)
+		return;
+	if (v->len <= MESSAGE_SLACK)
+		memcpy(to, message + v->at, MESSAGE_SLACK);
+	else
+		memcpy(to, message + v->at, v->len);
+	buf_add(&c->bytes, v->len);
+}
+
+static uint64_t slots_with_text(const struct template *t)
+{
+	uint64_t texts = 0;
+
+	for (unsigned slot = 0; slot < t->n; slot++)
+		if (stream_of(t->slots[slot].kind) != STREAM_NUMBERS)
+			texts |= UINT64_C(1) << slot;
+	return texts;
+}
+
+/* The rows are all over the memory: they are gone over once, and every column is near then. */
+static void sort_out(struct message_column *c, const struct variable *variables,
+		     const struct template *t)
+{
+	uint64_t texts = slots_with_text(t);
 	struct variable *all = c->all;
 	size_t n = c->n;
 
+	buf_clear(&c->bytes);
 	for (size_t i = 0; i < n; i++) {
-		const struct variable *v = variables + c->rows[i].variables;
+		const struct message_row *row = &c->rows[i];
+		const struct variable *v = variables + row->variables;
 
-		fetch(variables + c->rows[MIN_OF(i + AHEAD, n - 1)].variables, slots);
-		for (unsigned slot = 0; slot < slots; slot++)
+		fetch(&c->rows[MIN_OF(i + AHEAD, n - 1)], variables, t->n, texts != 0);
+		for (unsigned slot = 0; slot < t->n; slot++)
 			all[slot * n + i] = v[slot];
+		for (uint64_t left = texts; left != 0; left &= left - 1)
+			take_text(c, row->message, &all[(unsigned) __builtin_ctzll(left) * n + i]);
 	}
-	for (unsigned slot = 0; slot < slots; slot++, all += n) {
+}
+
+static void stamp(struct message_column *c, unsigned slots)
+{
+	const struct variable *all = c->all;
+
+	for (unsigned slot = 0; slot < slots; slot++, all += c->n) {
 		uint32_t min = UINT32_MAX, max = 0;
 
-		for (size_t i = 0; i < n; i++) {
+		for (size_t i = 0; i < c->n; i++) {
 			min = MIN_OF(min, all[i].len);
 			max = MAX_OF(max, all[i].len);
 		}
@@ -101,20 +145,14 @@ int message_column_begin(struct message_column *c, const struct messages *m,
 	if (room_for_all(c, c->n * t->n) < 0)
 		return -ENOMEM;
 	if (t->n > 0)
-		sort_out(c, m->variables, t->n);
-	return 0;
+		sort_out(c, m->variables, t);
+	stamp(c, t->n);
+	return c->bytes.bad ? -ENOMEM : 0;
 }
 
 static const uint8_t *text_of(const struct message_column *c, size_t i)
 {
-	return c->rows[i].message + c->variables[i].at;
-}
-
-static void load(struct message_column *c, unsigned slot, bool texts)
-{
-	c->variables = c->all + slot * c->n;
-	for (size_t i = 0; texts && i < c->n; i++)
-		__builtin_prefetch(text_of(c, i));
+	return c->bytes.data + c->variables[i].units;
 }
 
 /* Numbers. */
@@ -226,7 +264,7 @@ static void put_hex(struct message_column *c, struct strings_scratch *scratch, u
 void message_column_put(struct message_column *c, struct messages *m, unsigned slot, uint8_t kind,
 			struct buf *to)
 {
-	load(c, slot, stream_of(kind) != STREAM_NUMBERS);
+	c->variables = c->all + slot * c->n;
 	switch (kind) {
 	case VARIABLE_DIGITS:
 		put_digits(c, &m->scratch.ints, slot, to);

@@ -6,7 +6,7 @@
  * The columns of one template being written, slot by slot.
  *
  * The variables of a row lie beside each other, and its neighbours of the same template somewhere else.  So those of a slot are
- * brought together first, and then gone over as often as need be.
+ * brought together first, and the texts of those that have some, and then gone over as often as need be.
  */
 
 #include "store/segment/messages.h"
@@ -29,6 +29,7 @@ struct message_column {
 	/* Of as many rows as there is room for. */
 	uint64_t *numbers, *others; /* owned, like the following */
 	struct text *texts;
+	struct buf bytes; /* the variables' texts, row by row; `units` of each is where it begins */
 	struct buf packed;
 };
 

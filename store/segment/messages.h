@@ -47,6 +47,7 @@ enum {
 	TEMPLATES_SIZE_MAX = 64 << 20, /* of all parts, raw */
 	PART_SIZE = 256 << 10,	       /* after which a stream is cut before the next column */
 	ROWS_MIN = 2,		       /* of a template in a group; rarer messages are kept whole */
+	MESSAGE_SLACK = 16, /* bytes behind a message that may be read; they mean nothing */
 };
 
 /* Forms of columns of digits. */
@@ -82,7 +83,7 @@ struct messages {
 void messages_done(struct messages *m);
 /** Forget the group, keep the memory. */
 void messages_clear(struct messages *m);
-/** Take the message of the next row; its bytes live until messages_encode().  @return 0 or -ENOMEM. */
+/** Take the message of the next row; its bytes, and MESSAGE_SLACK more to be read, live until messages_encode().  @return 0 or -ENOMEM. */
 _must_check_ int messages_add(struct messages *m, const uint8_t *p, size_t n, uint64_t time_ns);
 /** Make the group's blocks; `times` are those of its rows.  @return 0 or -ENOMEM. */
 _must_check_ int messages_encode(struct messages *m, struct templates *of_segment,

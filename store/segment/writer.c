@@ -353,6 +353,8 @@ static int write_messages(struct segment_writer *w, uint64_t *times, struct writ
 	int r = 0;
 
 	messages_clear(&w->messages);
+	if (!buf_room(&w->rows.bytes, MESSAGE_SLACK))
+		return -ENOMEM;
 	for (size_t i = 0; r >= 0 && i < w->group.n_rows; i++) {
 		times[i] = w->group.rows[i].time_ns;
 		r = messages_add(&w->messages, w->rows.bytes.data + w->group.rows[i].at,
