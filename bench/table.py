@@ -102,15 +102,16 @@ def machine(table):
 
 # Ingest.
 
+def pipe_and_keep(c, state):
+    """The cost of running the producer, its own CPU time within that, and the cost of packing what came."""
+    shutil.rmtree(state, ignore_errors=True)
+    run, producer = run_pipe(c.raw, state)
+    return run, producer, cost(bulla('keep', '--once', '--state', state), stderr=subprocess.DEVNULL)
+
+
 def pipe(table, by_name, c, dir):
     """Without the producer's share; then what packing takes on top, into the state that all else is not measured on."""
-    def once():
-        shutil.rmtree(dir / 'piped', ignore_errors=True)
-        run, producer = run_pipe(c.raw, dir / 'piped')
-        keep = cost(bulla('keep', '--once', '--state', dir / 'piped'), stderr=subprocess.DEVNULL)
-        return run, producer, keep
-
-    ours, plain = rounds(once, lambda: cost(f'zstd -3 -q -c "{c.raw}" > "{dir}/plain" && sync -d "{dir}/plain"'))
+    ours, plain = rounds(lambda: pipe_and_keep(c, dir / 'piped'), lambda: cost(f'zstd -3 -q -c "{c.raw}" > "{dir}/plain" && sync -d "{dir}/plain"'))
     k = c.n / 1e3
     cpu, all = [r.cpu - p for r, p, _ in ours], [r.cpu - p + q.cpu for r, p, q in ours]
     zstd = f'zstd -3 > file {figure(median([k / p.cpu for p in plain]))}'
@@ -120,8 +121,8 @@ def pipe(table, by_name, c, dir):
 
 
 class Import:
-    def __init__(self, form, file, c, dir):
-        self.form, self.file, self.c, self.dir, self.state = form, file, c, dir, dir / form
+    def __init__(self, form, file, c, state):
+        self.form, self.file, self.c, self.state = form, file, c, state
 
     def __call__(self):
         shutil.rmtree(self.state, ignore_errors=True)
@@ -147,7 +148,7 @@ def imports(table, by_name, c, dir, there):
         beside = [f'systemd-journal-remote {figure(k / theirs.cpu)}, once']
     for name in 'export', 'json':
         file = c.export() if name == 'export' else peers.journal_json(c) if there else our_json(c, dir, dir / 'export')
-        ours, = rounds(Import(name, file, c, dir))
+        ours, = rounds(Import(name, file, c, dir / name))
         table.add(by_name[name], median([k / r.cpu for r in ours]), f'{median([r.cpu for r in ours]):.2f} s',
                   beside=[*beside, f'ours {figure(median([k / r.wall for r in ours]))} k entries/s'])
     cost(bulla('keep', '--once', '--state', dir / 'export'), stderr=subprocess.DEVNULL)
