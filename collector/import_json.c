@@ -10,7 +10,7 @@
  * Names that are too many or too long to be known come behind the others, in the order of the line.
  */
 
-#include "collector/import_json.h"
+#include "collector/import_json-internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -19,11 +19,6 @@
 
 #include "base/text.h"
 #include "bulla/error.h"
-#include "collector/import_export.h"
-#include "collector/import_json_names.h"
-#include "collector/import_json_text.h"
-#include "collector/import_stream.h"
-#include "seal/statement.h"
 
 enum {
 	ERROR_SIZE = 160,
@@ -31,38 +26,6 @@ enum {
 	RECORD_SEPARATOR = 0x1e,
 	MEMBERS_KEPT = 4096, /* the room for more is given back */
 	SCRATCH_KEPT = 1 << 20,
-	BITS = 64,
-	COPY = 32,	 /* bytes that are copied at once, though fewer are meant */
-	FIELD_MORE = 32, /* bytes of a field beside name and value: length, or IMPORT_OMITTED */
-	NEVER = 255,	 /* told by number */
-};
-
-_Static_assert((int) STREAM_HEAD_MAX <= (int) COPY && (int) STREAM_FIELD_MORE <= (int) FIELD_MORE &&
-		       (int) STREAM_NAMES_MAX < (int) NEVER,
-	       "a brief entry goes into the same room");
-
-struct member {
-	struct json_slice name, value;
-	enum kind { TEXT, BYTES, WORD, OMITTED, LIST } kind;
-	uint32_t items; /* of a list: the members behind it */
-	int number;	/* of its name, or -1 */
-	uint8_t nature; /* of its name */
-};
-
-struct import_json {
-	struct json_names names;
-	struct member *members;
-	uint32_t n, cap;
-	uint32_t strangers;		      /* members whose names have no number */
-	uint32_t known[JSON_NAMES_MAX];	      /* member of each name... */
-	uint64_t here[JSON_NAMES_MAX / BITS]; /* ...that is here */
-	uint32_t realtime, monotonic;	      /* members + 1 */
-	uint64_t realtime_us, monotonic_us;
-	struct buf decoded, special;
-	const char *wrong; /* with what is JSON, but no entry */
-	bool framed;
-	struct stream_names told;
-	uint8_t told_as[JSON_NAMES_MAX]; /* number + 1 of a name in `told`; 0: not yet; or NEVER */
 };
 
 struct import_json *import_json_new(bool framed)
@@ -85,12 +48,6 @@ struct import_json *import_json_free(struct import_json *j)
 	return NULL;
 }
 
-/* Whether something stands where strings with escapes, and lists of bytes, are decoded to. */
-static bool is_decoded(const struct import_json *j, const uint8_t *p)
-{
-	return p >= j->decoded.data && p < j->decoded.data + j->decoded.cap;
-}
-
 /* Reading. */
 
 static int refuse(struct import_json *j, const char *why)
@@ -105,18 +62,18 @@ static int refuse_value(struct import_json *j)
 }
 
 /* A new member at the end, or NULL; others move. */
-static struct member *add_member(struct import_json *j)
+static struct json_member *add_member(struct import_json *j)
 {
 	if (j->n == j->cap) {
 		uint32_t cap = j->cap ? 2 * j->cap : 64;
-		struct member *more = reallocarray(j->members, cap, sizeof *more);
+		struct json_member *more = reallocarray(j->members, cap, sizeof *more);
 
 		if (!more)
 			return NULL;
 		j->members = more;
 		j->cap = cap;
 	}
-	j->members[j->n] = (struct member){ 0 };
+	j->members[j->n] = (struct json_member){ 0 };
 	return &j->members[j->n++];
 }
 
@@ -143,7 +100,8 @@ static int take_bytes(struct import_json *j, struct json_text *t, struct json_sl
 }
 
 /* A value that is no list. */
-static int take_scalar(struct import_json *j, struct json_text *t, uint8_t first, struct member *m)
+static int take_scalar(struct import_json *j, struct json_text *t, uint8_t first,
+		       struct json_member *m)
 {
 	int r;
 
@@ -175,7 +133,7 @@ static int take_scalar(struct import_json *j, struct json_text *t, uint8_t first
 /* One of several values: text, bytes, or null. */
 static int take_item(struct import_json *j, struct json_text *t, struct json_slice name)
 {
-	struct member *m = add_member(j);
+	struct json_member *m = add_member(j);
 	int r;
 
 	if (!m)
@@ -192,7 +150,7 @@ static int take_item(struct import_json *j, struct json_text *t, struct json_sli
 /* A list, whose bracket was taken: bytes, or several values, which become members behind this one. */
 static int take_list(struct import_json *j, struct json_text *t, uint32_t head)
 {
-	struct member *m = &j->members[head];
+	struct json_member *m = &j->members[head];
 	uint8_t first = json_peek(t);
 	int r;
 
@@ -213,20 +171,20 @@ static int take_list(struct import_json *j, struct json_text *t, uint32_t head)
 /* Have a member found by its name.  @return 0; BULLA_EPARSE where one of this name was found before. */
 static int know(struct import_json *j, const struct json_text *t, uint32_t number)
 {
-	struct member *m = &j->members[number];
+	struct json_member *m = &j->members[number];
 	bool decoded = is_decoded(j, m->name.p);
 	int name = json_name_number(&j->names, &m->name,
 				    decoded ? JSON_NAME_HEAD : (size_t) (t->end - m->name.p));
-	uint64_t bit = UINT64_C(1) << (name & (BITS - 1));
+	uint64_t bit = UINT64_C(1) << (name & (JSON_BITS - 1));
 
 	m->number = name;
 	if (name < 0) {
 		m->nature = (uint8_t) json_name_nature(&m->name);
 		j->strangers++;
 	} else {
-		if (j->here[name / BITS] & bit)
+		if (j->here[name / JSON_BITS] & bit)
 			return refuse(j, "a key that comes twice");
-		j->here[name / BITS] |= bit;
+		j->here[name / JSON_BITS] |= bit;
 		j->known[name] = number;
 		m->nature = j->names.at[name].nature;
 	}
@@ -241,7 +199,7 @@ static int take_member(struct import_json *j, struct json_text *t)
 {
 	const uint8_t *decoded = t->decoded;
 	uint32_t number = j->n;
-	struct member *m = add_member(j);
+	struct json_member *m = add_member(j);
 	uint8_t first;
 	int r;
 
@@ -273,11 +231,6 @@ static int compare_names(const void *a, const void *b)
 	int r = memcmp(x->p, y->p, MIN_OF(x->n, y->n));
 
 	return r != 0 ? r : (x->n > y->n) - (x->n < y->n);
-}
-
-static uint32_t next_member(const struct import_json *j, uint32_t i)
-{
-	return i + 1 + (j->members[i].kind == LIST ? j->members[i].items : 0);
 }
 
 /* Those that are not known by number are few or long, or the line is strange. */
@@ -324,7 +277,7 @@ static int read_object(struct import_json *j, struct json_text *t)
 }
 
 /* Times are what the parser behind this would stop at, and it does not know the line. */
-static bool is_time(const struct member *m, uint64_t max, uint64_t *ret)
+static bool is_time(const struct json_member *m, uint64_t max, uint64_t *ret)
 {
 	char digits[DIGITS_MAX + 1];
 
@@ -345,181 +298,6 @@ static const char *check_times(struct import_json *j)
 	    !is_time(&j->members[j->monotonic - 1], UINT64_MAX, &j->monotonic_us))
 		return "a __MONOTONIC_TIMESTAMP that is no time";
 	return NULL;
-}
-
-/* Writing: into room for all of it, and for COPY bytes more. */
-
-struct writer {
-	const struct import_json *j;
-	const uint8_t *line_end;
-	uint8_t *to;
-};
-
-/* Most are short: so many bytes at once as are never read beyond what there is. */
-static void put(struct writer *w, const uint8_t *p, uint32_t n, size_t readable)
-{
-	if (n <= COPY && readable >= COPY)
-		memcpy(w->to, p, COPY);
-	else
-		memcpy(w->to, p, n);
-	w->to += n;
-}
-
-/* The rest of a field: how its value begins is said by a byte that was written. */
-static void put_value(struct writer *w, const struct json_slice *s, bool lengthy)
-{
-	bool decoded = is_decoded(w->j, s->p);
-	uint64_t size = s->n;
-
-	/* Only an escape can have made a newline. */
-	if (lengthy || (decoded && memchr(s->p, '\n', s->n))) {
-		w->to[-1] = '\n';
-		memcpy(w->to, &size, sizeof size);
-		w->to += sizeof size;
-	}
-	put(w, s->p, s->n, decoded ? COPY : (size_t) (w->line_end - s->p));
-	*w->to++ = '\n';
-}
-
-static void put_omitted(struct writer *w, const struct json_slice *name)
-{
-	static const char omitted[] = IMPORT_OMITTED "=";
-
-	memcpy(w->to, omitted, STRLEN(omitted));
-	w->to += STRLEN(omitted);
-	put_value(w, name, false);
-}
-
-static void put_member(struct writer *w, const struct member *m)
-{
-	if (m->nature == NAME_OF_NOTHING) {
-		put_omitted(w, &m->name);
-		return;
-	}
-	for (uint32_t i = m->kind == LIST; i <= m->items; i++) {
-		if (m[i].kind == OMITTED) {
-			put_omitted(w, &m->name);
-			continue;
-		}
-		if (m->number >= 0) {
-			put(w, w->j->names.at[m->number].text, m->name.n + 1, FIELD_NAME_MAX + 1);
-		} else {
-			put(w, m->name.p, m->name.n, 0);
-			*w->to++ = '=';
-		}
-		put_value(w, &m[i].value, m[i].kind == BYTES);
-	}
-}
-
-/* The times are first. */
-static bool is_written_now(const struct member *m)
-{
-	return m->nature == NAME_OF_A_FIELD || m->nature == NAME_OF_NOTHING;
-}
-
-static size_t size_of(const struct import_json *j)
-{
-	size_t n = COPY;
-
-	for (uint32_t i = 0; i < j->n; i++)
-		n += j->members[i].name.n + j->members[i].value.n + FIELD_MORE;
-	return n;
-}
-
-static int write_entry(struct import_json *j, const uint8_t *line_end, struct buf *to)
-{
-	uint8_t *room = buf_room(to, size_of(j));
-	struct writer w = { j, line_end, room };
-
-	if (!room)
-		return -ENOMEM;
-	put_member(&w, &j->members[j->realtime - 1]);
-	if (j->monotonic > 0)
-		put_member(&w, &j->members[j->monotonic - 1]);
-	for (size_t i = 0; i < ELEMENTS(j->here); i++)
-		for (uint64_t left = j->here[i]; left != 0; left &= left - 1) {
-			const struct member *m =
-				&j->members[j->known[i * BITS + (size_t) __builtin_ctzll(left)]];
-
-			if (is_written_now(m))
-				put_member(&w, m);
-		}
-	for (uint32_t i = 0; i < j->n && j->strangers > 0; i = next_member(j, i))
-		if (j->members[i].number < 0 && is_written_now(&j->members[i]))
-			put_member(&w, &j->members[i]);
-	*w.to++ = '\n';
-	buf_add(to, (size_t) (w.to - room));
-	return 0;
-}
-
-/* Brief entries. */
-
-/* Whether a member can be told by number; `*unknown` counts names that are yet to be told. */
-static bool is_brief_member(struct import_json *j, const struct member *m, uint32_t *unknown)
-{
-	uint8_t *as;
-
-	if (m->kind == LIST || m->kind == OMITTED || m->nature == NAME_OF_NOTHING)
-		return false;
-	if (m->nature != NAME_OF_A_FIELD)
-		return true;
-	as = &j->told_as[m->number];
-	if (*as == 0 && !stream_is_name(m->name.p, m->name.n))
-		*as = NEVER;
-	*unknown += *as == 0;
-	return *as != NEVER;
-}
-
-static bool is_brief(struct import_json *j, size_t size)
-{
-	uint32_t unknown = 0;
-
-	if (j->strangers > 0 || size > STREAM_BRIEF_MAX ||
-	    (j->monotonic > 0 && j->monotonic_us == UINT64_MAX))
-		return false;
-	for (uint32_t i = 0; i < j->n; i++)
-		if (!is_brief_member(j, &j->members[i], &unknown))
-			return false;
-	return j->told.n + unknown <= STREAM_NAMES_MAX;
-}
-
-static void put_brief(struct import_json *j, struct stream_writer *w, int number)
-{
-	const struct member *m = &j->members[j->known[number]];
-
-	if (m->nature != NAME_OF_A_FIELD)
-		return;
-	if (j->told_as[number] == 0) {
-		stream_put_name(w, m->name.p, m->name.n);
-		j->told_as[number] = (uint8_t) j->told.n;
-	}
-	stream_put_field(w, j->told_as[number] - 1u, m->value.p, m->value.n);
-}
-
-/* In a frame, brief if it can be. */
-static int write_frame(struct import_json *j, const uint8_t *line_end, struct buf *to)
-{
-	size_t size = size_of(j), from;
-	struct stream_writer w;
-	uint8_t *room;
-	int r;
-
-	if (!is_brief(j, size)) {
-		from = stream_begin_text(to);
-		r = to->bad ? -ENOMEM : write_entry(j, line_end, to);
-		if (r >= 0)
-			stream_end_text(to, from);
-		return r;
-	}
-	room = buf_room(to, size);
-	if (!room)
-		return -ENOMEM;
-	stream_begin(&w, room, &j->told, j->realtime_us, j->monotonic > 0, j->monotonic_us);
-	for (size_t i = 0; i < ELEMENTS(j->here); i++)
-		for (uint64_t left = j->here[i]; left != 0; left &= left - 1)
-			put_brief(j, &w, (int) (i * BITS) + __builtin_ctzll(left));
-	buf_add(to, stream_end(&w));
-	return 0;
 }
 
 /* Lines. */
@@ -560,7 +338,7 @@ static int begin(struct import_json *j, size_t n)
 	j->n = j->strangers = j->realtime = j->monotonic = 0;
 	memset(j->here, 0, sizeof j->here);
 	j->wrong = NULL;
-	return n > UINT32_MAX / 2 || !buf_room(&j->decoded, n + COPY) ||
+	return n > UINT32_MAX / 2 || !buf_room(&j->decoded, n + JSON_COPY) ||
 			       !buf_room(&j->special, (n + JSON_SPECIALS_MORE) * sizeof(uint32_t))
 		       ? -ENOMEM
 		       : 0;
@@ -592,5 +370,6 @@ int import_json_line(struct import_json *j, const uint8_t *line, size_t n, struc
 		snprintf(error, ERROR_SIZE, "%s", j->wrong);
 		return BULLA_EPARSE;
 	}
-	return j->framed ? write_frame(j, line + n, to) : write_entry(j, line + n, to);
+	return j->framed ? import_json_write_frame(j, line + n, to)
+			 : import_json_write_entry(j, line + n, to);
 }
