@@ -24,16 +24,18 @@ static bool is_special(uint8_t c)
 
 #define _avx2_ __attribute__((__target__("avx2,bmi,popcnt")))
 
-/* Write the places of bits, four at once: how many there are is not to be guessed for each.  @return behind the last. */
+/* Write the places of bits, eight at once: how many there are is not to be guessed for each.  @return behind the last. */
 _avx2_ static uint32_t *put_places(uint32_t *to, uint64_t bits, uint32_t at)
 {
 	uint32_t *end = to + __builtin_popcountll(bits);
 
-	for (; bits != 0; to += 4)
-		for (unsigned i = 0; i < 4; i++) {
+	do {
+		for (unsigned i = 0; i < 8; i++) {
 			to[i] = at + (uint32_t) __builtin_ctzll(bits | UINT64_C(1) << 63);
 			bits &= bits - 1;
 		}
+		to += 8;
+	} while (_unlikely_(bits != 0));
 	return end;
 }
 
@@ -47,18 +49,26 @@ _avx2_ static uint64_t special_of_32(__m256i v)
 		_mm256_or_si256(control, _mm256_or_si256(quote, backslash)));
 }
 
-/* All whole 64 bytes.  @return where the place of the next goes. */
+_avx2_ static uint64_t special_of_64(const uint8_t *p, __m256i *all)
+{
+	__m256i a = _mm256_loadu_si256((const __m256i *) (const void *) p),
+		b = _mm256_loadu_si256((const __m256i *) (const void *) (p + 32));
+
+	*all = _mm256_or_si256(*all, _mm256_or_si256(a, b));
+	return special_of_32(a) | special_of_32(b) << 32;
+}
+
+/* A line of 64 bytes or more.  @return where the place of the next goes. */
 _avx2_ static uint32_t *scan_avx2(const uint8_t *line, uint32_t n, uint32_t *to, bool *high)
 {
 	__m256i all = _mm256_setzero_si256();
+	uint32_t at = 0;
 
-	for (uint32_t at = 0; n - at >= 64; at += 64) {
-		__m256i a = _mm256_loadu_si256((const __m256i *) (const void *) (line + at)),
-			b = _mm256_loadu_si256((const __m256i *) (const void *) (line + at + 32));
-
-		all = _mm256_or_si256(all, _mm256_or_si256(a, b));
-		to = put_places(to, special_of_32(a) | special_of_32(b) << 32, at);
-	}
+	for (; n - at >= 64; at += 64)
+		to = put_places(to, special_of_64(line + at, &all), at);
+	/* The last 64 once more, less those before them that are done already. */
+	if (at < n)
+		to = put_places(to, special_of_64(line + n - 64, &all) >> (64 - (n - at)), at);
 	*high = _mm256_movemask_epi8(all) != 0;
 	return to;
 }
@@ -72,10 +82,10 @@ int json_begin(struct json_text *t, const uint8_t *line, size_t n, uint32_t *spe
 	bool high = false;
 
 #ifdef __x86_64__
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+	if (n >= 64 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
 	    __builtin_cpu_supports("popcnt")) {
 		to = scan_avx2(line, (uint32_t) n, to, &high);
-		at = (uint32_t) n & ~63u;
+		at = (uint32_t) n;
 	}
 #endif
 	for (; at < n; at++) {
