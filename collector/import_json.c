@@ -32,8 +32,10 @@ struct import_json *import_json_new(bool framed)
 {
 	struct import_json *j = calloc(1, sizeof *j);
 
-	if (j)
-		j->framed = framed;
+	if (!j)
+		return NULL;
+	j->framed = framed;
+	json_names_init(&j->names);
 	return j;
 }
 
@@ -61,18 +63,23 @@ static int refuse_value(struct import_json *j)
 	return refuse(j, "a value that no journal has");
 }
 
+static bool grow(struct import_json *j)
+{
+	uint32_t cap = j->cap ? 2 * j->cap : 64;
+	struct json_member *more = reallocarray(j->members, cap, sizeof *more);
+
+	if (!more)
+		return false;
+	j->members = more;
+	j->cap = cap;
+	return true;
+}
+
 /* A new member at the end, or NULL; others move. */
 static struct json_member *add_member(struct import_json *j)
 {
-	if (j->n == j->cap) {
-		uint32_t cap = j->cap ? 2 * j->cap : 64;
-		struct json_member *more = reallocarray(j->members, cap, sizeof *more);
-
-		if (!more)
-			return NULL;
-		j->members = more;
-		j->cap = cap;
-	}
+	if (_unlikely_(j->n == j->cap) && !grow(j))
+		return NULL;
 	j->members[j->n] = (struct json_member){ 0 };
 	return &j->members[j->n++];
 }
@@ -111,6 +118,7 @@ static int take_scalar(struct import_json *j, struct json_text *t, uint8_t first
 		return json_string(t, &m->value);
 	case 'n':
 		m->kind = OMITTED;
+		j->never_told = true;
 		return json_word(t, "null", &m->value);
 	case 't':
 		m->kind = WORD;
@@ -159,6 +167,7 @@ static int take_list(struct import_json *j, struct json_text *t, uint32_t head)
 		return take_bytes(j, t, &m->value);
 	}
 	m->kind = LIST;
+	j->never_told = true;
 	do {
 		r = take_item(j, t, j->members[head].name);
 		if (r < 0)
@@ -169,37 +178,36 @@ static int take_list(struct import_json *j, struct json_text *t, uint32_t head)
 }
 
 /* Have a member found by its name.  @return 0; BULLA_EPARSE where one of this name was found before. */
-static int know(struct import_json *j, const struct json_text *t, uint32_t number)
+static inline int know(struct import_json *j, struct json_slice s, size_t readable, uint32_t number)
 {
 	struct json_member *m = &j->members[number];
-	bool decoded = is_decoded(j, m->name.p);
-	int name = json_name_number(&j->names, &m->name,
-				    decoded ? JSON_NAME_HEAD : (size_t) (t->end - m->name.p));
+	int name = json_name_number(&j->names, &s, readable);
 	uint64_t bit = UINT64_C(1) << (name & (JSON_BITS - 1));
 
 	m->number = name;
-	if (name < 0) {
-		m->nature = (uint8_t) json_name_nature(&m->name);
+	if (_unlikely_(name < 0)) {
+		m->nature = (uint8_t) json_name_nature(&s);
+		j->never_told = true;
 		j->strangers++;
-	} else {
-		if (j->here[name / JSON_BITS] & bit)
-			return refuse(j, "a key that comes twice");
-		j->here[name / JSON_BITS] |= bit;
-		j->known[name] = number;
-		m->nature = j->names.at[name].nature;
+		return 0;
 	}
-	if (m->nature == NAME_OF_REALTIME)
-		j->realtime = number + 1;
-	else if (m->nature == NAME_OF_MONOTONIC)
-		j->monotonic = number + 1;
+	m->nature = j->names.at[name].nature;
+	j->untold |= j->told_as[name] == JSON_UNTOLD;
+	j->never_told |= j->told_as[name] == JSON_NEVER_TOLD;
+	if (_unlikely_(j->here[name / JSON_BITS] & bit))
+		return refuse(j, "a key that comes twice");
+	j->here[name / JSON_BITS] |= bit;
+	j->known[name] = number;
 	return 0;
 }
 
-static int take_member(struct import_json *j, struct json_text *t)
+/* One that is not plain. */
+static int take_special(struct import_json *j, struct json_text *t)
 {
 	const uint8_t *decoded = t->decoded;
 	uint32_t number = j->n;
 	struct json_member *m = add_member(j);
+	struct json_slice name;
 	uint8_t first;
 	int r;
 
@@ -207,14 +215,15 @@ static int take_member(struct import_json *j, struct json_text *t)
 		return -ENOMEM;
 	if (json_peek(t) != '"')
 		return BULLA_EPARSE;
-	r = json_string(t, &m->name);
+	r = json_string(t, &name);
 	/* Only an escape can have made it. */
-	if (r >= 0 && t->decoded != decoded && memchr(m->name.p, '\0', m->name.n))
+	if (r >= 0 && t->decoded != decoded && memchr(name.p, '\0', name.n))
 		r = refuse(j, "a key with a NUL");
 	if (r >= 0 && !json_take(t, ':'))
 		r = BULLA_EPARSE;
 	if (r < 0)
 		return r;
+	m->name = name;
 	first = json_peek(t);
 	if (first != '[') {
 		r = take_scalar(j, t, first, m);
@@ -222,7 +231,26 @@ static int take_member(struct import_json *j, struct json_text *t)
 		t->p++;
 		r = take_list(j, t, number);
 	}
-	return r < 0 ? r : know(j, t, number);
+	return r < 0 ? r
+		     : know(j, name, is_decoded(j, name.p) ? JSON_COPY : (size_t) (t->end - name.p),
+			    number);
+}
+
+static inline int take_member(struct import_json *j, struct json_text *t)
+{
+	struct json_slice name, value;
+	struct json_member *m;
+
+	if (!json_plain_pair(t, &name, &value))
+		return take_special(j, t);
+	if (_unlikely_(j->n == j->cap) && !grow(j))
+		return -ENOMEM;
+	m = &j->members[j->n];
+	m->name = name;
+	m->value = value;
+	m->kind = TEXT;
+	m->items = 0;
+	return know(j, name, (size_t) (t->end - name.p), j->n++);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -279,23 +307,30 @@ static int read_object(struct import_json *j, struct json_text *t)
 /* Times are what the parser behind this would stop at, and it does not know the line. */
 static bool is_time(const struct json_member *m, uint64_t max, uint64_t *ret)
 {
-	char digits[DIGITS_MAX + 1];
+	const uint8_t *p = m->value.p;
+	uint64_t v = 0;
 
-	if ((m->kind != TEXT && m->kind != WORD) || m->value.n > DIGITS_MAX ||
-	    memchr(m->value.p, '\0', m->value.n))
+	if ((m->kind != TEXT && m->kind != WORD) || m->value.n == 0 || m->value.n > DIGITS_MAX)
 		return false;
-	memcpy(digits, m->value.p, m->value.n);
-	digits[m->value.n] = '\0';
-	return text_to_u64(digits, ret) >= 0 && *ret <= max;
+	for (uint32_t i = 0; i < m->value.n; i++) {
+		uint8_t digit = (uint8_t) (p[i] - '0');
+
+		if (digit > 9 || __builtin_mul_overflow(v, (uint64_t) 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t) digit, &v))
+			return false;
+	}
+	*ret = v;
+	return v <= max;
 }
 
 static const char *check_times(struct import_json *j)
 {
-	if (j->realtime == 0 ||
-	    !is_time(&j->members[j->realtime - 1], UINT64_MAX / 1000, &j->realtime_us))
+	const struct json_member *realtime = import_json_known(j, JSON_NAME_REALTIME),
+				 *monotonic = import_json_known(j, JSON_NAME_MONOTONIC);
+
+	if (!realtime || !is_time(realtime, UINT64_MAX / 1000, &j->realtime_us))
 		return "no __REALTIME_TIMESTAMP, or none that is a time";
-	if (j->monotonic > 0 &&
-	    !is_time(&j->members[j->monotonic - 1], UINT64_MAX, &j->monotonic_us))
+	if (monotonic && !is_time(monotonic, UINT64_MAX, &j->monotonic_us))
 		return "a __MONOTONIC_TIMESTAMP that is no time";
 	return NULL;
 }
@@ -335,8 +370,9 @@ static int begin(struct import_json *j, size_t n)
 		buf_done(&j->decoded);
 		buf_done(&j->special);
 	}
-	j->n = j->strangers = j->realtime = j->monotonic = 0;
+	j->n = j->strangers = 0;
 	memset(j->here, 0, sizeof j->here);
+	j->untold = j->never_told = false;
 	j->wrong = NULL;
 	return n > UINT32_MAX / 2 || !buf_room(&j->decoded, n + JSON_COPY) ||
 			       !buf_room(&j->special, (n + JSON_SPECIALS_MORE) * sizeof(uint32_t))
@@ -370,6 +406,6 @@ int import_json_line(struct import_json *j, const uint8_t *line, size_t n, struc
 		snprintf(error, ERROR_SIZE, "%s", j->wrong);
 		return BULLA_EPARSE;
 	}
-	return j->framed ? import_json_write_frame(j, line + n, to)
+	return j->framed ? import_json_write_frame(j, line, line + n, to)
 			 : import_json_write_entry(j, line + n, to);
 }

@@ -97,3 +97,18 @@ int json_name_number(struct json_names *names, const struct json_slice *s, size_
 	names->slot[at] = (uint16_t) names->n;
 	return (int) names->n - 1;
 }
+
+void json_names_init(struct json_names *names)
+{
+	static const char *const times[] = {
+		[JSON_NAME_REALTIME] = "__REALTIME_TIMESTAMP",
+		[JSON_NAME_MONOTONIC] = "__MONOTONIC_TIMESTAMP",
+	};
+
+	memset(names, 0, sizeof *names);
+	for (size_t i = 0; i < ELEMENTS(times); i++)
+		json_name_number(names,
+				 &(struct json_slice){ (const uint8_t *) times[i],
+						       (uint32_t) strlen(times[i]) },
+				 strlen(times[i]));
+}

@@ -22,6 +22,9 @@ enum {
 	JSON_NAME_HEAD = 16,
 };
 
+/** The times are known before anything was seen. */
+enum { JSON_NAME_REALTIME, JSON_NAME_MONOTONIC };
+
 /** What becomes of a member with a name. */
 enum json_nature {
 	NAME_OF_A_FIELD = 1,
@@ -41,6 +44,7 @@ struct json_names {
 	uint16_t slot[1 << JSON_NAME_SLOT_BITS]; /* number + 1 */
 };
 
+void json_names_init(struct json_names *names);
 enum json_nature json_name_nature(const struct json_slice *s);
 /**
  * Find a name, and keep it if it is new.  `readable`: so many bytes may be read from its first one on.

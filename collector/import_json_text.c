@@ -93,7 +93,8 @@ int json_begin(struct json_text *t, const uint8_t *line, size_t n, uint32_t *spe
 		to += is_special(line[at]);
 		high |= line[at] > ASCII_MAX;
 	}
-	to[0] = to[1] = (uint32_t) n;
+	/* A pair is looked for whatever is left. */
+	to[0] = to[1] = to[2] = to[3] = (uint32_t) n;
 	*t = (struct json_text){ line, line, line + n, special, decoded };
 	return high && !text_is_utf8(line, n) ? BULLA_EPARSE : 0;
 }

@@ -45,7 +45,7 @@ static inline bool json_is_space(uint8_t c)
 /** The next byte that is no white space, which is not taken; 0 at the end. */
 static inline uint8_t json_peek(struct json_text *t)
 {
-	while (t->p < t->end && json_is_space(*t->p))
+	while (_unlikely_(t->p < t->end && *t->p <= ' ') && json_is_space(*t->p))
 		t->p++;
 	return t->p < t->end ? *t->p : 0;
 }
@@ -81,6 +81,29 @@ _must_check_ static inline int json_string(struct json_text *t, struct json_slic
 	t->p = stop + 1;
 	*ret = (struct json_slice){ start, (uint32_t) (stop - start) };
 	return 0;
+}
+
+/**
+ * Take "name":"value", as nearly all members are: without escapes, and with nothing between the words.
+ *
+ * @return whether there was one; if not, nothing was taken.
+ */
+static inline bool json_plain_pair(struct json_text *t, struct json_slice *name,
+				   struct json_slice *value)
+{
+	const uint32_t *s = t->special;
+	const uint8_t *line = t->line;
+
+	if (line + s[3] >= t->end || line + s[0] != t->p || s[2] != s[1] + 2)
+		return false;
+	if (((line[s[0]] ^ '"') | (line[s[1]] ^ '"') | (line[s[1] + 1] ^ ':') | (line[s[2]] ^ '"') |
+	     (line[s[3]] ^ '"')) != 0)
+		return false;
+	*name = (struct json_slice){ line + s[0] + 1, s[1] - s[0] - 1 };
+	*value = (struct json_slice){ line + s[2] + 1, s[3] - s[2] - 1 };
+	t->special += 4;
+	t->p = line + s[3] + 1;
+	return true;
 }
 
 /** Take a whole number of 64 bits with a sign, as it is written.  @return 0; BULLA_EPARSE, as for fractions. */

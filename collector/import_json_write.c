@@ -10,12 +10,11 @@
 
 enum {
 	FIELD_MORE = 32, /* bytes of a field beside name and value: length, or IMPORT_OMITTED */
-	NEVER = 255,	 /* told by number */
 };
 
 _Static_assert((int) STREAM_HEAD_MAX <= (int) JSON_COPY &&
 		       (int) STREAM_FIELD_MORE <= (int) FIELD_MORE &&
-		       (int) STREAM_NAMES_MAX < (int) NEVER,
+		       (int) STREAM_NAMES_MAX < (int) JSON_TOLD_NOT,
 	       "a brief entry goes into the same room");
 
 /* Writing: into room for all of it, and for JSON_COPY bytes more. */
@@ -99,14 +98,15 @@ static size_t size_of(const struct import_json *j)
 
 int import_json_write_entry(struct import_json *j, const uint8_t *line_end, struct buf *to)
 {
+	const struct json_member *monotonic = import_json_known(j, JSON_NAME_MONOTONIC);
 	uint8_t *room = buf_room(to, size_of(j));
 	struct writer w = { j, line_end, room };
 
 	if (!room)
 		return -ENOMEM;
-	put_member(&w, &j->members[j->realtime - 1]);
-	if (j->monotonic > 0)
-		put_member(&w, &j->members[j->monotonic - 1]);
+	put_member(&w, import_json_known(j, JSON_NAME_REALTIME));
+	if (monotonic)
+		put_member(&w, monotonic);
 	for (size_t i = 0; i < ELEMENTS(j->here); i++)
 		for (uint64_t left = j->here[i]; left != 0; left &= left - 1) {
 			const struct json_member *m =
@@ -126,51 +126,62 @@ int import_json_write_entry(struct import_json *j, const uint8_t *line_end, stru
 
 /* Brief entries. */
 
-/* Whether a member can be told by number; `*unknown` counts names that are yet to be told. */
-static bool is_brief_member(struct import_json *j, const struct json_member *m, uint32_t *unknown)
+/* How a name is told, when it is met first. */
+static uint8_t tell_as(const struct json_member *m)
 {
-	uint8_t *as;
+	switch ((enum json_nature) m->nature) {
+	case NAME_OF_A_FIELD:
+		return stream_is_name(m->name.p, m->name.n) ? JSON_UNTOLD : JSON_NEVER_TOLD;
+	case NAME_OF_NOTHING:
+		return JSON_NEVER_TOLD;
+	default:
+		return JSON_TOLD_NOT;
+	}
+}
 
-	if (m->kind == LIST || m->kind == OMITTED || m->nature == NAME_OF_NOTHING)
-		return false;
-	if (m->nature != NAME_OF_A_FIELD)
-		return true;
-	as = &j->told_as[m->number];
-	if (*as == 0 && !stream_is_name(m->name.p, m->name.n))
-		*as = NEVER;
-	*unknown += *as == 0;
-	return *as != NEVER;
+/* What names there are that were not told yet.  @return whether all can be. */
+static bool may_tell(struct import_json *j)
+{
+	uint32_t more = 0;
+
+	for (uint32_t i = 0; i < j->n; i++) {
+		uint8_t *as = &j->told_as[j->members[i].number];
+
+		if (*as == JSON_UNTOLD)
+			*as = tell_as(&j->members[i]);
+		if (*as == JSON_NEVER_TOLD)
+			return false;
+		more += *as == JSON_UNTOLD;
+	}
+	return j->told.n + more <= STREAM_NAMES_MAX;
 }
 
 static bool is_brief(struct import_json *j, size_t size)
 {
-	uint32_t unknown = 0;
-
-	if (j->strangers > 0 || size > STREAM_BRIEF_MAX ||
-	    (j->monotonic > 0 && j->monotonic_us == UINT64_MAX))
+	if (j->never_told || size > STREAM_BRIEF_MAX ||
+	    (import_json_known(j, JSON_NAME_MONOTONIC) && j->monotonic_us == UINT64_MAX))
 		return false;
-	for (uint32_t i = 0; i < j->n; i++)
-		if (!is_brief_member(j, &j->members[i], &unknown))
-			return false;
-	return j->told.n + unknown <= STREAM_NAMES_MAX;
+	return !j->untold || may_tell(j);
 }
 
 static void put_brief(struct import_json *j, struct stream_writer *w, int number)
 {
 	const struct json_member *m = &j->members[j->known[number]];
 
-	if (m->nature != NAME_OF_A_FIELD)
+	if (j->told_as[number] == JSON_TOLD_NOT)
 		return;
-	if (j->told_as[number] == 0) {
+	if (_unlikely_(j->told_as[number] == JSON_UNTOLD)) {
 		stream_put_name(w, m->name.p, m->name.n);
 		j->told_as[number] = (uint8_t) j->told.n;
 	}
 	stream_put_field(w, j->told_as[number] - 1u, m->value.p, m->value.n);
 }
 
-int import_json_write_frame(struct import_json *j, const uint8_t *line_end, struct buf *to)
+int import_json_write_frame(struct import_json *j, const uint8_t *line, const uint8_t *line_end,
+			    struct buf *to)
 {
-	size_t size = size_of(j), from;
+	/* Names and values of what is no list are no more than what they were read from. */
+	size_t size = (size_t) (line_end - line) + (size_t) j->n * FIELD_MORE + JSON_COPY, from;
 	struct stream_writer w;
 	uint8_t *room;
 	int r;
@@ -185,7 +196,8 @@ int import_json_write_frame(struct import_json *j, const uint8_t *line_end, stru
 	room = buf_room(to, size);
 	if (!room)
 		return -ENOMEM;
-	stream_begin(&w, room, &j->told, j->realtime_us, j->monotonic > 0, j->monotonic_us);
+	stream_begin(&w, room, &j->told, j->realtime_us, import_json_known(j, JSON_NAME_MONOTONIC),
+		     j->monotonic_us);
 	for (size_t i = 0; i < ELEMENTS(j->here); i++)
 		for (uint64_t left = j->here[i]; left != 0; left &= left - 1)
 			put_brief(j, &w, (int) (i * JSON_BITS) + __builtin_ctzll(left));
