@@ -7,7 +7,7 @@
 
 #include "collector/import_export.h"
 
-enum { SLOT_MASK = (1 << JSON_NAME_SLOT_BITS) - 1 };
+enum { SLOT_MASK = (1 << JSON_NAME_SLOT_BITS) - 1, HEAD_WORDS = JSON_NAME_HEAD / 8 };
 
 static bool is_named(const struct json_slice *s, const char *what)
 {
@@ -37,39 +37,45 @@ static uint64_t load_8(const uint8_t *p)
 	return le64toh(v);
 }
 
-static uint64_t bytes_mask(uint32_t n)
+/* The first bytes of a name as numbers, and zeroes.  `readable`: so many are there to be read. */
+static void head_of(const struct json_slice *s, size_t readable, uint64_t head[HEAD_WORDS])
 {
-	return n >= 8 ? UINT64_MAX : (UINT64_C(1) << 8 * n) - 1;
-}
-
-/* The first bytes of a name as numbers.  `readable`: so many are there to be read. */
-static void head_of(const struct json_slice *s, size_t readable, uint64_t head[2])
-{
-	uint8_t few[JSON_NAME_HEAD] = { 0 };
-	const uint8_t *p = s->p;
+	static const uint8_t ones_then_zeroes[2 * JSON_NAME_HEAD] = { [0 ... JSON_NAME_HEAD - 1] =
+									      0xff };
+	uint32_t n = MIN_OF(s->n, (uint32_t) JSON_NAME_HEAD);
+	const uint8_t *mask = ones_then_zeroes + JSON_NAME_HEAD - n, *p = s->p;
+	uint8_t few[JSON_NAME_HEAD];
 
 	if (readable < JSON_NAME_HEAD) {
-		memcpy(few, p, MIN_OF(s->n, (uint32_t) JSON_NAME_HEAD));
+		memset(few, 0, sizeof few);
+		memcpy(few, p, n);
 		p = few;
 	}
-	head[0] = load_8(p) & bytes_mask(s->n);
-	head[1] = load_8(p + 8) & bytes_mask(s->n > 8 ? s->n - 8 : 0);
+	for (size_t i = 0; i < HEAD_WORDS; i++)
+		head[i] = load_8(p + 8 * i) & load_8(mask + 8 * i);
 }
 
-static uint32_t slot_of(const struct json_slice *s, const uint64_t head[2])
+/* Each word of it by itself: none waits for another. */
+static uint32_t slot_of(const struct json_slice *s, const uint64_t head[HEAD_WORDS])
 {
 	uint64_t h = (head[0] ^ s->n) * UINT64_C(0x9e3779b97f4a7c15);
 
-	h ^= (head[1] ^ h >> 29) * UINT64_C(0xff51afd7ed558ccd);
+	h += head[1] * UINT64_C(0xff51afd7ed558ccd);
+	h += head[2] * UINT64_C(0xc4ceb9fe1a85ec53);
+	h += head[3] * UINT64_C(0xbf58476d1ce4e5b9);
 	if (s->n > JSON_NAME_HEAD)
-		h ^= (load_8(s->p + s->n - 8) ^ h >> 31) * UINT64_C(0xc4ceb9fe1a85ec53);
+		h += load_8(s->p + s->n - 8) * UINT64_C(0x94d049bb133111eb);
 	return (uint32_t) (h >> (64 - JSON_NAME_SLOT_BITS));
 }
 
 static bool is_same(const struct json_name *name, const struct json_slice *s,
-		    const uint64_t head[2])
+		    const uint64_t head[HEAD_WORDS])
 {
-	return name->n == s->n && name->head[0] == head[0] && name->head[1] == head[1] &&
+	uint64_t differs = name->n ^ s->n;
+
+	for (size_t i = 0; i < HEAD_WORDS; i++)
+		differs |= name->head[i] ^ head[i];
+	return differs == 0 &&
 	       (s->n <= JSON_NAME_HEAD || memcmp(name->text + JSON_NAME_HEAD, s->p + JSON_NAME_HEAD,
 						 s->n - JSON_NAME_HEAD) == 0);
 }
@@ -77,7 +83,7 @@ static bool is_same(const struct json_name *name, const struct json_slice *s,
 int json_name_number(struct json_names *names, const struct json_slice *s, size_t readable)
 {
 	struct json_name *name;
-	uint64_t head[2];
+	uint64_t head[HEAD_WORDS];
 	uint32_t at;
 
 	if (s->n > FIELD_NAME_MAX)

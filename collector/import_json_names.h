@@ -5,8 +5,8 @@
 /**
  * The names of fields in JSON, by numbers in the order in which they were first seen.
  *
- * journalctl gives the names of each entry in another order, so that nothing can be guessed of the next one.  Most have few bytes: those
- * are compared at once.
+ * journalctl gives the names of each entry in another order, so that nothing can be guessed of the next one, neither which nor how
+ * long it is.  So those of up to 32 bytes are hashed and compared without asking for the length.
  */
 
 #include <stddef.h>
@@ -19,7 +19,7 @@
 enum {
 	JSON_NAMES_MAX = 512,
 	JSON_NAME_SLOT_BITS = 11, /* more than twice as many slots */
-	JSON_NAME_HEAD = 16,
+	JSON_NAME_HEAD = 32,
 };
 
 /** The times are known before anything was seen. */
@@ -36,7 +36,7 @@ enum json_nature {
 
 struct json_names {
 	struct json_name {
-		uint64_t head[2]; /* its first bytes */
+		uint64_t head[JSON_NAME_HEAD / 8]; /* its first bytes, and zeroes */
 		uint8_t n, nature;
 		uint8_t text[FIELD_NAME_MAX + 1]; /* with an equals sign behind it */
 	} at[JSON_NAMES_MAX];
