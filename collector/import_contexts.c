@@ -120,6 +120,27 @@ static void cache(struct cached_context *c, const struct import_split *p)
 		buf_done(&c->fields);
 }
 
+/* Whether the slow fields are those of the entry before: of each name the value is the last, and that was the one there. */
+static bool is_as_before(const struct import_before *b, const struct import_split *p,
+			 uint32_t journal, uint32_t parent)
+{
+	return p->slow_again && b->context >= 0 && b->context_journal == journal &&
+	       b->context_parent == parent && b->n_slow == p->n_slow &&
+	       memcmp(b->slow_word, p->slow_word, p->n_slow * sizeof *p->slow_word) == 0;
+}
+
+static int64_t note_before(struct import_journals *s, const struct cached_context *c)
+{
+	struct import_before *b = &s->before;
+
+	b->context = c->number;
+	b->context_journal = c->journal;
+	b->context_parent = c->parent;
+	b->n_slow = s->split.n_slow;
+	memcpy(b->slow_word, s->split.slow_word, b->n_slow * sizeof *b->slow_word);
+	return b->context;
+}
+
 int64_t import_context_of(struct import_journals *s, uint32_t number)
 {
 	struct import_journal *j = s->journals[number];
@@ -128,11 +149,14 @@ int64_t import_context_of(struct import_journals *s, uint32_t number)
 	uint64_t hash = import_hash(&(uint64_t[]){ number, (uint64_t) base }, 16, p->slow_hash);
 	struct cached_context *c = &s->cache[hash & (CACHE_SIZE - 1)];
 
+	if (base >= 0 && is_as_before(&s->before, p, number, (uint32_t) base))
+		return s->before.context;
+	s->before.context = -1;
 	if (base < 0 || p->n_slow == 0)
 		return base;
 	if (c->fields.len > 0 && c->hash == hash && c->journal == number && c->parent == base &&
 	    is_cached(c, p))
-		return c->number;
+		return note_before(s, c);
 	if (!may_have_context(s, j)) {
 		import_make_own(p);
 		return base;
@@ -149,5 +173,5 @@ int64_t import_context_of(struct import_journals *s, uint32_t number)
 	c->journal = number;
 	c->parent = (uint32_t) base;
 	c->number = (uint32_t) k;
-	return k;
+	return note_before(s, c);
 }

@@ -35,10 +35,20 @@ enum {
 /** A field whose name stands for one that does not fit, and is its value: how readers of other formats tell of it. */
 #define IMPORT_OMITTED "__OMITTED"
 
+/** What is known of a name, and of its value in the entry at hand; whoever finds out what is not yet, notes it. */
+struct import_known {
+	uint64_t hash; /* of the value, if it is `hashed` */
+	int16_t word;  /* the number of the name elsewhere, or -1, if it is `named` */
+	bool named, hashed;
+	bool again; /* the value is that of the entry before which has this name */
+};
+
 /** An entry as it came; everything is borrowed until the next call. */
 struct import_entry {
 	struct field *fields; /* in the order of the source */
 	uint32_t n_fields;
+	const uint8_t *number;			  /* of each field in `known`... */
+	struct import_known *known;		  /* ...or NULL: each name has one of its own */
 	struct field omitted[IMPORT_OMITTED_MAX]; /* names alone, cut if need be */
 	uint32_t n_omitted;			  /* of all that were left out */
 	uint64_t realtime_us, monotonic_us;

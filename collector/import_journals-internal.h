@@ -45,6 +45,17 @@ struct cached_context {
 	struct buf fields; /* as they came; empty: nothing is here */
 };
 
+/* Where the entry before this one went.  What it has again goes there, too, without a look at its values. */
+struct import_before {
+	int64_t journal; /* of its source; -1: none */
+	uint32_t n_source;
+	int16_t source_word[IMPORT_SOURCE_MAX];
+	int64_t context; /* of its slow fields; -1: none */
+	uint32_t context_journal, context_parent;
+	uint16_t n_slow;
+	uint16_t slow_word[IMPORT_FIELDS_MAX];
+};
+
 struct import_journals {
 	const struct state *state;
 	struct tenant tenant;
@@ -62,6 +73,7 @@ struct import_journals {
 	uint32_t table[TABLE_SIZE]; /* number + 1, by hash of the source */
 	struct cached_context cache[CACHE_SIZE];
 	struct import_split split;
+	struct import_before before;
 	char file_name[1024];
 	uint32_t file;
 	uint64_t entries, omitted;

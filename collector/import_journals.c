@@ -67,7 +67,7 @@ int import_journals_new(struct import_journals **ret, const struct state *state,
 	s->tenant = *tenant;
 	s->stop = stop;
 	s->link = SEALER_LINK_NONE;
-	s->shared = -1;
+	s->shared = s->before.journal = s->before.context = -1;
 	s->n_max = journals_max();
 	import_split_init(&s->split);
 	s->cut_at = clock_monotonic_ns();
@@ -413,6 +413,26 @@ static int64_t journal_of(struct import_journals *s, struct import_source *sourc
 	return s->n - 1;
 }
 
+/* The same for most entries. */
+static int64_t journal_of_next(struct import_journals *s, struct import_source *source)
+{
+	struct import_before *b = &s->before;
+	uint32_t n = source->n;
+
+	if (source->again && b->journal >= 0 && b->n_source == n &&
+	    memcmp(b->source_word, source->word, n * sizeof *source->word) == 0)
+		return b->journal;
+	b->journal = journal_of(s, source);
+	b->n_source = n;
+	memcpy(b->source_word, source->word, n * sizeof *source->word);
+	/* Who has to share a journal is to be told that. */
+	if (b->journal == s->shared && b->journal >= 0) {
+		b->journal = -1;
+		return s->shared;
+	}
+	return b->journal;
+}
+
 /* Entries. */
 
 static bool is_full(const struct import_journal *j)
@@ -454,11 +474,14 @@ int import_journals_add(struct import_journals *s, const struct import_entry *e)
 	int r;
 
 	import_source_of(&s->split, e, &source);
-	number = journal_of(s, &source);
+	number = journal_of_next(s, &source);
 	if (number < 0)
 		return (int) number;
 	import_split(&s->split, e, &source, &s->journals[number]->names);
 	context = import_context_of(s, (uint32_t) number);
+	/* Its values are not those that the next one may have again. */
+	if (!e->known)
+		s->before.journal = s->before.context = -1;
 	if (context < 0)
 		return (int) context;
 	r = stage(s, s->journals[number], (uint32_t) context);

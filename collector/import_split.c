@@ -25,6 +25,47 @@ void import_split_init(struct import_split *s)
 	import_words_init(&s->words);
 }
 
+/* What is known of a field beforehand, or NULL. */
+static struct import_known *known_of(const struct import_entry *e, uint32_t i)
+{
+	return e->known ? &e->known[e->number[i]] : NULL;
+}
+
+static int word_of(struct import_split *s, const struct import_entry *e, uint32_t i)
+{
+	struct import_known *k = known_of(e, i);
+
+	if (k && k->named)
+		return k->word;
+	s->word[i] = (int16_t) import_word_of(&s->words, i, &e->fields[i]);
+	if (k) {
+		k->word = s->word[i];
+		k->named = true;
+	}
+	return s->word[i];
+}
+
+static uint64_t hash_of(const struct import_split *s, const struct import_entry *e, uint32_t i)
+{
+	struct import_known *k = known_of(e, i);
+	const struct field *f = &e->fields[i];
+	uint64_t hash;
+
+	if (k && k->hashed)
+		return k->hash;
+	hash = import_hash(f->value, f->value_len, s->words.at[s->word[i]].hash);
+	if (k) {
+		k->hash = hash;
+		k->hashed = true;
+	}
+	return hash;
+}
+
+static bool is_again(const struct import_entry *e, uint32_t i)
+{
+	return e->known && e->known[e->number[i]].again;
+}
+
 /* Sources. */
 
 void import_source_of(struct import_split *s, const struct import_entry *e,
@@ -35,7 +76,7 @@ void import_source_of(struct import_split *s, const struct import_entry *e,
 
 	for (uint32_t i = 0; i < e->n_fields; i++) {
 		const struct field *f = &e->fields[i];
-		int word = import_word_of(&s->words, i, f);
+		int word = word_of(s, e, i);
 		enum import_meaning m = import_meaning_of(&s->words, word, f);
 
 		s->word[i] = (int16_t) word;
@@ -48,12 +89,15 @@ void import_source_of(struct import_split *s, const struct import_entry *e,
 	     m++)
 		best = place[m] > 0 ? m : MEANS_NOTHING;
 	ret->n = 0;
+	ret->again = true;
 	for (enum import_meaning m = MEANS_MACHINE; m < MEANS_SOURCES; m++) {
 		bool both = m == MEANS_UNIT && best == MEANS_USER_UNIT;
 
 		if (place[m] == 0 || (m >= MEANS_CONTAINER && m != best && !both))
 			continue;
 		ret->place[ret->n] = place[m] - 1;
+		ret->word[ret->n] = s->word[place[m] - 1];
+		ret->again &= is_again(e, place[m] - 1);
 		ret->fields[ret->n++] = e->fields[place[m] - 1];
 	}
 }
@@ -193,6 +237,7 @@ static void begin(struct import_split *s, uint64_t time_ns)
 {
 	s->n_slow = s->n_own = s->n_renamed = 0;
 	s->slow_hash = 0;
+	s->slow_again = true;
 	s->no_message = s->no_priority = true;
 	s->entry = (struct entry){
 		.time_ns = time_ns,
@@ -201,10 +246,11 @@ static void begin(struct import_split *s, uint64_t time_ns)
 	};
 }
 
-/* `size` is what the slow ones have so far. */
-static void sort_in(struct import_split *s, const struct field *f, int word,
-		    struct import_names *names, size_t *size)
+/* Sort in field `i` of an entry, which is `f` now.  `size` is what the slow ones have so far. */
+static void sort_in(struct import_split *s, const struct import_entry *e, uint32_t i,
+		    const struct field *f, struct import_names *names, size_t *size)
 {
+	int word = s->word[i];
 	uint64_t value;
 
 	if (word < 0 || f->value_len > SLOW_VALUE_MAX ||
@@ -212,7 +258,7 @@ static void sort_in(struct import_split *s, const struct field *f, int word,
 		add_own(s, *f);
 		return;
 	}
-	value = import_hash(f->value, f->value_len, s->words.at[word].hash);
+	value = hash_of(s, e, i);
 	if (!is_slow(&names->at[word], value)) {
 		add_own(s, *f);
 		return;
@@ -220,6 +266,7 @@ static void sort_in(struct import_split *s, const struct field *f, int word,
 	*size += f->name_len + f->value_len;
 	s->slow_hash = (s->slow_hash ^ value) * UINT64_C(0x9e3779b97f4a7c15);
 	s->slow_hash ^= s->slow_hash >> 32;
+	s->slow_again &= is_again(e, i);
 	s->slow_word[s->n_slow] = (uint16_t) word;
 	s->slow[s->n_slow++] = *f;
 }
@@ -240,7 +287,7 @@ void import_split(struct import_split *s, const struct import_entry *e,
 			if (m == MEANS_OURS)
 				f = rename_claim(s, f);
 		}
-		sort_in(s, &f, s->word[i], names, &size);
+		sort_in(s, e, i, &f, names, &size);
 	}
 	add_told(e, s);
 	sort(s->own, s->n_own);

@@ -33,6 +33,8 @@ struct import_source {
 	struct field fields[IMPORT_SOURCE_MAX];
 	uint32_t n;
 	uint32_t place[IMPORT_SOURCE_MAX]; /* of each among the entry's fields */
+	int16_t word[IMPORT_SOURCE_MAX];   /* the number of the name of each */
+	bool again; /* all values are known to be those of the entries before with these names */
 };
 
 /** What is learnt of the names in one journal, by number: which of them change from entry to entry. */
@@ -50,6 +52,7 @@ struct import_split {
 	struct field own[IMPORT_OWN_MAX]; /* sorted */
 	uint16_t n_slow, n_own;
 	uint64_t slow_hash; /* of all slow fields; equal for equal ones */
+	bool slow_again;    /* as a source's */
 	struct entry entry; /* all but its context; borrows from here and from what came */
 	bool no_message, no_priority;
 	char number[2][24];

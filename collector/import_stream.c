@@ -166,13 +166,17 @@ static int read_name(struct import_stream *s, struct rd *r)
 
 	if (!p || s->names.n == STREAM_NAMES_MAX || !stream_is_name(p, n))
 		return fail(s, "a name that is none");
+	for (uint32_t i = 0; i < s->names.n; i++)
+		if (s->names.at[i].len == n && memcmp(s->names.at[i].name, p, n) == 0)
+			return fail(s, "a name that has a number already");
 	add_name(&s->names, p, n);
 	return 0;
 }
 
 /* A value that came is where it was read; one that came before is where it is kept, and stays while the entry is borrowed. */
-static int read_field(struct import_stream *s, struct rd *r, uint8_t tag, struct field *ret)
+static int read_field(struct import_stream *s, struct rd *r, uint8_t tag, uint32_t i)
 {
+	struct field *ret = &s->field[i];
 	uint32_t number = tag / 2;
 	struct stream_name *name;
 	uint64_t n;
@@ -180,6 +184,8 @@ static int read_field(struct import_stream *s, struct rd *r, uint8_t tag, struct
 	if (number >= s->names.n || bit_get(s->here, number))
 		return fail(s, "a field without a name, or one that comes twice");
 	bit_set(s->here, number);
+	s->number[i] = (uint8_t) number;
+	s->known[number].again = tag & 1;
 	name = &s->names.at[number];
 	*ret = (struct field){ .name = name->name, .name_len = name->len };
 	if (tag & 1) {
@@ -192,6 +198,7 @@ static int read_field(struct import_stream *s, struct rd *r, uint8_t tag, struct
 	if (r->bad)
 		return fail(s, "a field that does not end");
 	ret->value_len = (uint32_t) n;
+	s->known[number].hashed = false;
 	keep_value(name, ret->value, n);
 	return 0;
 }
@@ -209,7 +216,7 @@ static int read_brief(struct import_stream *s, struct rd r, struct import_entry 
 		if (tag == NEW_NAME)
 			e = read_name(s, &r);
 		else
-			e = read_field(s, &r, tag, &s->field[n++]);
+			e = read_field(s, &r, tag, n++);
 	}
 	if (e < 0)
 		return e;
@@ -218,6 +225,8 @@ static int read_brief(struct import_stream *s, struct rd r, struct import_entry 
 	*ret = (struct import_entry){
 		.fields = s->field,
 		.n_fields = n,
+		.number = s->number,
+		.known = s->known,
 		.realtime_us = realtime_us,
 		.monotonic_us = monotonic - (monotonic > 0),
 		.has_monotonic = monotonic > 0,

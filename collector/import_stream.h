@@ -78,7 +78,9 @@ struct import_stream {
 	size_t at;     /* ...from here on */
 	uint32_t text_left;
 	struct stream_names names;
+	struct import_known known[STREAM_NAMES_MAX];
 	struct field field[STREAM_NAMES_MAX];
+	uint8_t number[STREAM_NAMES_MAX];	     /* of the name of each */
 	uint64_t here[(STREAM_NAMES_MAX + 63) / 64]; /* bits of names */
 	const char *error;
 	uint64_t error_at;

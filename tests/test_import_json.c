@@ -129,6 +129,12 @@ static const char *const bad[] = {
 	"{" TIME " \"A\":1}",
 	"{" TIME ",\"A\" 1}",
 	"{" TIME ",A:1}",
+	"{" TIME ",\"A\";\"b\"}",
+	"{" TIME ",\"A\":\"b\"\"B\":\"c\"}",
+	"{" TIME ",\"A\":\"b\",\"B\":\"",
+	"{" TIME ",\"A\":\"",
+	"{" TIME ",\"A\\\":\"b\"}",
+	"{" TIME ",\"A\":\"b\\",
 	"{" TIME ",\"A\\u0000\":1}",
 	"{" TIME ",\"A\":\"\\x\"}",
 	"{" TIME ",\"A\":\"\\u12g4\"}",
@@ -224,6 +230,48 @@ Test(import_json, names_come_in_the_order_in_which_they_were_seen)
 			     0));
 	buf_char(&to, '\0');
 	cr_assert(eq(str, (char *) to.data, (char *) want));
+	buf_done(&to);
+	import_json_free(j);
+}
+
+/* Whatever their length, and wherever in the line they are, for one that differs in a byte is another. */
+Test(import_json, names_of_every_length_are_told_apart)
+{
+	struct import_json *j = import_json_new(false);
+	struct buf line = { 0 }, to = { 0 };
+	char error[160] = "", name[80];
+
+	memset(name, 'N', sizeof name);
+	for (int n = 1; n < (int) sizeof name; n++)
+		for (int at = 0; at < n; at++) {
+			uint8_t *copy;
+
+			buf_clear(&line);
+			buf_clear(&to);
+			buf_printf(&line, "{\"%.*s\":\"1\"," TIME ",\"%.*sX%.*s\":2}", n, name, at,
+				   name, n - at - 1, name);
+			copy = exact_copy(line.data, line.len);
+			cr_assert(eq(int, import_json_line(j, copy, line.len, &to, error), 0),
+				  "%d %d: %s", n, at, error);
+			free(copy);
+			/* The last thing of a line is read like all others. */
+			line.len -= STRLEN("2}");
+			buf_str(&line, "\"2\"");
+			copy = exact_copy(line.data, line.len);
+			cr_assert(eq(int, import_json_line(j, copy, line.len, &to, error),
+				     BULLA_EPARSE),
+				  "%d %d", n, at);
+			free(copy);
+			buf_clear(&line);
+			buf_printf(&line, "\n%.*sX%.*s=2\n", at, name, n - at - 1, name);
+			cr_assert(memmem(to.data, to.len, line.data, line.len) != NULL, "%d %d", n,
+				  at);
+			buf_clear(&line);
+			buf_printf(&line, "\n%.*s=1\n", n, name);
+			cr_assert(memmem(to.data, to.len, line.data, line.len) != NULL, "%d %d", n,
+				  at);
+		}
+	buf_done(&line);
 	buf_done(&to);
 	import_json_free(j);
 }
