@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import pathlib
+import pickle
 import resource
 import shutil
 import statistics
@@ -13,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -25,13 +27,17 @@ class Settings:
     tiny = False
 
 
+def adopt():
+    """Whoever outlives its parent becomes our child, so that its CPU time comes to us."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        sys.exit('cannot become a subreaper: CPU time of daemons would be lost')
+
+
 def begin(build, runs, tiny):
     Settings.build, Settings.runs, Settings.tiny = pathlib.Path(build).resolve(), runs, tiny
     Settings.work = Settings.build / 'bench-data'
     Settings.work.mkdir(exist_ok=True)
-    # Whoever outlives its parent becomes our child, so that its CPU time comes to us.
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        sys.exit('cannot become a subreaper: CPU time of daemons would be lost')
+    adopt()
 
 
 def bulla(*arguments):
@@ -98,6 +104,54 @@ def rounds(*functions):
         for f, r in zip(functions, results):
             value = f()
             if i > 0 or Settings.tiny:
+                r.append(value)
+    return results
+
+
+class Aside:
+    """A function that runs in a process of its own, on some processors only; CPU time of all that it starts is its own."""
+
+    def __init__(self, cpus, function):
+        from_it, to_us = os.pipe()
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                os.close(from_it)
+                os.sched_setaffinity(0, cpus)
+                adopt()
+                with os.fdopen(to_us, 'wb') as out:
+                    pickle.dump(function(), out)
+                os._exit(0)
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+        os.close(to_us)
+        self.result = os.fdopen(from_it, 'rb')
+
+    def wait(self):
+        """What it returned."""
+        with self.result:
+            said = self.result.read()
+        if os.waitpid(self.pid, 0)[1] != 0:
+            sys.exit(1)
+        return pickle.loads(said)
+
+
+def at_once(functions, turn=0):
+    """Call two functions at the same time, each on half of the processors, which they swap from turn to turn; both results."""
+    cpus = sorted(os.sched_getaffinity(0))
+    halves = [cpus[:len(cpus) // 2] or cpus, cpus[len(cpus) // 2:]]
+    started = [Aside(halves[(k + turn) % 2], f) for k, f in enumerate(functions)]
+    return [s.wait() for s in started]
+
+
+def turns(functions):
+    """Like rounds(), of two functions that are called at once: what else the machine does hits both alike."""
+    results = [], []
+    for i in range(1 if Settings.tiny else Settings.runs + 1):
+        done = at_once(functions, i)
+        if i > 0 or Settings.tiny:
+            for r, value in zip(results, done):
                 r.append(value)
     return results
 

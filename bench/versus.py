@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-The rows of the table measured with two builds that take turns, the other one and this one.
+The rows of the table measured with two builds at once, the other one and this one.
 
 A machine that does something else at the same time, or is another one than yesterday's, makes figures differ by more than most
-changes do.  Of two builds on the same input, one after the other, it hits both: so what counts is the ratio, of CPU time, of the time
-that a query takes within a process, of bytes.  It is the median over all turns.
+changes do.  Two builds on the same input at the same time, each on half of the processors and on the other half next time, are hit
+alike: so what counts is the ratio, of CPU time, of the time that a query takes within a process, of bytes.  It is the median of all
+turns.  Figures are worse than those of the table, where nothing runs beside what is measured.
 """
 
 import contextlib
@@ -16,9 +17,10 @@ import needles
 import rows
 import table
 from ingest import run_pipe
-from measure import Settings, bulla, cost, median, rounds, scratch, tree_sizes
+from measure import Settings, at_once, bulla, cost, median, scratch, tree_sizes, turns
 
-HEAD = ['what', 'before', 'now', 'now / before']
+BUILDS = ['before', 'now']
+HEAD = ['what', *BUILDS, 'now / before']
 ALIGN = ['---', '---:', '---:', '---:']
 
 
@@ -37,14 +39,18 @@ class Versus:
         self.trees = [before, Settings.build]
         print(f'{title}\n\n{table.line(HEAD)}\n{table.line(ALIGN)}', flush=True)
 
-    def turns(self, function):
-        """[results before], [results now] of function(name of the build), called with either build in turn."""
+    def of_each(self, function):
+        """function(name of the build) for either build."""
         def of(tree, name):
             def once():
                 with built(tree):
                     return function(name)
             return once
-        return rounds(*(of(tree, name) for tree, name in zip(self.trees, ['before', 'now'])))
+        return [of(tree, name) for tree, name in zip(self.trees, BUILDS)]
+
+    def turns(self, function):
+        """[results before], [results now] of function(name of the build)."""
+        return turns(self.of_each(function))
 
     def row(self, what, unit, before, now, rate_of=None):
         """`rate_of`: thousands that were handled in the seconds told; else the values are told as they are."""
@@ -60,10 +66,10 @@ def by_name(name):
 
 def ingest(v, c, dir):
     k = c.n / 1e3
-    both = v.turns(lambda name: table.pipe_and_keep(c, dir / f'piped-{name}'))
+    both = v.turns(lambda name: table.pipe_and_keep(c, dir / name / 'piped'))
     for name, used in [('pipe', lambda r, p, _: r.cpu - p), ('pipe-keep', lambda r, p, q: r.cpu - p + q.cpu)]:
-        v.row(by_name(name).what, 'k entries/CPU-s', *([used(*t) for t in turns] for turns in both), rate_of=k)
-    v.row('of it packing', 'k entries/CPU-s', *([q.cpu for _, _, q in turns] for turns in both), rate_of=k)
+        v.row(by_name(name).what, 'k entries/CPU-s', *([used(*t) for t in results] for results in both), rate_of=k)
+    v.row('of it packing', 'k entries/CPU-s', *([q.cpu for _, _, q in results] for results in both), rate_of=k)
 
 
 def imports(v, c, dir):
@@ -71,24 +77,21 @@ def imports(v, c, dir):
     file = c.export()
     for form in 'export', 'json':
         if form == 'json':
-            file = table.our_json(c, dir, dir / 'export-now')
-        both = v.turns(lambda name, form=form, file=file: table.Import(form, file, c, dir / f'{form}-{name}')())
-        v.row(by_name(form).what, 'k entries/CPU-s', *([r.cpu for r in turns] for turns in both), rate_of=c.n / 1e3)
+            file = table.our_json(c, dir, dir / 'now' / 'export')
+        both = v.turns(lambda name, form=form, file=file: table.Import(form, file, c, dir / name / form)())
+        v.row(by_name(form).what, 'k entries/CPU-s', *([r.cpu for r in results] for results in both), rate_of=c.n / 1e3)
 
 
 def states(v, c, dir, memory):
     """The log at log pace, packed by each build: what it takes, and where queries are asked."""
-    merging = []
-    for build, tree in zip(['before', 'now'], v.trees):
-        with built(tree):
-            once, merged = (table.play(c, memory / f'{build}-{pieces}', pieces)['keep_cpu_s'] for pieces in (1, 2))
-        merging.append([max(merged - once, 1e-3)])
+    once, merged = (at_once(v.of_each(lambda name, n=n: table.play(c, memory / name / f'{n}', n)['keep_cpu_s'])) for n in (1, 2))
+    merging = [[max(m - o, 1e-3)] for o, m in zip(once, merged)]
     for name, pieces in [('fresh', 1), ('compacted', 2)]:
-        size = [[tree_sizes(memory / f'{build}-{pieces}')[0] / c.n] for build in ('before', 'now')]
+        size = [[tree_sizes(memory / build / f'{pieces}')[0] / c.n] for build in BUILDS]
         v.row(by_name(name).what, 'bytes/entry', *size)
     v.row(f'{by_name("merge").what}, once', 'k entries/CPU-s', *merging, rate_of=c.n / 1e3)
-    for build in 'before', 'now':
-        shutil.copytree(memory / f'{build}-1', dir / f'played-{build}')
+    for build in BUILDS:
+        shutil.copytree(memory / build / '1', dir / build / 'played')
 
 
 def queries(v, c, dir):
@@ -97,19 +100,19 @@ def queries(v, c, dir):
         if not row.words:
             continue
         words = [w.format(**wanted) for w in row.words]
-        both = v.turns(lambda name, words=words: table.asked(dir / f'played-{name}', words)['fastest_ms'])
+        both = v.turns(lambda name, words=words: table.asked(dir / name / 'played', words)['fastest_ms'])
         v.row(f'{row.what}, in process', 'ms', *both)
 
 
 def everything(v, c, dir):
     words = by_name('json-out').words
-    both = v.turns(lambda name: cost(bulla('query', '--state', dir / f'played-{name}', *table.command_of(words))))
-    v.row(f'{by_name("json-out").what}, CPU', 'k entries/CPU-s', *([r.cpu for r in turns] for turns in both), rate_of=c.n / 1e3)
+    both = v.turns(lambda name: cost(bulla('query', '--state', dir / name / 'played', *table.command_of(words))))
+    v.row(f'{by_name("json-out").what}, CPU', 'k entries/CPU-s', *([r.cpu for r in results] for results in both), rate_of=c.n / 1e3)
     for name, state in [('verify', 'played'), ('verify-tails', 'tails')]:
         # 4: sealed and whole, but no key is pinned.
-        both = v.turns(lambda build, state=state: cost(bulla('verify', '--state', dir / f'{state}-{build}'), check=False,
+        both = v.turns(lambda build, state=state: cost(bulla('verify', '--state', dir / build / state), check=False,
                                                        stderr=subprocess.DEVNULL))
-        v.row(by_name(name).what, 'k entries/CPU-s', *([r.cpu for r in turns] for turns in both), rate_of=c.n / 1e3)
+        v.row(by_name(name).what, 'k entries/CPU-s', *([r.cpu for r in results] for results in both), rate_of=c.n / 1e3)
 
 
 def run(before, seed, input):
@@ -120,12 +123,13 @@ def run(before, seed, input):
     title = f'`{table.command_line(seed, input)} --against`, {c.name}, {Settings.runs} turns:'
     with scratch('versus') as dir, table.in_memory(dir) as memory:
         v = Versus(title, before.resolve())
+        for name in BUILDS:
+            (dir / name).mkdir()
+            (memory / name).mkdir()
         ingest(v, c, dir)
         imports(v, c, dir)
         states(v, c, dir, memory)
         queries(v, c, dir)
-        for name, tree in zip(['before', 'now'], v.trees):
-            with built(tree):
-                run_pipe(c.raw, dir / f'tails-{name}')
+        at_once(v.of_each(lambda name: run_pipe(c.raw, dir / name / 'tails')))
         everything(v, c, dir)
     return 0
