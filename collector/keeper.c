@@ -60,7 +60,8 @@ struct keeper {
 	int lock;
 	int reach; /* the helper that reaches the sealer */
 	struct segment_builder *builder;
-	uint64_t made; /* segments */
+	uint64_t made;	 /* segments */
+	uint64_t packed; /* bytes of these */
 	struct upkeep upkeep;
 	struct tenant_limit *tenants; /* owned; upkeep.limits has how many */
 	size_t tenants_cap;
@@ -109,6 +110,7 @@ static int on_made(void *arg, const struct segment_made *m)
 
 	text_size(size, m->size);
 	k->made++;
+	k->packed += m->size;
 	log_info("segments/%s: %" PRIu64 " entries of %u journal%s, %s, %.1f bytes an entry",
 		 m->name, m->entries, m->journals, m->journals == 1 ? "" : "s", size,
 		 (double) m->size / (double) MAX_OF(m->entries, (uint64_t) 1));
@@ -230,6 +232,21 @@ static int confine(const struct keeper *k)
 		log_warning("this kernel has no Landlock: files outside %s are not out of reach",
 			    k->state.path);
 	return 0;
+}
+
+/* How often a byte was written that is kept: write amplification. */
+static void tell_written(const struct keeper *k)
+{
+	uint64_t again = k->upkeep.written;
+	char packed[16], more[16];
+
+	text_size(packed, k->packed);
+	text_size(more, again);
+	if (k->packed > 0)
+		log_info("%s packed, %s written again to merge or prune: each byte %.2f times",
+			 packed, more, (double) (k->packed + again) / (double) k->packed);
+	else if (again > 0)
+		log_info("nothing packed, %s written again to merge or prune", more);
 }
 
 static int keep(struct keeper *k)
@@ -422,6 +439,7 @@ int main(int argc, char **argv)
 			r = confine(&k);
 		if (r >= 0)
 			r = keep(&k);
+		tell_written(&k);
 	}
 	roots_packer_free(k.upkeep.roots);
 	upkeep_done(&k.upkeep);

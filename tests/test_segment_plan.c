@@ -436,3 +436,60 @@ Test(segment_plan, several_of_about_a_size_are_merged)
 	expect_merge(51 * day + day / 2, true, 0, 2);
 	world_done();
 }
+
+/* Write amplification. */
+
+enum { HOURS = 24 };
+
+/* What a day of segments, one every so often, has been written in entries when it is over. */
+static double written(uint64_t entries, uint32_t n)
+{
+	static struct segment_file files[HOURS * 12];
+	static struct segment_origin origins[HOURS * 12];
+	static struct group_ref groups[HOURS * 12];
+	struct segment_set set = { .files = files };
+	uint32_t first, some;
+	uint64_t all = 0;
+
+	for (uint32_t i = 0; i <= n; i++) {
+		uint64_t now = i < n ? 50 * day + i * (day / n) : 51 * day + day / 2;
+
+		if (i < n) {
+			origins[set.n].time_first = origins[set.n].time_last = now;
+			groups[set.n].rows = (uint32_t) entries;
+			files[set.n] = (struct segment_file){
+				.tenant = { "a" },
+				.segment = { .origins = &origins[set.n],
+					     .n_origins = 1,
+					     .groups = &groups[set.n],
+					     .n_groups = 1 },
+			};
+			all += groups[set.n++].rows;
+		}
+		while (plan_merge(&set, now, MERGE_ENTRIES_MAX, &first, &some)) {
+			for (uint32_t k = 1; k < some; k++)
+				groups[first].rows += groups[first + k].rows;
+			all += groups[first].rows;
+			set.n -= some - 1;
+			for (uint32_t k = first + 1; k < set.n; k++) {
+				groups[k].rows = groups[k + some - 1].rows;
+				origins[k] = origins[k + some - 1];
+			}
+		}
+	}
+	return (double) all / (double) (entries * n);
+}
+
+Test(segment_plan, what_comes_is_written_a_few_times_at_most)
+{
+	static const uint64_t entries[] = { 1, 100, 5000, 40000, 200000, 600000, 1000000 };
+
+	for (size_t i = 0; i < ELEMENTS(entries); i++) {
+		double hourly = written(entries[i], HOURS), often = written(entries[i], HOURS * 12);
+
+		cr_log_info("%u entries each: %.2f times by the hour, %.2f every five minutes\n",
+			    (unsigned) entries[i], hourly, often);
+		cr_expect(hourly >= 1 && hourly < 5, "%zu: %g", i, hourly);
+		cr_expect(often >= 1 && often < 7, "%zu: %g", i, often);
+	}
+}
