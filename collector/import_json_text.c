@@ -75,24 +75,33 @@ _avx2_ static uint32_t *scan_avx2(const uint8_t *line, uint32_t n, uint32_t *to,
 
 #endif
 
+uint32_t *json_scan_portable(const uint8_t *line, uint32_t n, uint32_t *to, bool *high)
+{
+	*high = false;
+	for (uint32_t at = 0; at < n; at++) {
+		*to = at;
+		to += is_special(line[at]);
+		*high |= line[at] > ASCII_MAX;
+	}
+	return to;
+}
+
+uint32_t *json_scan(const uint8_t *line, uint32_t n, uint32_t *to, bool *high)
+{
+#ifdef __x86_64__
+	if (n >= 64 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+	    __builtin_cpu_supports("popcnt"))
+		return scan_avx2(line, n, to, high);
+#endif
+	return json_scan_portable(line, n, to, high);
+}
+
 int json_begin(struct json_text *t, const uint8_t *line, size_t n, uint32_t *special,
 	       uint8_t *decoded)
 {
-	uint32_t *to = special, at = 0;
-	bool high = false;
+	bool high;
+	uint32_t *to = json_scan(line, (uint32_t) n, special, &high);
 
-#ifdef __x86_64__
-	if (n >= 64 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-	    __builtin_cpu_supports("popcnt")) {
-		to = scan_avx2(line, (uint32_t) n, to, &high);
-		at = (uint32_t) n;
-	}
-#endif
-	for (; at < n; at++) {
-		*to = at;
-		to += is_special(line[at]);
-		high |= line[at] > ASCII_MAX;
-	}
 	/* A pair is looked for whatever is left. */
 	to[0] = to[1] = to[2] = to[3] = (uint32_t) n;
 	*t = (struct json_text){ line, line, line + n, special, decoded };

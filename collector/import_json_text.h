@@ -30,6 +30,16 @@ struct json_slice {
 };
 
 /**
+ * Note the places of quotes, backslashes and control characters, and whether there is a byte beyond ASCII.  `to` has room for
+ * n + JSON_SPECIALS_MORE places, of which those behind the last may be overwritten.
+ *
+ * @return behind the last.
+ */
+uint32_t *json_scan(const uint8_t *line, uint32_t n, uint32_t *to, bool *high);
+/** The same byte by byte, on any processor. */
+uint32_t *json_scan_portable(const uint8_t *line, uint32_t n, uint32_t *to, bool *high);
+
+/**
  * Begin with a line of `n` bytes.  `special` has room for n + JSON_SPECIALS_MORE places, `decoded` for n bytes.
  *
  * @return 0; BULLA_EPARSE for what is not UTF-8.

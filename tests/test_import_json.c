@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "bulla/error.h"
+#include "collector/import_json_text.h"
 
 Suite(import_json);
 
@@ -232,6 +233,38 @@ Test(import_json, names_come_in_the_order_in_which_they_were_seen)
 	cr_assert(eq(str, (char *) to.data, (char *) want));
 	buf_done(&to);
 	import_json_free(j);
+}
+
+/* Vectors and a plain loop note the same places. */
+Test(import_json, places_are_those_of_each_byte)
+{
+	static const char some[] = "\"\\\n\x1f abc\x7f";
+	uint32_t fast[400 + JSON_SPECIALS_MORE], plain[400 + JSON_SPECIALS_MORE];
+	uint64_t seed = 3;
+
+	for (unsigned round = 0; round < 4000; round++) {
+		size_t n = round % 400;
+		uint8_t line[400], *copy;
+		bool fast_high, plain_high;
+		size_t n_fast, n_plain;
+
+		for (size_t i = 0; i < n; i++) {
+			uint64_t r = random_u64(&seed);
+
+			line[i] = (uint8_t) (r % 997 == 0 ? r >> 32
+					     : r % (1 + round % 50) == 0
+						     ? (uint8_t) some[(r >> 32) % STRLEN(some)]
+						     : 'x');
+		}
+		copy = exact_copy(line, n);
+		n_fast = (size_t) (json_scan(copy, (uint32_t) n, fast, &fast_high) - fast);
+		n_plain = (size_t) (json_scan_portable(copy, (uint32_t) n, plain, &plain_high) -
+				    plain);
+		free(copy);
+		cr_assert(eq(sz, n_fast, n_plain));
+		cr_assert(zero(int, memcmp(fast, plain, n_fast * sizeof *fast)));
+		cr_assert(eq(int, fast_high, plain_high));
+	}
 }
 
 /* Whatever their length, and wherever in the line they are, for one that differs in a byte is another. */
