@@ -121,6 +121,7 @@ def run(before, seed, input):
         print(f'SKIP: {why}', file=sys.stderr)
         return 77
     title = f'`{table.command_line(seed, input)} --against`, {c.name}, {Settings.runs} turns:'
+    c.c_arguments()    # what these name is made once, not by both
     with scratch('versus') as dir, table.in_memory(dir) as memory:
         v = Versus(title, before.resolve())
         for name in BUILDS:
