@@ -50,6 +50,8 @@ ALL = [
     Row('verify-tails', 'verify all, before it is packed', RATE, 1000, True),
 ]
 
+BY_NAME = {row.name: row for row in INGEST + SIZES + QUERIES + ALL}
+
 # MiB that a query may take.
 MEMORY_BAR = 100
 

@@ -109,14 +109,14 @@ def pipe_and_keep(c, state):
     return run, producer, cost(bulla('keep', '--once', '--state', state), stderr=subprocess.DEVNULL)
 
 
-def pipe(table, by_name, c, dir):
+def pipe(table, c, dir):
     """Without the producer's share; then what packing takes on top, into the state that all else is not measured on."""
     ours, plain = rounds(lambda: pipe_and_keep(c, dir / 'piped'), lambda: cost(f'zstd -3 -q -c "{c.raw}" > "{dir}/plain" && sync -d "{dir}/plain"'))
     k = c.n / 1e3
     cpu, all = [r.cpu - p for r, p, _ in ours], [r.cpu - p + q.cpu for r, p, q in ours]
     zstd = f'zstd -3 > file {figure(median([k / p.cpu for p in plain]))}'
     for name, used, wall in [('pipe', cpu, [r.wall for r, _, _ in ours]), ('pipe-keep', all, [r.wall + q.wall for r, _, q in ours])]:
-        table.add(by_name[name], median([k / max(s, 1e-6) for s in used]), f'{median(used):.2f} s',
+        table.add(rows.BY_NAME[name], median([k / max(s, 1e-6) for s in used]), f'{median(used):.2f} s',
                   beside=[zstd, f'ours {figure(k / median(wall))} k entries/s'])
 
 
@@ -141,7 +141,7 @@ def our_json(c, dir, state):
     return path
 
 
-def imports(table, by_name, c, dir, there):
+def imports(table, c, dir, there):
     k, beside = c.n / 1e3, []
     if there:
         _, theirs = peers.import_journal(c)
@@ -149,7 +149,7 @@ def imports(table, by_name, c, dir, there):
     for name in 'export', 'json':
         file = c.export() if name == 'export' else peers.journal_json(c) if there else our_json(c, dir, dir / 'export')
         ours, = rounds(Import(name, file, c, dir / name))
-        table.add(by_name[name], median([k / r.cpu for r in ours]), f'{median([r.cpu for r in ours]):.2f} s',
+        table.add(rows.BY_NAME[name], median([k / r.cpu for r in ours]), f'{median([r.cpu for r in ours]):.2f} s',
                   beside=[*beside, f'ours {figure(median([k / r.wall for r in ours]))} k entries/s'])
     cost(bulla('keep', '--once', '--state', dir / 'export'), stderr=subprocess.DEVNULL)
 
@@ -163,7 +163,7 @@ def play(c, state, pieces):
     return json.loads(done.output)
 
 
-def sizes(table, by_name, c, dir, memory, there):
+def sizes(table, c, dir, memory, there):
     fresh, merged = (play(c, memory / f'played-{pieces}', pieces) for pieces in (1, 2))
 
     def each(size):
@@ -179,9 +179,9 @@ def sizes(table, by_name, c, dir, memory, there):
                                 ('compacted', memory / 'played-2', raw), ('imported', dir / 'export', [*whole, journal])]:
         used, _ = tree_sizes(state)
         ledger = tree_sizes(state / 'ledger')[0]
-        table.add(by_name[name], used / c.n, beside=[*beside, f'ours of it in the ledger {each(ledger)}'])
+        table.add(rows.BY_NAME[name], used / c.n, beside=[*beside, f'ours of it in the ledger {each(ledger)}'])
     extra = max(merged['keep_cpu_s'] - fresh['keep_cpu_s'], 1e-3)
-    table.add(by_name['merge'], c.n / 1e3 / extra, f'{extra:.2f} s')
+    table.add(rows.BY_NAME['merge'], c.n / 1e3 / extra, f'{extra:.2f} s')
 
 
 # Queries.
@@ -252,18 +252,22 @@ def queries(table, c, state, there):
         table.add(row, fastest, f'{figure(cpu)} ms', kib, [matches, *beside_query(c, words, unit, there, found)], within, usual)
 
 
-def everything(table, by_name, c, state, tails, there):
-    row, k = by_name['json-out'], c.n / 1e3
+def verify(state):
+    """The cost of it.  It ends with 4: sealed and whole, but no key is pinned."""
+    return cost(bulla('verify', '--state', state), check=False, stderr=subprocess.DEVNULL)
+
+
+def everything(table, c, state, tails, there):
+    row, k = rows.BY_NAME['json-out'], c.n / 1e3
     fastest, _, cpu, kib = repeat(Settings.runs, bulla('query', '--state', state, *command_of(row.words)))
     table.add(row, k / fastest * 1e3, f'{cpu / 1e3:.2f} s', kib, beside_query(c, row.words, None, there, c.n))
     for name, where in [('verify', state), ('verify-tails', tails)]:
-        # 4: sealed and whole, but no key is pinned.
-        ours, = rounds(lambda where=where: cost(bulla('verify', '--state', where), check=False, stderr=subprocess.DEVNULL))
+        ours, = rounds(lambda where=where: verify(where))
         beside = []
         if there and name == 'verify':
             theirs = cost(peers.journalctl(c, '--verify'), check=False, stderr=subprocess.DEVNULL)
             beside = [f'journalctl --verify, which has no seals to check, {figure(k / theirs.cpu)}']
-        table.add(by_name[name], median([k / r.cpu for r in ours]), f'{median([r.cpu for r in ours]):.2f} s',
+        table.add(rows.BY_NAME[name], median([k / r.cpu for r in ours]), f'{median([r.cpu for r in ours]):.2f} s',
                   beside=[*beside, f'ours {figure(median([k / r.wall for r in ours]))} k entries/s'])
 
 
@@ -294,7 +298,6 @@ def run(seed, input):
     if c is None:
         print(f'SKIP: {why}', file=sys.stderr)
         return 77
-    by_name = {row.name: row for row in rows.INGEST + rows.SIZES + rows.ALL}
     there = peers.has_journal('table')
     version = re.search(r'v?[0-9][\w.~-]*', subprocess.run(bulla('--version'), stdout=subprocess.PIPE, text=True).stdout or '')
     title = (f'`{command_line(seed, input)}`, {c.name}: {c.n:,} lines, sources: {len(c.source_counts()):,}, '
@@ -302,13 +305,13 @@ def run(seed, input):
     with scratch('table') as dir, in_memory(dir) as memory:
         table = Table(title)
         machine(table)
-        pipe(table, by_name, c, dir)
-        imports(table, by_name, c, dir, there)
-        sizes(table, by_name, c, dir, memory, there)
+        pipe(table, c, dir)
+        imports(table, c, dir, there)
+        sizes(table, c, dir, memory, there)
         # As it is on a disk, and as it was before it was packed.
         shutil.copytree(memory / 'played-1', dir / 'played')
         queries(table, c, dir / 'played', there)
         run_pipe(c.raw, dir / 'tails')
-        everything(table, by_name, c, dir / 'played', dir / 'tails', there)
+        everything(table, c, dir / 'played', dir / 'tails', there)
         table.end()
     return 0

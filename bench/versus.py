@@ -10,7 +10,6 @@ turns.  Figures are worse than those of the table, where nothing runs beside wha
 
 import contextlib
 import shutil
-import subprocess
 import sys
 
 import needles
@@ -60,15 +59,11 @@ class Versus:
         print(table.line([what, *(f'{table.figure(v)} {unit}' for v in shown), f'{ratio:.2f}']), flush=True)
 
 
-def by_name(name):
-    return next(r for r in rows.INGEST + rows.SIZES + rows.QUERIES + rows.ALL if r.name == name)
-
-
 def ingest(v, c, dir):
     k = c.n / 1e3
     both = v.turns(lambda name: table.pipe_and_keep(c, dir / name / 'piped'))
     for name, used in [('pipe', lambda r, p, _: r.cpu - p), ('pipe-keep', lambda r, p, q: r.cpu - p + q.cpu)]:
-        v.row(by_name(name).what, 'k entries/CPU-s', *([used(*t) for t in results] for results in both), rate_of=k)
+        v.row(rows.BY_NAME[name].what, 'k entries/CPU-s', *([used(*t) for t in results] for results in both), rate_of=k)
     v.row('of it packing', 'k entries/CPU-s', *([q.cpu for _, _, q in results] for results in both), rate_of=k)
 
 
@@ -79,7 +74,7 @@ def imports(v, c, dir):
         if form == 'json':
             file = table.our_json(c, dir, dir / 'now' / 'export')
         both = v.turns(lambda name, form=form, file=file: table.Import(form, file, c, dir / name / form)())
-        v.row(by_name(form).what, 'k entries/CPU-s', *([r.cpu for r in results] for results in both), rate_of=c.n / 1e3)
+        v.row(rows.BY_NAME[form].what, 'k entries/CPU-s', *([r.cpu for r in results] for results in both), rate_of=c.n / 1e3)
 
 
 def states(v, c, dir, memory):
@@ -88,8 +83,8 @@ def states(v, c, dir, memory):
     merging = [[max(m - o, 1e-3)] for o, m in zip(once, merged)]
     for name, pieces in [('fresh', 1), ('compacted', 2)]:
         size = [[tree_sizes(memory / build / f'{pieces}')[0] / c.n] for build in BUILDS]
-        v.row(by_name(name).what, 'bytes/entry', *size)
-    v.row(f'{by_name("merge").what}, once', 'k entries/CPU-s', *merging, rate_of=c.n / 1e3)
+        v.row(rows.BY_NAME[name].what, 'bytes/entry', *size)
+    v.row(f'{rows.BY_NAME["merge"].what}, once', 'k entries/CPU-s', *merging, rate_of=c.n / 1e3)
     for build in BUILDS:
         shutil.copytree(memory / build / '1', dir / build / 'played')
 
@@ -105,14 +100,12 @@ def queries(v, c, dir):
 
 
 def everything(v, c, dir):
-    words = by_name('json-out').words
+    words = rows.BY_NAME['json-out'].words
     both = v.turns(lambda name: cost(bulla('query', '--state', dir / name / 'played', *table.command_of(words))))
-    v.row(f'{by_name("json-out").what}, CPU', 'k entries/CPU-s', *([r.cpu for r in results] for results in both), rate_of=c.n / 1e3)
+    v.row(f'{rows.BY_NAME["json-out"].what}, CPU', 'k entries/CPU-s', *([r.cpu for r in results] for results in both), rate_of=c.n / 1e3)
     for name, state in [('verify', 'played'), ('verify-tails', 'tails')]:
-        # 4: sealed and whole, but no key is pinned.
-        both = v.turns(lambda build, state=state: cost(bulla('verify', '--state', dir / build / state), check=False,
-                                                       stderr=subprocess.DEVNULL))
-        v.row(by_name(name).what, 'k entries/CPU-s', *([r.cpu for r in results] for results in both), rate_of=c.n / 1e3)
+        both = v.turns(lambda build, state=state: table.verify(dir / build / state))
+        v.row(rows.BY_NAME[name].what, 'k entries/CPU-s', *([r.cpu for r in results] for results in both), rate_of=c.n / 1e3)
 
 
 def run(before, seed, input):
