@@ -34,15 +34,16 @@ static struct import_known *known_of(const struct import_entry *e, uint32_t i)
 static int word_of(struct import_split *s, const struct import_entry *e, uint32_t i)
 {
 	struct import_known *k = known_of(e, i);
+	int word;
 
 	if (k && k->named)
 		return k->word;
-	s->word[i] = (int16_t) import_word_of(&s->words, i, &e->fields[i]);
+	word = import_word_of(&s->words, i, &e->fields[i]);
 	if (k) {
-		k->word = s->word[i];
+		k->word = (int16_t) word;
 		k->named = true;
 	}
-	return s->word[i];
+	return word;
 }
 
 static uint64_t hash_of(const struct import_split *s, const struct import_entry *e, uint32_t i)
@@ -63,7 +64,9 @@ static uint64_t hash_of(const struct import_split *s, const struct import_entry 
 
 static bool is_again(const struct import_entry *e, uint32_t i)
 {
-	return e->known && e->known[e->number[i]].again;
+	const struct import_known *k = known_of(e, i);
+
+	return k && k->again;
 }
 
 /* Sources. */
