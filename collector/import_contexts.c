@@ -141,19 +141,15 @@ static int64_t note_before(struct import_journals *s, const struct cached_contex
 	return b->context;
 }
 
-int64_t import_context_of(struct import_journals *s, uint32_t number)
+/* The context of the slow fields, below that of the journal: found in the cache, or made. */
+static int64_t context_below(struct import_journals *s, uint32_t number, uint32_t base)
 {
 	struct import_journal *j = s->journals[number];
 	struct import_split *p = &s->split;
-	int64_t base = base_context(s, j), k;
-	uint64_t hash = import_hash(&(uint64_t[]){ number, (uint64_t) base }, 16, p->slow_hash);
+	uint64_t hash = import_hash(&(uint64_t[]){ number, base }, 16, p->slow_hash);
 	struct cached_context *c = &s->cache[hash & (CACHE_SIZE - 1)];
+	int64_t k;
 
-	if (base >= 0 && is_as_before(&s->before, p, number, (uint32_t) base))
-		return s->before.context;
-	s->before.context = -1;
-	if (base < 0 || p->n_slow == 0)
-		return base;
 	if (c->fields.len > 0 && c->hash == hash && c->journal == number && c->parent == base &&
 	    is_cached(c, p))
 		return note_before(s, c);
@@ -164,14 +160,27 @@ int64_t import_context_of(struct import_journals *s, uint32_t number)
 	/* As they came, which is how they will be looked for. */
 	cache(c, p);
 	import_sort_slow(p);
-	k = make_context(s, j, (uint32_t) base, p->slow, p->n_slow);
+	k = make_context(s, j, base, p->slow, p->n_slow);
 	if (k < 0) {
 		buf_clear(&c->fields);
 		return k;
 	}
 	c->hash = hash;
 	c->journal = number;
-	c->parent = (uint32_t) base;
+	c->parent = base;
 	c->number = (uint32_t) k;
 	return note_before(s, c);
+}
+
+int64_t import_context_of(struct import_journals *s, uint32_t number)
+{
+	const struct import_split *p = &s->split;
+	int64_t base = base_context(s, s->journals[number]);
+
+	if (base >= 0 && is_as_before(&s->before, p, number, (uint32_t) base))
+		return s->before.context;
+	s->before.context = -1;
+	if (base < 0 || p->n_slow == 0)
+		return base;
+	return context_below(s, number, (uint32_t) base);
 }
